@@ -1,0 +1,46 @@
+//! The words, traits and pure policies of postq; its in-memory reference backend and its
+//! conformance suites. Knows no database, no platform and no clock of its own.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`id`], [`content`], [`account`], [`schedule`], [`job`] | the words |
+//! | [`machine`] | the job state machine |
+//! | [`failure`], [`retry`], [`cadence`] | pure policies |
+//! | [`intent`] | intents, receipts, evidence: what keeps a post from going out twice |
+//! | [`store`], [`feed`], [`queue`], [`lock`], [`limiter`], [`cache`] | what a backend implements |
+//! | [`platform`], [`vault`], [`notifier`], [`clock`] | what else an engine is given |
+//! | [`backend`], [`memory`] | the bundle an adapter makes, and the reference one |
+//! | `conformance` (feature) | one public test per rule of each trait's contract |
+//!
+//! ```
+//! use postq_core::machine::{JobMachine, JobState, StateMachine};
+//!
+//! assert!(JobMachine.allows(JobState::Failed, JobState::Running));
+//! assert!(!JobMachine.allows(JobState::Succeeded, JobState::Running));
+//! ```
+
+pub mod account;
+pub mod backend;
+pub mod cache;
+pub mod cadence;
+pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod content;
+pub mod error;
+pub mod failure;
+pub mod feed;
+pub mod id;
+pub mod intent;
+pub mod job;
+pub mod limiter;
+pub mod lock;
+pub mod machine;
+pub mod memory;
+pub mod notifier;
+pub mod platform;
+pub mod queue;
+pub mod retry;
+pub mod schedule;
+pub mod store;
+pub mod vault;

@@ -1,0 +1,329 @@
+//! Platforms: what an adapter implements, and what it can do besides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use crate::content::{MediaRef, Part};
+use crate::failure::{Failure, LimitReading};
+use crate::id::AccountId;
+use crate::intent::{Intent, PlatformKey, Receipt};
+use crate::limiter::Rate;
+
+/// The name of a platform: `x`, `dry_run`, or one of the user's own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PlatformName(String);
+
+impl PlatformName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A word that cannot name a platform.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" cannot name a platform; expected 1 to 32 of a-z, 0-9 and _")]
+pub struct BadPlatformName(String);
+
+impl TryFrom<String> for PlatformName {
+    type Error = BadPlatformName;
+
+    fn try_from(name: String) -> Result<Self, BadPlatformName> {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        match name.len() {
+            1..=32 if name.chars().all(fits) => Ok(Self(name)),
+            _ => Err(BadPlatformName(name)),
+        }
+    }
+}
+
+impl FromStr for PlatformName {
+    type Err = BadPlatformName;
+
+    fn from_str(name: &str) -> Result<Self, BadPlatformName> {
+        name.to_owned().try_into()
+    }
+}
+
+impl From<PlatformName> for String {
+    fn from(name: PlatformName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for PlatformName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whom a call is made for, with the opened credentials. Cannot be printed with its secret.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The account.
+    pub account: AccountId,
+    /// What people call it.
+    pub name: String,
+    /// The platform's own id of it, where it is known.
+    pub remote_id: Option<String>,
+    /// What the platform's adapter had sealed; none where it needs none.
+    pub secret: Option<SecretString>,
+}
+
+/// Why a platform will not take some content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Violation {
+    /// Which part, from 0.
+    pub part: u16,
+    /// What is wrong, with the limit and the actual value: "text is 301 long, at most 280".
+    pub message: String,
+}
+
+/// How fast a platform may be used and how long a call may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// For all accounts of the app together.
+    pub app: Option<Rate>,
+    /// For one account.
+    pub account: Option<Rate>,
+    /// The longest that one `publish` may take: the call gives up before it is over.
+    pub send_timeout: Duration,
+}
+
+impl Default for Pace {
+    /// No limits; 30 s.
+    fn default() -> Self {
+        Self { app: None, account: None, send_timeout: Duration::from_secs(30) }
+    }
+}
+
+/// One part on its way out.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// Which part, from 0.
+    pub part: u16,
+    /// Of how many.
+    pub of: u16,
+    /// The text.
+    pub text: &'a str,
+    /// Its media.
+    pub media: &'a [MediaRef],
+    /// The remote id of the part before; none for the first.
+    pub reply_to: Option<&'a str>,
+    /// The remote id of the first part; none for the first.
+    pub thread: Option<&'a str>,
+    /// The key it is sent under: the same for every attempt at this part.
+    pub key: &'a PlatformKey,
+}
+
+/// What a successful call brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Proof.
+    pub receipt: Receipt,
+    /// Limits told of in the answer.
+    pub limits: Vec<LimitReading>,
+}
+
+/// A place where posts are published.
+///
+/// # Contract
+///
+/// 1. `validate` is pure, and names every violation with the limit and the actual value; none for
+///    good content.  (`good_content_has_no_violation`, `bad_content_is_named`)
+/// 2. `publish` makes at most one creating call, and never repeats it by itself.
+///    (`publish_sends_once`)
+/// 3. Success brings a receipt with the platform's id.  (`publish_brings_a_receipt`)
+/// 4. A failure is `not_published` only where surely nothing was created; what is cut, times out or
+///    makes no sense after the request may have left is `unknown`.
+///    (`a_refusal_is_not_published`, `a_cut_after_accepting_is_unknown`)
+/// 5. `publish` ends within `pace().send_timeout`.  (`publish_gives_up_in_time`)
+/// 6. A thread's later parts reply to the part before.  (`a_thread_is_a_chain`)
+/// 7. No secret and no content is in a failure.  (`failures_keep_secrets`)
+///
+/// Each rule is a public test in `conformance::platform`. What else a platform can do is a small trait
+/// reached through this one, so that claim and code cannot drift apart.
+#[async_trait]
+pub trait Platform: fmt::Debug + Send + Sync + 'static {
+    /// Its name.
+    fn name(&self) -> &PlatformName;
+
+    /// How fast it may be used.
+    fn pace(&self) -> Pace;
+
+    /// What it would refuse of these parts.
+    fn validate(&self, parts: &[Part]) -> Vec<Violation>;
+
+    /// Makes the one creating call.
+    async fn publish<'a>(&self, who: &Identity, part: Outgoing<'a>) -> Result<Published, Failure>;
+
+    /// Finds what a call without an answer published; without it the account's `on_unknown` decides.
+    fn reconcile(&self) -> Option<&dyn Reconcile> {
+        None
+    }
+
+    /// Reads the metrics of what is out.
+    fn metrics(&self) -> Option<&dyn Metrics> {
+        None
+    }
+
+    /// Uploads media ahead of time.
+    fn media(&self) -> Option<&dyn Media> {
+        None
+    }
+
+    /// Renews credentials.
+    fn refresh_token(&self) -> Option<&dyn RefreshToken> {
+        None
+    }
+
+    /// Asks the platform whether it would take the content.
+    fn preflight(&self) -> Option<&dyn Preflight> {
+        None
+    }
+}
+
+/// What a look is for.
+#[derive(Clone, Debug)]
+pub struct Lookup<'a> {
+    /// What was sent, as it was sent.
+    pub intent: &'a Intent,
+    /// Remote ids of the account that other publications have: never the one looked for.
+    pub claimed: &'a BTreeSet<String>,
+    /// The time now, by the store's clock.
+    pub now: DateTime<Utc>,
+}
+
+/// What a look found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// It is out.
+    Found(Receipt),
+    /// Every own post in the window is claimed by another publication or surely not ours.
+    Absent,
+    /// There is something that may be it, or the list does not reach back far enough. Why, for a
+    /// person.
+    CannotTell(String),
+}
+
+/// Finds what a call without an answer published.
+///
+/// # Contract
+///
+/// 1. It changes nothing on the platform.
+/// 2. It finds what was sent, by key or by normalised text, time and parent.  (`a_look_finds_what_is_out`)
+/// 3. It does not find what is not there, nor what another publication has claimed.
+///    (`a_look_finds_nothing_that_is_not_ours`)
+/// 4. A list that is cut off before the window's start is `CannotTell`, not `Absent`.
+///
+/// A failed look is an error; the engine looks again, within its bound.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Reconcile: fmt::Debug + Send + Sync {
+    /// How long after the end of a call something may still become visible. Absence is believed
+    /// only after it.
+    fn settle_time(&self) -> Duration;
+
+    /// Looks once.
+    async fn look<'a>(&self, who: &Identity, lookup: Lookup<'a>) -> Result<Look, Failure>;
+}
+
+/// Counts of one publication, by the platform's names.
+pub type Counts = BTreeMap<String, u64>;
+
+/// Reads metrics.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Metrics: fmt::Debug + Send + Sync {
+    /// The counts of each remote id, in order; none for one that is gone. At most 100 at once.
+    async fn capture(
+        &self,
+        who: &Identity,
+        remote_ids: &[String],
+    ) -> Result<Vec<Option<Counts>>, Failure>;
+}
+
+/// Media that the platform has taken in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreparedMedia {
+    /// The platform's id of it.
+    pub remote_id: String,
+    /// When the platform forgets it.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Uploads media ahead of time.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Media: fmt::Debug + Send + Sync {
+    /// Uploads one picture or video and waits until it can be used.
+    async fn prepare(&self, who: &Identity, media: &MediaRef) -> Result<PreparedMedia, Failure>;
+}
+
+/// Renewed credentials, to be sealed and stored before they are used.
+#[derive(Clone, Debug)]
+pub struct Refreshed {
+    /// The new secret.
+    pub secret: SecretString,
+    /// When it ends.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Renews credentials.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait RefreshToken: fmt::Debug + Send + Sync {
+    /// Renews them once. A failure of class `auth` means that a person must reconnect.
+    async fn refresh(&self, who: &Identity) -> Result<Refreshed, Failure>;
+}
+
+/// Asks the platform whether it would take the content.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Preflight: fmt::Debug + Send + Sync {
+    /// What the platform would refuse, by its own current rules.
+    async fn check(&self, who: &Identity, parts: &[Part]) -> Result<Vec<Violation>, Failure>;
+}
+
+const _OBJECT_SAFE: fn(&dyn Platform) = |_| {};
+
+#[cfg(feature = "mock")]
+mockall::mock! {
+    /// A platform without capabilities: these come from the trait's own defaults.
+    #[derive(Debug)]
+    pub Platform {}
+
+    #[async_trait]
+    impl Platform for Platform {
+        fn name(&self) -> &PlatformName;
+        fn pace(&self) -> Pace;
+        fn validate(&self, parts: &[Part]) -> Vec<Violation>;
+        async fn publish<'a>(
+            &self,
+            who: &Identity,
+            part: Outgoing<'a>,
+        ) -> Result<Published, Failure>;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_platform_name_is_a_short_lower_case_word() {
+        assert!("dry_run".parse::<PlatformName>().is_ok());
+        for bad in ["", "X", "a b", "a/b", &"x".repeat(33)] {
+            assert!(bad.parse::<PlatformName>().is_err(), "{bad}");
+        }
+        assert!(serde_json::from_str::<PlatformName>("\"A\"").is_err());
+    }
+}

@@ -1,0 +1,583 @@
+//! The stores: what must survive.
+//!
+//! One small trait per caller. All of them share these rules:
+//!
+//! - The store's clock decides what is due and whose lease has ended; [`JobStore::now`] tells it.
+//! - Times have whole microseconds.
+//! - Rows are locked in the order schedule, post, job, and by id inside a batch.
+//! - Every mutating call is safe to repeat: ids are chosen by the caller, changes name what they
+//!   expect to find.
+//!
+//! The suites are in `conformance::store`.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::account::Account;
+use crate::content::{Content, Post, PostTally};
+use crate::error::StoreError;
+use crate::feed::Only;
+use crate::id::{AccountId, JobId, NodeId, PostId, PublicationId, ScheduleId, TenantId};
+use crate::intent::{Evidence, Receipt};
+use crate::job::{Applied, DedupeKey, Job, JobEvent, Lane, NewJob, Resolution, Topic};
+use crate::machine::JobState;
+use crate::queue::QueuedJob;
+use crate::schedule::{Resolver, Schedule, Timing};
+
+/// A page of a list that is ordered by id, oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// After this id; from the start if none.
+    pub after: Option<Uuid>,
+    /// At most so many; a store may give at most 1,000.
+    pub limit: usize,
+}
+
+impl Page {
+    /// The first page, of at most `limit`.
+    pub fn first(limit: usize) -> Self {
+        Self { after: None, limit }
+    }
+}
+
+/// What became of an edit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Edited {
+    /// It took effect; the revision is now this.
+    Applied {
+        /// The new revision.
+        revision: u32,
+    },
+    /// Refused: the thing has been edited since.
+    Changed {
+        /// The revision it has.
+        revision: u32,
+    },
+    /// Refused: it is being published, or its outcome is not known yet.
+    AlreadyPublishing,
+    /// There is no such thing.
+    Gone,
+}
+
+/// Keeps posts.
+///
+/// # Contract
+///
+/// 1. An id that is there already is left as it is; a key that another post of the tenant has is a
+///    conflict.  (`posts_are_inserted_once`)
+/// 2. `edit` needs the revision that the caller has seen, and raises it.  (`an_edit_needs_the_current_revision`)
+/// 3. Content is frozen from the first intent of a job until that job has ended: the edit is refused.
+///    (`content_is_frozen_by_an_intent`)
+/// 4. `remove` cancels what has no intent and takes the post away with its schedules; while a job has
+///    one and is not ended it is refused. Publications stay.  (`removing_a_post_never_publishes_it`)
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait PostStore: fmt::Debug + Send + Sync + 'static {
+    /// Adds the posts, all or none.
+    async fn insert(&self, posts: &[Post]) -> Result<(), StoreError>;
+
+    /// The posts with these ids, in any order; those that do not exist are left out.
+    async fn load(&self, ids: &[PostId]) -> Result<Vec<Post>, StoreError>;
+
+    /// The posts of a tenant that have one of these calendar keys, in any order.
+    async fn with_keys(&self, tenant: TenantId, keys: &[String]) -> Result<Vec<Post>, StoreError>;
+
+    /// A page of posts, each with what its state is told from.
+    async fn list(
+        &self,
+        tenant: TenantId,
+        page: Page,
+    ) -> Result<Vec<(Post, PostTally)>, StoreError>;
+
+    /// Replaces the content.
+    async fn edit(
+        &self,
+        id: PostId,
+        revision: u32,
+        content: &Content,
+    ) -> Result<Edited, StoreError>;
+
+    /// Takes the post away.
+    async fn remove(&self, id: PostId) -> Result<Edited, StoreError>;
+}
+
+/// Keeps accounts.
+///
+/// # Contract
+///
+/// 1. A name that another account of the tenant has is a conflict; the same account again is
+///    not.  (`account_names_are_unique`)
+/// 2. `update` replaces credentials, remote id and `on_unknown`; name, platform and id stay.
+///    (`an_account_is_updated_in_place`)
+/// 3. `remove` wipes the credentials and takes the account off the list; while an enabled schedule or
+///    a job that has not ended uses it, it is a conflict. What it published stays.
+///    (`an_account_in_use_stays`)
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait AccountStore: fmt::Debug + Send + Sync + 'static {
+    /// Adds an account.
+    async fn insert(&self, account: &Account) -> Result<(), StoreError>;
+
+    /// The accounts with these ids, in any order; those that do not exist are left out.
+    async fn load(&self, ids: &[AccountId]) -> Result<Vec<Account>, StoreError>;
+
+    /// All accounts of a tenant, by name.
+    async fn list(&self, tenant: TenantId) -> Result<Vec<Account>, StoreError>;
+
+    /// Replaces what may change of it.
+    async fn update(&self, account: &Account) -> Result<Applied, StoreError>;
+
+    /// Takes it away.
+    async fn remove(&self, id: AccountId) -> Result<Applied, StoreError>;
+}
+
+/// Why a lane stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum BlockReason {
+    /// A person paused it.
+    Paused,
+    /// The platform asked to wait (429).
+    RateLimit,
+    /// The app's account has no credits left (402).
+    Credits,
+    /// The account's credentials are refused: a person must reconnect it.
+    NeedsAttention,
+}
+
+impl BlockReason {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Paused => "paused",
+            Self::RateLimit => "rate_limit",
+            Self::Credits => "credits",
+            Self::NeedsAttention => "needs_attention",
+        }
+    }
+}
+
+/// A lane, or all lanes of an app, standing still.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// A lane (`x/0192…`), or the prefix of an app's lanes (`x/`).
+    pub scope: String,
+    /// Why.
+    pub reason: BlockReason,
+    /// Until when; without an end until it is lifted.
+    pub until: Option<DateTime<Utc>>,
+    /// What to tell a person.
+    pub note: String,
+}
+
+/// Keeps what stands still.
+///
+/// # Contract
+///
+/// 1. One block per scope and reason: another one replaces it.  (`a_block_replaces_its_like`)
+/// 2. `lift` takes one away and wakes the lane; what is not there is no error.  (`lifting_wakes_the_lane`)
+/// 3. `blocks` leaves out those that have ended.  (`ended_blocks_are_gone`)
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait BlockStore: fmt::Debug + Send + Sync + 'static {
+    /// Stops a lane or an app, in every topic.
+    async fn block(&self, block: &Block) -> Result<(), StoreError>;
+
+    /// Lets it go on.
+    async fn lift(&self, scope: &str, reason: BlockReason) -> Result<(), StoreError>;
+
+    /// All blocks in force.
+    async fn blocks(&self) -> Result<Vec<Block>, StoreError>;
+}
+
+/// What a planner asks for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PlanRequest {
+    /// For this node.
+    pub node: NodeId,
+    /// Occurrences up to so much from now.
+    pub look_ahead: Duration,
+    /// The same for posts with media, which are prepared earlier.
+    pub prepare_ahead: Duration,
+    /// At most so many schedules in one transaction.
+    pub limit: usize,
+    /// Among these; [`Only::Jobs`] plans nothing.
+    pub only: Only,
+    /// Attempts allowed to each job.
+    pub max_attempts: u32,
+}
+
+impl PlanRequest {
+    /// With the defaults: 60 s, 60 min with media, 500 schedules.
+    pub fn new(node: NodeId) -> Self {
+        Self {
+            node,
+            look_ahead: Duration::from_secs(60),
+            prepare_ahead: Duration::from_secs(3_600),
+            limit: 500,
+            only: Only::Any,
+            max_attempts: NewJob::MAX_ATTEMPTS,
+        }
+    }
+}
+
+/// What planning did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Planned {
+    /// Jobs made.
+    pub jobs: Vec<JobId>,
+    /// Occurrences recorded as missed.
+    pub missed: u64,
+    /// Schedules that could not be resolved and were switched off, and why.
+    pub broken: Vec<(ScheduleId, String)>,
+    /// The limit was reached: there is more to plan now.
+    pub more: bool,
+    /// When there is something to plan again at the earliest (the time of the call, not of the
+    /// occurrence); none if no enabled schedule has a future.
+    pub next_at: Option<DateTime<Utc>>,
+}
+
+/// A change to a schedule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScheduleEdit {
+    /// A new rule, and its first occurrence.
+    pub timing: Option<(Timing, Option<DateTime<Utc>>)>,
+    /// Other accounts.
+    pub accounts: Option<Vec<AccountId>>,
+    /// Switched on or off; on resolves anew from now.
+    pub enabled: Option<bool>,
+}
+
+/// Keeps schedules and plans them.
+///
+/// # Contract
+///
+/// 1. Planning is one transaction: occurrences within the look-ahead become `planned` jobs, one per
+///    account, and `next_run_at` moves on.  (`planning_makes_a_job_per_account`)
+/// 2. However many plan at once, an occurrence becomes one job per account.  (`planners_share_the_work`)
+/// 3. A moment that was published, or that has a job that had an intent, is never planned again.
+///    (`a_published_moment_is_never_planned_again`)
+/// 4. What the resolver says is missed becomes a `cancelled` job, reason `missed`.
+///    (`missed_occurrences_are_recorded`)
+/// 5. A schedule that cannot be resolved is switched off with its problem, and holds nobody back.
+///    (`a_broken_schedule_blocks_nobody`)
+/// 6. An edit (a new rule, other accounts, switching off) cancels, in the same transaction, the jobs
+///    that have no intent and frees their keys; while one has an intent and is not ended, or runs, the
+///    edit is refused.  (`an_edit_wins_wholly_or_is_refused`)
+/// 7. `plan` with `only` plans only those.  (`only_what_is_asked_for_is_planned`)
+/// 8. `Planned::next_at` is the next moment worth planning.  (`planning_tells_the_next_moment`)
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait ScheduleStore: fmt::Debug + Send + Sync + 'static {
+    /// Adds schedules, all or none; an id that is there already is left as it is.
+    async fn insert(&self, schedules: &[Schedule]) -> Result<(), StoreError>;
+
+    /// The schedules with these ids, in any order; those that do not exist are left out.
+    async fn load(&self, ids: &[ScheduleId]) -> Result<Vec<Schedule>, StoreError>;
+
+    /// The schedules of these posts.
+    async fn of_posts(&self, posts: &[PostId]) -> Result<Vec<Schedule>, StoreError>;
+
+    /// A page of schedules.
+    async fn list(&self, tenant: TenantId, page: Page) -> Result<Vec<Schedule>, StoreError>;
+
+    /// Changes a schedule that has this revision.
+    async fn edit(
+        &self,
+        id: ScheduleId,
+        revision: u32,
+        edit: &ScheduleEdit,
+    ) -> Result<Edited, StoreError>;
+
+    /// Takes a schedule away, as an edit that switches it off would; its jobs' history stays.
+    async fn remove(&self, id: ScheduleId) -> Result<Edited, StoreError>;
+
+    /// Turns what is due within the look-ahead into jobs.
+    async fn plan(
+        &self,
+        request: &PlanRequest,
+        resolver: &Arc<dyn Resolver>,
+    ) -> Result<Planned, StoreError>;
+}
+
+/// Which jobs a list shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobFilter {
+    /// In these states; all if empty.
+    pub states: Vec<JobState>,
+    /// Of this topic.
+    pub topic: Option<Topic>,
+    /// Of this account.
+    pub account: Option<AccountId>,
+    /// Of this post.
+    pub post: Option<PostId>,
+    /// Of these schedules.
+    pub schedules: Option<Vec<ScheduleId>>,
+    /// Only dead letters that nobody has resolved.
+    pub unresolved: bool,
+}
+
+/// A job with all that is known of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JobStory {
+    /// The job.
+    pub job: Job,
+    /// Every transition, oldest first.
+    pub events: Vec<JobEvent>,
+    /// What was sent and what is out.
+    pub evidence: Evidence,
+}
+
+/// Keeps jobs and shows them.
+///
+/// # Contract
+///
+/// 1. An id or dedupe key that is there already is left out of an insert, the rest goes in.
+///    (`a_dedupe_key_makes_one_job`)
+/// 2. Every transition is in the story, in order, written with the change itself.
+///    (`every_transition_is_recorded`)
+/// 3. Pages are stable under inserts.  (`pages_are_stable`)
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait JobStore: fmt::Debug + Send + Sync + 'static {
+    /// The store's time.
+    async fn now(&self) -> Result<DateTime<Utc>, StoreError>;
+
+    /// Makes jobs, `enqueued`; answers which were made.
+    async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<JobId>, StoreError>;
+
+    /// A page of jobs.
+    async fn list(
+        &self,
+        tenant: TenantId,
+        filter: &JobFilter,
+        page: Page,
+    ) -> Result<Vec<Job>, StoreError>;
+
+    /// How many jobs of a tenant the filter would list, by state; states without jobs are left out.
+    async fn count(
+        &self,
+        tenant: TenantId,
+        filter: &JobFilter,
+    ) -> Result<Vec<(JobState, u64)>, StoreError>;
+
+    /// All that is known of one job.
+    async fn story(&self, id: JobId) -> Result<Option<JobStory>, StoreError>;
+}
+
+/// What became of a cancel, a retry or the resolving of a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Controlled {
+    /// It took effect.
+    Applied,
+    /// Refused: the job is in this state.
+    Refused(JobState),
+    /// Refused: it is being published, or its outcome is not known yet.
+    AlreadyPublishing,
+    /// There is no such job.
+    Gone,
+}
+
+/// How a dead letter is replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayKey {
+    /// With the old platform keys and evidence: looks on the platform before its first send.
+    Keep,
+    /// With a new key, forgetting what is unknown: a person's 'send again'.
+    New,
+}
+
+/// What became of a replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Replayed {
+    /// This job takes the dead letter's place, now or since an earlier call.
+    By(JobId),
+    /// Refused: the job is no dead letter, or was resolved otherwise.
+    Refused,
+    /// There is no such job.
+    Gone,
+}
+
+/// What a person does to jobs.
+///
+/// # Contract
+///
+/// 1. `cancel` ends a waiting job: `planned` and `enqueued` become `cancelled`, `failed` a
+///    `dead_letter` with the reason `cancelled`. A running one, and one with an open intent, is
+///    refused. A cancel that applied never publishes.  (`a_cancelled_job_never_runs`)
+/// 2. `due_now` makes a waiting job due now; others are refused.  (`due_now_makes_it_due`)
+/// 3. A dead letter is replayed once: again answers the same job.  (`a_dead_letter_is_replayed_once`)
+/// 4. `resolve` sets the resolution of an unresolved dead letter; marking it as published closes its
+///    open intents.  (`a_dead_letter_is_resolved_once`)
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait JobControl: fmt::Debug + Send + Sync + 'static {
+    /// Takes a waiting job back.
+    async fn cancel(&self, id: JobId, reason: &str) -> Result<Controlled, StoreError>;
+
+    /// Makes a waiting job due now.
+    async fn due_now(&self, id: JobId) -> Result<Controlled, StoreError>;
+
+    /// Makes a new job that takes the dead letter's place, due now.
+    async fn replay(&self, id: JobId, key: ReplayKey) -> Result<Replayed, StoreError>;
+
+    /// Says what became of a dead letter: published after all, or unwanted.
+    async fn resolve(&self, id: JobId, resolution: Resolution) -> Result<Controlled, StoreError>;
+}
+
+/// How long ended things are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Succeeded and cancelled jobs. Defaults to 24 h.
+    pub ended: Duration,
+    /// Resolved dead letters. Defaults to 7 days.
+    pub resolved: Duration,
+    /// So many of each are kept whatever their age. Defaults to 100.
+    pub keep: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            ended: Duration::from_secs(86_400),
+            resolved: Duration::from_secs(7 * 86_400),
+            keep: 100,
+        }
+    }
+}
+
+/// What the engine's background loops do to jobs.
+///
+/// # Contract
+///
+/// 1. `dispatch` makes `planned` jobs `enqueued` and tells what a queue must know.
+///    (`dispatch_enqueues_what_is_planned`)
+/// 2. `expire` makes a `running` job whose lease has ended `failed`, due now, its attempt charged,
+///    and no other.  (`an_ended_lease_fails_the_attempt`)
+/// 3. `waiting` shows every claimable job that is due by `until`: what a queue should hold.
+///    (`waiting_shows_what_a_queue_should_hold`)
+/// 4. `clean` removes ended jobs and their history in batches; an unresolved dead letter, a job
+///    that has not ended and a publication never.  (`cleaning_spares_what_matters`)
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait JobUpkeep: fmt::Debug + Send + Sync + 'static {
+    /// Makes up to `limit` planned jobs claimable.
+    async fn dispatch(&self, only: &Only, limit: usize) -> Result<Vec<QueuedJob>, StoreError>;
+
+    /// Fails up to `limit` jobs whose lease has ended; answers which.
+    async fn expire(&self, limit: usize) -> Result<Vec<JobId>, StoreError>;
+
+    /// A page of the jobs of a topic that are claimable by `until`.
+    async fn waiting(
+        &self,
+        topic: &Topic,
+        until: DateTime<Utc>,
+        page: Page,
+    ) -> Result<Vec<QueuedJob>, StoreError>;
+
+    /// Removes up to `limit` ended jobs; answers how many.
+    async fn clean(&self, retention: &Retention, limit: usize) -> Result<u64, StoreError>;
+}
+
+/// What a publish job made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publication {
+    /// Its id.
+    pub id: PublicationId,
+    /// Whose it is.
+    pub tenant_id: TenantId,
+    /// The job that made it.
+    pub job_id: JobId,
+    /// The post.
+    pub post_id: PostId,
+    /// The account.
+    pub account_id: AccountId,
+    /// The job's dedupe key: kept for good, so that the moment is never planned again.
+    pub dedupe_key: Option<DedupeKey>,
+    /// The platform's id of the first part.
+    pub remote_id: String,
+    /// Where people see it.
+    pub url: Option<String>,
+    /// When it came out.
+    pub published_at: DateTime<Utc>,
+    /// Every part.
+    pub parts: Vec<Receipt>,
+}
+
+/// Keeps what is out.
+///
+/// # Contract
+///
+/// 1. `claimed` lists the remote id of every receipt of the account since then, whichever job and
+///    part it belongs to.  (`claimed_lists_every_part`)
+/// 2. Publications outlive their jobs and posts.  (`publications_stay`)
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait PublicationStore: fmt::Debug + Send + Sync + 'static {
+    /// A page of publications.
+    async fn list(&self, tenant: TenantId, page: Page) -> Result<Vec<Publication>, StoreError>;
+
+    /// The publications that these jobs made.
+    async fn of_jobs(&self, jobs: &[JobId]) -> Result<Vec<Publication>, StoreError>;
+
+    /// The remote ids that are known to be ours, published by the account since `since`.
+    async fn claimed(
+        &self,
+        account: AccountId,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<String>, StoreError>;
+
+    /// Whether another publication of the account, older than `before`, has exactly this text.
+    async fn has_text(
+        &self,
+        account: AccountId,
+        text: &str,
+        before: DateTime<Utc>,
+    ) -> Result<bool, StoreError>;
+}
+
+/// The metrics of a publication at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The publication.
+    pub publication_id: PublicationId,
+    /// The moment.
+    pub at: DateTime<Utc>,
+    /// Counts by the platform's names (`like_count`, …).
+    pub counts: std::collections::BTreeMap<String, u64>,
+}
+
+/// Keeps snapshots.
+///
+/// # Contract
+///
+/// 1. One snapshot per publication and moment: the same again changes nothing.
+///    (`a_snapshot_is_kept_once`)
+/// 2. They come back oldest first.  (`snapshots_come_oldest_first`)
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait SnapshotStore: fmt::Debug + Send + Sync + 'static {
+    /// Adds snapshots.
+    async fn insert(&self, snapshots: &[Snapshot]) -> Result<(), StoreError>;
+
+    /// The snapshots of a publication.
+    async fn of(&self, publication: PublicationId) -> Result<Vec<Snapshot>, StoreError>;
+}
+
+/// A block's scope for a lane.
+impl From<&Lane> for String {
+    fn from(lane: &Lane) -> Self {
+        lane.as_str().to_owned()
+    }
+}
