@@ -94,11 +94,13 @@ pub struct Claimed {
 
 /// Why a job is given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Deferral {
     /// The limiter reserved a slot for it: reached, no other one is taken.
     Slot,
-    /// The platform asked to wait, or the lane is blocked.
+    /// The platform surely refused what was sent, and asked to wait: closes the open intent as
+    /// [`NotPublished`](crate::intent::IntentState::NotPublished).
+    Refused,
+    /// The lane is blocked.
     Wait,
     /// The node is shutting down.
     Shutdown,
@@ -178,7 +180,8 @@ pub struct Settlement {
 ///     (`settling_twice_is_settling_once`)
 /// 11. One settlement that cannot be applied leaves the others of its batch alone.
 ///     (`one_bad_settlement_leaves_the_batch`)
-/// 12. A deferred job gets its attempt back; a crashed one does not.  (`deferring_gives_the_attempt_back`)
+/// 12. A deferred job gets its attempt back; a crashed one does not. `Refused` closes the open intent,
+///     the other deferrals leave it open.  (`deferring_gives_the_attempt_back`)
 /// 13. `failed` waits for its retry; giving up makes it a `dead_letter` with the reason, both
 ///     transitions recorded.  (`giving_up_makes_a_dead_letter`)
 /// 14. Follow-ups are made if and only if the settlement applies, once.  (`follow_ups_come_once`)

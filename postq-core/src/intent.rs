@@ -106,6 +106,9 @@ pub struct PartEvidence {
     pub absent_looks: u32,
     /// Looks in all.
     pub looks: u32,
+    /// The platform refused it as a duplicate of something it has: set by a settlement
+    /// `Failed` whose failure says so; cleared by a new intent.
+    pub duplicate: bool,
     /// Proof that it is out.
     pub receipt: Option<Receipt>,
 }

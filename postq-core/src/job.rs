@@ -107,6 +107,11 @@ impl Topic {
     /// The topic of notifications.
     pub const NOTIFY: &str = "notify";
 
+    /// No queue: what planners wait on. It changes when a schedule is added or changed.
+    pub fn plan() -> Self {
+        Self::new("plan")
+    }
+
     /// The topic of publish jobs.
     pub fn publish() -> Self {
         Self::new(Self::PUBLISH)

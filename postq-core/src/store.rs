@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::account::Account;
 use crate::content::{Content, Post, PostTally};
 use crate::error::StoreError;
-use crate::feed::Only;
+use crate::feed::{Mark, Only};
 use crate::id::{AccountId, JobId, NodeId, PostId, PublicationId, ScheduleId, TenantId};
 use crate::intent::{Evidence, Receipt};
 use crate::job::{Applied, DedupeKey, Job, JobEvent, Lane, NewJob, Resolution, Topic};
@@ -244,6 +244,11 @@ pub struct Planned {
     /// When there is something to plan again at the earliest (the time of the call, not of the
     /// occurrence); none if no enabled schedule has a future.
     pub next_at: Option<DateTime<Utc>>,
+    /// The store's time.
+    pub now: DateTime<Utc>,
+    /// Taken before planning looked: `JobFeed::wait` on [`Topic::plan`] with it ends when a
+    /// schedule was added or changed since.
+    pub mark: Mark,
 }
 
 /// A change to a schedule.
@@ -275,6 +280,8 @@ pub struct ScheduleEdit {
 ///    edit is refused.  (`an_edit_wins_wholly_or_is_refused`)
 /// 7. `plan` with `only` plans only those.  (`only_what_is_asked_for_is_planned`)
 /// 8. `Planned::next_at` is the next moment worth planning.  (`planning_tells_the_next_moment`)
+/// 9. A schedule that is added or changed ends a `JobFeed::wait` on [`Topic::plan`].
+///    (`a_new_schedule_wakes_the_planner`)
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait ScheduleStore: fmt::Debug + Send + Sync + 'static {

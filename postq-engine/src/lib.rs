@@ -1,1 +1,32 @@
-//! stub
+//! The flows of postq: planning, publishing once, looking before sending again. Knows traits alone.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`engine`], [`settings`] | putting an engine together and running it |
+//! | `attempt` | **the life of an attempt**, in one function |
+//! | `looking` | what is done when nobody knows whether something is out |
+//! | `planner`, `worker`, `keeper`, `sweeper` | the loops |
+//! | [`health`] | when each loop last succeeded |
+//! | [`desk`], [`import`] | how posts and schedules come in |
+//! | [`dry_run`], [`platforms`], [`handler`] | what an engine is given |
+
+mod attempt;
+mod attempt_failure;
+pub mod desk;
+pub mod dry_run;
+pub mod engine;
+pub mod handler;
+pub mod health;
+pub mod import;
+mod keeper;
+mod looking;
+mod planner;
+pub mod platforms;
+mod settle;
+pub mod settings;
+mod sweeper;
+mod worker;
+
+pub use self::engine::{BuildError, Engine, EngineBuilder};
+pub use self::platforms::Platforms;
+pub use self::settings::{Settings, TopicWorkers};

@@ -1,0 +1,218 @@
+//! What a failed call leads to: look, wait, retry, ask a person, or give up.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use postq_core::account::{Account, OnUnknown};
+use postq_core::error::chain;
+use postq_core::failure::{Failure, FailureClass, LimitReading, LimitScope, Outcome, Wait};
+use postq_core::feed::{Deferral, Settle};
+use postq_core::intent::{Intent, Receipt};
+use postq_core::job::{DeadReason, DedupeKey, JobKind, NewJob, Topic};
+use postq_core::notifier::{Notice, NoticeKind};
+use postq_core::platform::Look;
+use postq_core::retry::{RetryDecision, Tried};
+use postq_core::store::{Block, BlockReason};
+
+use crate::attempt::{End, Publish};
+use crate::engine::Shared;
+use crate::settle::Verdict;
+use crate::worker::Work;
+
+/// A wait that a platform asks for is obeyed up to this; longer ones are a mistake in a clock or unit.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
+
+/// ... and is at least this.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+
+impl Publish<'_> {
+    /// The creating call failed. `Ok` if a look finds that it did publish after all.
+    pub(crate) async fn after_failure(
+        &self,
+        mut failure: Failure,
+        intent: &Intent,
+    ) -> Result<Receipt, End> {
+        tracing::warn!(class = %failure.class, outcome = ?failure.outcome, "{}", failure.message);
+        self.obey(&failure.limits).await;
+        if failure.duplicate && self.platform.reconcile().is_some() {
+            // A reason to look, not a proof: the post that it duplicates may be this very one.
+            failure.outcome = Outcome::Unknown;
+        }
+        match (failure.outcome, failure.class, failure.wait) {
+            (Outcome::Unknown, ..) => Err(self.after_unknown(failure, intent)),
+            (_, FailureClass::Auth, _) => {
+                Err(self.needs_attention(&failure, Deferral::Refused).await)
+            }
+            (_, _, Some(wait)) => Err(self.wait_as_asked(&failure, wait).await),
+            (_, FailureClass::Content, _) => self.after_refusal(failure, intent).await,
+            _ => Err(self.shared.retry_or_give_up(self.work, failure)),
+        }
+    }
+
+    /// Something may be out: look soon, or let the account decide where nobody can be asked.
+    fn after_unknown(&self, failure: Failure, intent: &Intent) -> End {
+        let retry_at = match (self.platform.reconcile(), self.account.on_unknown) {
+            (Some(reconcile), _) => self.look_plan(reconcile, intent).first(),
+            (None, OnUnknown::Hold) => {
+                return dead(self.shared, self.work, failure, DeadReason::OutcomeUnknown);
+            }
+            (None, OnUnknown::Resend) => return self.shared.retry_or_give_up(self.work, failure),
+        };
+        Verdict::plain(Settle::Failed(failure, RetryDecision::RetryAt(retry_at))).into()
+    }
+
+    /// The platform refuses the content. Some say so of what they took in: one look tells.
+    async fn after_refusal(&self, failure: Failure, intent: &Intent) -> Result<Receipt, End> {
+        if let Some(reconcile) = self.platform.reconcile()
+            && let Ok(Look::Found(receipt)) = self.look(reconcile, intent).await
+        {
+            tracing::warn!(remote_id = receipt.remote_id, "refused, and yet it is out");
+            return Ok(receipt);
+        }
+        Err(dead(self.shared, self.work, failure, DeadReason::Content))
+    }
+
+    /// The platform asks to wait: the account or the whole app stands still until then.
+    async fn wait_as_asked(&self, failure: &Failure, wait: Wait) -> End {
+        let until = self.work.time.now() + wait.for_.clamp(SHORTEST_WAIT, LONGEST_WAIT);
+        let lane = self.account.lane();
+        let scope = match wait.scope {
+            LimitScope::App => lane.app().to_owned(),
+            LimitScope::Account => lane.as_str().to_owned(),
+        };
+        self.shared.block(scope, BlockReason::RateLimit, Some(until), failure).await;
+        let settle = Settle::Deferred(until, Deferral::Refused);
+        Verdict::new(settle, failure.to_string()).into()
+    }
+
+    /// The credentials are refused.
+    pub(crate) async fn needs_attention(&self, failure: &Failure, why: Deferral) -> End {
+        self.shared.needs_attention(self.work, self.account, failure, why).await
+    }
+
+    /// Tightens the limiter by what the platform told.
+    pub(crate) async fn obey(&self, limits: &[LimitReading]) {
+        if !self.shared.settings.rate_limit {
+            return;
+        }
+        let lane = self.account.lane();
+        for reading in limits {
+            let key = match reading.scope {
+                LimitScope::App => lane.app(),
+                LimitScope::Account => lane.as_str(),
+            };
+            let resets_at = self.work.time.now() + reading.resets_in.min(LONGEST_WAIT);
+            let limiter = &self.shared.backend.limiter;
+            if let Err(error) = limiter.tighten(key, reading.remaining, resets_at).await {
+                tracing::warn!(error = %chain(&error), key, "limit not taken over");
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// The job waits for a person: its account stands still, and the person is told once for these
+    /// credentials.
+    pub(crate) async fn needs_attention(
+        &self,
+        work: &Work,
+        account: &Account,
+        failure: &Failure,
+        why: Deferral,
+    ) -> End {
+        let lane = account.lane().as_str().to_owned();
+        self.block(lane, BlockReason::NeedsAttention, None, failure).await;
+        let message = format!(
+            "account \"{}\" on {} needs a person: {}; its posts wait until it is connected again",
+            account.name, account.platform, failure.message
+        );
+        let notice = Notice {
+            kind: NoticeKind::AccountNeedsAttention,
+            message,
+            job: Some(work.job.id()),
+            account: Some(account.id),
+        };
+        // Credentials that are renewed have another envelope, and so another key.
+        let envelope = account.credentials.as_ref().map(|sealed| fingerprint(&sealed.bytes));
+        let key = format!("needs_attention:{}:{:x}", account.id, envelope.unwrap_or_default());
+        let settle = Settle::Deferred(work.time.now(), why);
+        let verdict = Verdict::new(settle, failure.to_string());
+        verdict.followed_by(notify(self, work, &notice, key)).into()
+    }
+
+    /// Stops a scope. That it could not be written down is no reason to lose the attempt's end:
+    /// the next attempt meets the same answer.
+    async fn block(
+        &self,
+        scope: String,
+        reason: BlockReason,
+        until: Option<DateTime<Utc>>,
+        failure: &Failure,
+    ) {
+        let block = Block { scope, reason, until, note: failure.message.clone() };
+        if let Err(error) = self.bounded("block a lane", self.backend.blocks.block(&block)).await {
+            tracing::warn!(error = %chain(&error), scope = block.scope, "not blocked");
+        }
+    }
+
+    /// Lets the retry strategy decide.
+    pub(crate) fn retry_or_give_up(&self, work: &Work, failure: Failure) -> End {
+        let decision = self.retry.decide(Tried {
+            failure: &failure,
+            attempt: work.job.attempt,
+            max_attempts: work.job.made.max_attempts,
+            now: work.time.now(),
+            sample: self.sample(),
+        });
+        match decision {
+            RetryDecision::RetryAt(_) => Verdict::plain(Settle::Failed(failure, decision)).into(),
+            RetryDecision::GiveUp(reason) => dead(self, work, failure, reason),
+        }
+    }
+}
+
+/// Gives the job up, and tells a person.
+pub(crate) fn dead(shared: &Shared, work: &Work, failure: Failure, reason: DeadReason) -> End {
+    let made = &work.job.made;
+    tracing::error!(%reason, "given up: {}", failure.message);
+    let account = work.account.as_ref().map_or("no account", |account| account.name.as_str());
+    let (kind, what) = match reason {
+        DeadReason::OutcomeUnknown => {
+            (NoticeKind::OutcomeUnknown, "may or may not be out; look, then resolve or replay it")
+        }
+        _ => (NoticeKind::JobDead, "gave up; mend the cause, then replay or resolve it"),
+    };
+    let message = format!("{} for \"{account}\" {what}: {failure}", made.kind);
+    let notice = Notice { kind, message, job: Some(work.job.id()), account: made.account_id };
+    let settle = Settle::Failed(failure, RetryDecision::GiveUp(reason));
+    let verdict = Verdict::plain(settle);
+    // A notification that gives up would only make another one.
+    let tells = made.kind.as_str() != JobKind::NOTIFY && !shared.handlers.is_empty();
+    if !tells {
+        return verdict.into();
+    }
+    let key = format!("dead:{}:{}", work.job.id(), work.job.fence);
+    verdict.followed_by(notify(shared, work, &notice, key)).into()
+}
+
+/// The job that tells a person.
+fn notify(shared: &Shared, work: &Work, notice: &Notice, key: String) -> NewJob {
+    let (made, now) = (&work.job.made, work.time.now());
+    NewJob {
+        id: shared.job_id(now),
+        tenant_id: made.tenant_id,
+        dedupe_key: Some(DedupeKey::new(key)),
+        account_id: made.account_id,
+        correlation_id: made.correlation_id.clone(),
+        payload: serde_json::to_value(notice).expect("a notice is plain data"),
+        ..NewJob::new(JobKind::notify(), Topic::notify(), now)
+    }
+}
+
+/// Tells one envelope from another; not secret, not for security.
+fn fingerprint(bytes: &[u8]) -> u64 {
+    // FNV-1a, 64 bits.
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}

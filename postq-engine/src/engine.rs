@@ -1,0 +1,318 @@
+//! Putting an engine together and running it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use postq_calendar::Calendar;
+use postq_core::backend::Backend;
+use postq_core::clock::{Clock, SystemClock};
+use postq_core::error::{ErrorKind, StoreError};
+use postq_core::id::{JobId, NodeId};
+use postq_core::job::JobKind;
+use postq_core::notifier::{LogNotifier, Notifier};
+use postq_core::platform::Platform;
+use postq_core::retry::{ExponentialJitter, RetryStrategy};
+use postq_core::schedule::Resolver;
+use postq_core::vault::Vault;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::broadcast;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::{Builder, Uuid};
+
+use crate::desk::Desk;
+use crate::handler::{Handler, Notify};
+use crate::health::Health;
+use crate::keeper::Keeper;
+use crate::platforms::Platforms;
+use crate::settings::Settings;
+use crate::settle::Report;
+use crate::{keeper, planner, sweeper, worker};
+
+/// Plans, publishes, looks, retries: everything between a schedule and a publication.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use postq_core::clock::{Clock, SystemClock};
+/// use postq_core::memory::MemoryBackend;
+/// use postq_engine::Engine;
+/// use postq_engine::dry_run::DryRun;
+/// use tokio_util::sync::CancellationToken;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+/// let backend = MemoryBackend::new(Arc::clone(&clock)).backend();
+/// let engine = Engine::builder(backend)
+///     .platform(Arc::new(DryRun::new(clock)))
+///     .build()
+///     .expect("the defaults fit together");
+///
+/// let shutdown = CancellationToken::new();
+/// let stop = shutdown.clone();
+/// tokio::spawn(async move {
+///     tokio::time::sleep(Duration::from_millis(10)).await;
+///     stop.cancel();
+/// });
+/// engine.run(shutdown).await;
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+/// What all parts of an engine share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) node: NodeId,
+    pub(crate) backend: Backend,
+    pub(crate) platforms: Platforms,
+    pub(crate) vault: Option<Arc<dyn Vault>>,
+    pub(crate) resolver: Arc<dyn Resolver>,
+    pub(crate) retry: Arc<dyn RetryStrategy>,
+    pub(crate) handlers: BTreeMap<JobKind, Arc<dyn Handler>>,
+    pub(crate) settings: Settings,
+    pub(crate) health: Health,
+    pub(crate) keeper: Keeper,
+    pub(crate) reports: broadcast::Sender<Report>,
+    rng: Mutex<SmallRng>,
+}
+
+impl Shared {
+    /// A sample from [0, 1).
+    pub(crate) fn sample(&self) -> f64 {
+        self.rng.lock().unwrap_or_else(PoisonError::into_inner).random()
+    }
+
+    /// A new job's id: later ones sort later, and with a seed it follows from the seed.
+    pub(crate) fn job_id(&self, now: DateTime<Utc>) -> JobId {
+        let millis = u64::try_from(now.timestamp_millis()).unwrap_or_default();
+        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        JobId::from_uuid(Builder::from_unix_timestamp_millis(millis, &rng.random()).into_uuid())
+    }
+
+    /// A stretch of time, shortened by up to a quarter, so that nodes do not beat together.
+    pub(crate) fn jittered(&self, stretch: Duration) -> Duration {
+        stretch.mul_f64(1.0 - self.sample() / 4.0)
+    }
+
+    /// Bounds a call to a store.
+    pub(crate) async fn bounded<T>(
+        &self,
+        action: &'static str,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(self.settings.store_timeout, call).await {
+            Ok(answer) => answer,
+            Err(_) => Err(StoreError::new(
+                ErrorKind::Unavailable,
+                format!("{action}: no answer within {:?}", self.settings.store_timeout),
+            )),
+        }
+    }
+}
+
+impl Engine {
+    /// Starts to put an engine together, on this backend.
+    pub fn builder(backend: Backend) -> EngineBuilder {
+        EngineBuilder {
+            backend,
+            platforms: Vec::new(),
+            vault: None,
+            resolver: Arc::new(Calendar),
+            retry: Arc::new(ExponentialJitter::default()),
+            notifier: Arc::new(LogNotifier),
+            handlers: BTreeMap::new(),
+            clock: Arc::new(SystemClock),
+            seed: None,
+            settings: Settings::default(),
+        }
+    }
+
+    /// Runs until `shutdown`: then it claims nothing more, lets running attempts finish within the
+    /// grace period and gives the rest back. Trouble with the backend never ends it: every loop
+    /// tries again, and [`health`](Self::health) tells.
+    ///
+    /// Dropping the future stops everything at once, as a crash would; leases then run out.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let again = || (Arc::clone(&self.shared), shutdown.clone());
+        let mut loops = JoinSet::new();
+        loops.spawn(supervised("keeper", again(), |shared, _| keeper::run(shared)));
+        loops.spawn(supervised("sweeper", again(), sweeper::run));
+        if self.shared.settings.plan {
+            loops.spawn(supervised("planner", again(), planner::run));
+        }
+        let mut workers = JoinSet::new();
+        for topic in self.shared.settings.topics.clone() {
+            let run = move |shared, shutdown| worker::run(shared, topic.clone(), shutdown);
+            workers.spawn(supervised("worker", again(), run));
+        }
+        shutdown.cancelled().await;
+        // The workers end after their last attempt; the keeper holds the leases of these attempts
+        // until it is dropped here.
+        while workers.join_next().await.is_some() {}
+    }
+
+    /// How the loops are doing.
+    pub fn health(&self) -> &Health {
+        &self.shared.health
+    }
+
+    /// The backend it runs on.
+    pub fn backend(&self) -> &Backend {
+        &self.shared.backend
+    }
+
+    /// Where posts and schedules come in.
+    pub fn desk(&self) -> Desk {
+        Desk::new(
+            self.shared.backend.clone(),
+            self.shared.platforms.clone(),
+            Arc::clone(&self.shared.resolver),
+        )
+    }
+
+    /// What becomes of each attempt, as it happens. A receiver that lags loses the oldest.
+    pub fn reports(&self) -> broadcast::Receiver<Report> {
+        self.shared.reports.subscribe()
+    }
+}
+
+/// Runs a loop, and starts it again if it panics: none may die quietly.
+async fn supervised<F: Future<Output = ()> + Send + 'static>(
+    name: &'static str,
+    (shared, shutdown): (Arc<Shared>, CancellationToken),
+    run: impl Fn(Arc<Shared>, CancellationToken) -> F,
+) {
+    loop {
+        // A set and not a handle: dropped with this future, it takes the loop with it.
+        let mut task = JoinSet::new();
+        task.spawn(run(Arc::clone(&shared), shutdown.clone()));
+        match task.join_next().await {
+            Some(Err(error)) if error.is_panic() => {
+                tracing::error!(loop_name = name, %error, "a loop panicked; it starts again");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            _ => return,
+        }
+    }
+}
+
+/// Puts an engine together. Only the backend has no default.
+#[derive(Debug)]
+pub struct EngineBuilder {
+    backend: Backend,
+    platforms: Vec<Arc<dyn Platform>>,
+    vault: Option<Arc<dyn Vault>>,
+    resolver: Arc<dyn Resolver>,
+    retry: Arc<dyn RetryStrategy>,
+    notifier: Arc<dyn Notifier>,
+    handlers: BTreeMap<JobKind, Arc<dyn Handler>>,
+    clock: Arc<dyn Clock>,
+    seed: Option<u64>,
+    settings: Settings,
+}
+
+/// Why an engine cannot be put together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BuildError(String);
+
+impl EngineBuilder {
+    /// Adds a platform, under its own name.
+    #[must_use]
+    pub fn platform(mut self, platform: Arc<dyn Platform>) -> Self {
+        self.platforms.push(platform);
+        self
+    }
+
+    /// What opens the accounts' credentials. Without one, accounts that have some cannot publish.
+    #[must_use]
+    pub fn vault(mut self, vault: Arc<dyn Vault>) -> Self {
+        self.vault = Some(vault);
+        self
+    }
+
+    /// What resolves schedules. Defaults to [`Calendar`].
+    #[must_use]
+    pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
+        self.resolver = resolver;
+        self
+    }
+
+    /// When failed attempts are retried. Defaults to [`ExponentialJitter`].
+    #[must_use]
+    pub fn retry(mut self, retry: Arc<dyn RetryStrategy>) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Who tells a person. Defaults to [`LogNotifier`].
+    #[must_use]
+    pub fn notifier(mut self, notifier: Arc<dyn Notifier>) -> Self {
+        self.notifier = notifier;
+        self
+    }
+
+    /// What runs jobs of a kind of the user's own; the kind's topic belongs in the settings.
+    #[must_use]
+    pub fn handler(mut self, kind: JobKind, handler: Arc<dyn Handler>) -> Self {
+        self.handlers.insert(kind, handler);
+        self
+    }
+
+    /// The clock of the health report. Defaults to the host's. Work follows the store's.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Makes every jitter follow from this number. For simulations.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// What else can be set.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Checks that everything fits together.
+    pub fn build(mut self) -> Result<Engine, BuildError> {
+        let longest_send = self.platforms.iter().map(|p| p.pace().send_timeout).max();
+        if let Some(problem) = self.settings.problem(longest_send.unwrap_or_default()) {
+            return Err(BuildError(problem));
+        }
+        self.handlers.entry(JobKind::notify()).or_insert(Arc::new(Notify(self.notifier)));
+        let (seed, node) = match self.seed {
+            Some(seed) => (seed, NodeId::from_uuid(Uuid::from_u64_pair(seed, seed))),
+            None => (rand::random(), NodeId::new()),
+        };
+        let shared = Shared {
+            node,
+            backend: self.backend,
+            platforms: Platforms::new(self.platforms),
+            vault: self.vault,
+            resolver: self.resolver,
+            retry: self.retry,
+            handlers: self.handlers,
+            settings: self.settings,
+            health: Health::new(self.clock),
+            keeper: Keeper::default(),
+            reports: broadcast::Sender::new(4_096),
+            rng: Mutex::new(SmallRng::seed_from_u64(seed)),
+        };
+        Ok(Engine { shared: Arc::new(shared) })
+    }
+}

@@ -1,0 +1,187 @@
+//! Looking: what is done when nobody knows whether something is out.
+//!
+//! ```text
+//! sent ..2s..10s..30s........ settled ........ +spacing
+//!        early looks:         a look that      the second one that
+//!        can only find        finds nothing    finds nothing:
+//!                             counts           absent
+//! ```
+//!
+//! `settled` is the intent's time, plus the request's time-out, plus the platform's settle time: what is
+//! not visible then will not become visible. All decisions here are pure.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use postq_core::intent::PartEvidence;
+
+/// Early looks, since the intent: they can only find.
+const EARLY: [Duration; 3] =
+    [Duration::from_secs(2), Duration::from_secs(10), Duration::from_secs(30)];
+
+/// Looks after the settle time that must find nothing before absence is believed.
+const ABSENT_LOOKS: u32 = 2;
+
+/// When looks are made for one part.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LookPlan {
+    pub(crate) sent_at: DateTime<Utc>,
+    pub(crate) send_timeout: Duration,
+    pub(crate) settle_time: Duration,
+    /// How long after the settle time looks that cannot be made are tried again.
+    pub(crate) bound: Duration,
+}
+
+/// What a look that found nothing means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// It is not out, and will not be.
+    Absent,
+    /// Look again at this time; whether this look counts as one that found nothing.
+    LookAgain { at: DateTime<Utc>, absent: bool },
+    /// Nobody can tell.
+    CannotTell(String),
+}
+
+impl LookPlan {
+    /// When the first look is due.
+    pub(crate) fn first(&self) -> DateTime<Utc> {
+        self.sent_at + EARLY[0]
+    }
+
+    /// When absence begins to count.
+    pub(crate) fn settled(&self) -> DateTime<Utc> {
+        self.sent_at + self.send_timeout + self.settle_time
+    }
+
+    /// The distance of the two looks that count: a fifth of the settle time, 1 s to 60 s.
+    fn spacing(&self) -> Duration {
+        (self.settle_time / 5).clamp(Duration::from_secs(1), Duration::from_secs(60))
+    }
+
+    /// The look found nothing.
+    pub(crate) fn after_nothing(&self, known: &PartEvidence, now: DateTime<Utc>) -> Next {
+        if now < self.settled() {
+            return Next::LookAgain { at: self.next_early(now), absent: false };
+        }
+        if known.absent_looks + 1 >= ABSENT_LOOKS {
+            return Next::Absent;
+        }
+        Next::LookAgain { at: now + self.spacing(), absent: true }
+    }
+
+    /// The platform cannot tell; before the settle time it may still.
+    pub(crate) fn after_cannot_tell(&self, why: String, now: DateTime<Utc>) -> Next {
+        if now < self.settled() {
+            return Next::LookAgain { at: self.next_early(now), absent: false };
+        }
+        Next::CannotTell(why)
+    }
+
+    /// The look could not be made; the platform may ask to wait.
+    pub(crate) fn after_failed_look(
+        &self,
+        why: String,
+        wait: Option<Duration>,
+        looks: u32,
+        now: DateTime<Utc>,
+    ) -> Next {
+        let at = now + wait.unwrap_or_else(|| self.spacing() * (1 << looks.min(5)));
+        if at > self.settled() + self.bound {
+            return Next::CannotTell(format!("the platform could not be asked: {why}"));
+        }
+        Next::LookAgain { at, absent: false }
+    }
+
+    fn next_early(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        EARLY
+            .iter()
+            .map(|offset| self.sent_at + *offset)
+            .find(|at| *at > now)
+            .unwrap_or_else(|| self.settled())
+            .min(self.settled())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use postq_core::intent::IntentState;
+
+    use super::*;
+
+    fn plan() -> LookPlan {
+        LookPlan {
+            sent_at: DateTime::UNIX_EPOCH,
+            send_timeout: Duration::from_secs(30),
+            settle_time: Duration::from_secs(300),
+            bound: Duration::from_secs(3_600),
+        }
+    }
+
+    fn at(seconds: u64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn known(absent_looks: u32) -> PartEvidence {
+        PartEvidence {
+            part: 0,
+            intent: None,
+            state: IntentState::Open,
+            absent_looks,
+            looks: absent_looks,
+            duplicate: false,
+            receipt: None,
+        }
+    }
+
+    #[test]
+    fn early_looks_can_only_find() {
+        let again = |seconds| Next::LookAgain { at: at(seconds), absent: false };
+
+        assert_eq!(plan().first(), at(2));
+        assert_eq!(plan().after_nothing(&known(0), at(2)), again(10));
+        assert_eq!(plan().after_nothing(&known(0), at(10)), again(30));
+        assert_eq!(plan().after_nothing(&known(0), at(31)), again(330));
+        assert_eq!(plan().after_nothing(&known(9), at(329)), again(330));
+    }
+
+    #[test]
+    fn absence_needs_two_looks_after_the_settle_time() {
+        let first = plan().after_nothing(&known(0), at(330));
+
+        assert_eq!(first, Next::LookAgain { at: at(390), absent: true });
+        assert_eq!(plan().after_nothing(&known(1), at(390)), Next::Absent);
+    }
+
+    #[test]
+    fn a_short_settle_time_ends_the_early_looks() {
+        let plan = LookPlan {
+            send_timeout: Duration::from_secs(1),
+            settle_time: Duration::from_secs(2),
+            ..plan()
+        };
+
+        assert_eq!(
+            plan.after_nothing(&known(0), at(2)),
+            Next::LookAgain { at: at(3), absent: false }
+        );
+    }
+
+    #[test]
+    fn a_platform_that_cannot_tell_is_believed_after_the_settle_time() {
+        let why = || "a near match".to_owned();
+
+        assert!(matches!(plan().after_cannot_tell(why(), at(31)), Next::LookAgain { .. }));
+        assert_eq!(plan().after_cannot_tell(why(), at(331)), Next::CannotTell(why()));
+    }
+
+    #[test]
+    fn a_look_that_fails_is_made_again_within_its_bound() {
+        let fail = |now, wait| plan().after_failed_look("503".to_owned(), wait, 0, now);
+
+        assert_eq!(fail(at(2), None), Next::LookAgain { at: at(62), absent: false });
+        let wait = Some(Duration::from_secs(900));
+        assert_eq!(fail(at(2), wait), Next::LookAgain { at: at(902), absent: false });
+        assert!(matches!(fail(at(3_900), None), Next::CannotTell(_)));
+    }
+}

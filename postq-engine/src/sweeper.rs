@@ -1,0 +1,94 @@
+//! The sweeper: finds what was lost on the way, and takes away what is no longer needed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use postq_core::error::{ErrorKind, StoreError};
+use postq_core::store::Page;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Shared;
+use crate::planner::dispatch;
+
+/// Rows in one call; calls in one round. What is left over waits for the next round.
+const BATCH: usize = 1_000;
+const CALLS: usize = 50;
+
+/// Sweeps every few seconds; cleans more rarely.
+pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
+    let every = shared.settings.sweep_every;
+    let mut beat = shared.health.beat("sweeper", every);
+    let mut cleaned = Instant::now();
+    while !shutdown.is_cancelled() {
+        let clean = cleaned.elapsed() >= shared.settings.clean_every;
+        let pause = match round(&shared, clean).await {
+            Ok(()) => {
+                if clean {
+                    cleaned = Instant::now();
+                }
+                beat.ok();
+                shared.jittered(every)
+            }
+            Err(error) => beat.failed(&error, shared.sample()),
+        };
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+async fn round(shared: &Shared, clean: bool) -> Result<(), StoreError> {
+    expire(shared).await?;
+    if shared.settings.plan {
+        dispatch(shared).await?;
+    }
+    push_absent(shared).await?;
+    if clean {
+        let (upkeep, retention) = (&shared.backend.upkeep, &shared.settings.retention);
+        for _ in 0..CALLS {
+            let removed = shared.bounded("clean jobs", upkeep.clean(retention, BATCH)).await?;
+            if removed < BATCH as u64 {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Gives up the leases of workers that are gone.
+async fn expire(shared: &Shared) -> Result<(), StoreError> {
+    for _ in 0..CALLS {
+        let expired = shared.bounded("expire leases", shared.backend.upkeep.expire(BATCH)).await?;
+        for job in &expired {
+            tracing::warn!(job_id = %job, "lease expired; its worker is gone");
+        }
+        if expired.len() < BATCH {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Pushes what is due soon, so that a queue that lost it has it again. Pushing is idempotent.
+async fn push_absent(shared: &Shared) -> Result<(), StoreError> {
+    let Some(queue) = &shared.backend.queue else { return Ok(()) };
+    let until = shared.backend.jobs.now().await? + shared.settings.look_ahead + Duration::from_secs(5);
+    for workers in &shared.settings.topics {
+        let mut page = Page::first(BATCH);
+        for _ in 0..CALLS {
+            let waiting = shared.backend.upkeep.waiting(&workers.topic, until, page);
+            let jobs = shared.bounded("list waiting jobs", waiting).await?;
+            queue.push(&jobs).await.map_err(|error| {
+                StoreError::new(ErrorKind::Unavailable, "push waiting jobs").caused_by(error)
+            })?;
+            match jobs.last() {
+                Some(last) if jobs.len() == BATCH => page.after = Some(last.id.as_uuid()),
+                _ => break,
+            }
+        }
+    }
+    Ok(())
+}
