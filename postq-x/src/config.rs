@@ -1,0 +1,272 @@
+//! What a user may set.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::time::Duration;
+
+use postq_core::limiter::Rate;
+use reqwest::Url;
+
+/// How the adapter talks to X.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the API is. Defaults to `https://api.x.com/2`; `http` only on loopback.
+    pub base_url: String,
+    /// What the app has paid for. Defaults to [`Tier::Free`].
+    pub tier: Tier,
+    /// By which names posts are asked for. Defaults to [`Fields::Auto`].
+    pub fields: Fields,
+    /// How long after a call its post may still become visible. Defaults to 5 min, at most 1 h;
+    /// less only on loopback.
+    pub settle_time: Duration,
+    /// Whether the tier's and X's own limits are kept. Defaults to yes; no only on loopback.
+    pub rate_limit: bool,
+    /// The longest that one call to publish, or one look, may take. Defaults to 30 s; 100 ms to
+    /// 300 s.
+    pub send_timeout: Duration,
+    /// The weighted length that a text may have. Defaults to 280; X Premium accounts may use 25,000.
+    pub max_length: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            base_url: "https://api.x.com/2".to_owned(),
+            tier: Tier::default(),
+            fields: Fields::default(),
+            settle_time: Self::SETTLE_TIME,
+            rate_limit: true,
+            send_timeout: Duration::from_secs(30),
+            max_length: 280,
+        }
+    }
+}
+
+impl Config {
+    /// The default settle time.
+    pub const SETTLE_TIME: Duration = Duration::from_secs(300);
+    const MOST_SETTLE_TIME: Duration = Duration::from_secs(3_600);
+    const SEND_TIMEOUT: (Duration, Duration) =
+        (Duration::from_millis(100), Duration::from_secs(300));
+    const MOST_LENGTH: usize = 25_000;
+
+    /// Checks all settings and tells the base URL, without a slash at its end.
+    pub(crate) fn check(&self) -> Result<Base, ConfigError> {
+        let base = Base::parse(&self.base_url)?;
+        if self.settle_time < Self::SETTLE_TIME && !base.is_loopback {
+            return Err(ConfigError::new(
+                "settle_time",
+                "less than 300 s could publish twice, so it is only allowed with a base_url on \
+                 loopback",
+            ));
+        }
+        if self.settle_time > Self::MOST_SETTLE_TIME {
+            return Err(ConfigError::new("settle_time", "expected at most 3,600 s"));
+        }
+        if !self.rate_limit && !base.is_loopback {
+            return Err(ConfigError::new(
+                "rate_limit",
+                "it can only be switched off with a base_url on loopback",
+            ));
+        }
+        let (least, most) = Self::SEND_TIMEOUT;
+        if self.send_timeout < least || self.send_timeout > most {
+            return Err(ConfigError::new("send_timeout", "expected 100 ms to 300 s"));
+        }
+        if !(1..=Self::MOST_LENGTH).contains(&self.max_length) {
+            return Err(ConfigError::new("max_length", "expected 1 to 25,000"));
+        }
+        Ok(base)
+    }
+}
+
+/// A base URL that was checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Base {
+    pub(crate) url: String,
+    pub(crate) is_loopback: bool,
+    pub(crate) is_plain: bool,
+}
+
+impl Base {
+    fn parse(text: &str) -> Result<Self, ConfigError> {
+        let wrong = |problem: &str| ConfigError::new("base_url", format!("{text:?} {problem}"));
+        let url = Url::parse(text)
+            .map_err(|_| wrong("is no URL; expected something like \"https://api.x.com/2\""))?;
+        // Not shown: it may be a password.
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(ConfigError::new("base_url", "it must not contain a user or a password"));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(wrong("must end with its path"));
+        }
+        let is_loopback = is_loopback(url.host_str().unwrap_or_default());
+        let is_plain = url.scheme() == "http";
+        if !is_plain && url.scheme() != "https" {
+            return Err(wrong("must begin with https://"));
+        }
+        if is_plain && !is_loopback {
+            return Err(wrong("must begin with https://, or tokens could be read on the way"));
+        }
+        Ok(Self { url: url.as_str().trim_end_matches('/').to_owned(), is_loopback, is_plain })
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+}
+
+/// What an app has paid for: how many posts a minute it may make in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tier {
+    /// One a minute.
+    #[default]
+    Free,
+    /// 5 a minute.
+    Basic,
+    /// 50 a minute.
+    Pro,
+    /// 300 a minute.
+    Enterprise,
+}
+
+impl Tier {
+    /// The rate of all accounts together.
+    pub fn rate(self) -> Rate {
+        let calls: u32 = match self {
+            Self::Free => 1,
+            Self::Basic => 5,
+            Self::Pro => 50,
+            Self::Enterprise => 300,
+        };
+        Rate::per_minute(NonZeroU32::MIN.saturating_add(calls - 1))
+    }
+}
+
+/// By which names posts are asked for. Answers are read in both dialects, whatever is set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fields {
+    /// `tweet.fields` until X refuses it, then `post.fields`.
+    #[default]
+    Auto,
+    /// `tweet.fields`, the names up to July 2026.
+    Tweet,
+    /// `post.fields`, the names since August 2026.
+    Post,
+}
+
+macro_rules! words {
+    ($type:ident, $setting:literal: $($word:literal => $variant:ident),+) => {
+        impl FromStr for $type {
+            type Err = ConfigError;
+
+            fn from_str(word: &str) -> Result<Self, ConfigError> {
+                match word {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(ConfigError::new(
+                        $setting,
+                        format!("{word:?} is unknown; expected one of {}", [$($word),+].join(", ")),
+                    )),
+                }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self {
+                    $(Self::$variant => $word,)+
+                })
+            }
+        }
+    };
+}
+
+words! { Tier, "tier": "free" => Free, "basic" => Basic, "pro" => Pro, "enterprise" => Enterprise }
+words! { Fields, "fields": "auto" => Auto, "tweet" => Tweet, "post" => Post }
+
+/// A setting that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{setting}: {problem}")]
+pub struct ConfigError {
+    /// Which field of [`Config`].
+    pub setting: &'static str,
+    /// What is wrong with it and what was expected.
+    pub problem: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(setting: &'static str, problem: impl Into<String>) -> Self {
+        Self { setting, problem: problem.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(config: &Config) -> &'static str {
+        config.check().expect_err("refused").setting
+    }
+
+    fn at(base_url: &str) -> Config {
+        Config { base_url: base_url.into(), ..Config::default() }
+    }
+
+    #[test]
+    fn what_is_for_tests_is_refused_away_from_loopback() {
+        let quick = Config { settle_time: Duration::from_secs(2), ..Config::default() };
+        let unlimited = Config { rate_limit: false, ..Config::default() };
+
+        assert_eq!(refused(&quick), "settle_time");
+        assert_eq!(refused(&unlimited), "rate_limit");
+        for host in ["127.0.0.1:80", "127.8.9.1", "localhost:1", "[::1]:2"] {
+            let base_url = format!("http://{host}/2/");
+            let url = base_url.trim_end_matches('/').replace(":80/", "/");
+            let local = Config { base_url, rate_limit: false, ..quick.clone() };
+            assert_eq!(local.check().expect(host).url, url);
+        }
+        for host in ["127.0.0.1.example.com", "localhost.example.com", "10.0.0.1", "128.0.0.1"] {
+            let base_url = format!("https://{host}/2");
+            assert_eq!(refused(&Config { base_url, ..quick.clone() }), "settle_time", "{host}");
+        }
+    }
+
+    #[test]
+    fn a_base_url_must_keep_the_token_safe() {
+        for bad in ["", "api.x.com", "http://api.x.com/2", "ftp://api.x.com", "https://x.com/?a=b"]
+        {
+            assert_eq!(refused(&at(bad)), "base_url", "{bad}");
+        }
+        let error = at("https://me:hunter2@x.com").check().expect_err("a password");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        assert!(at("https://api.x.com/2/").check().is_ok());
+    }
+
+    #[test]
+    fn numbers_have_bounds() {
+        let config = Config::default;
+        let hour = Duration::from_secs(3_601);
+
+        assert_eq!(refused(&Config { send_timeout: Duration::ZERO, ..config() }), "send_timeout");
+        assert_eq!(refused(&Config { send_timeout: hour, ..config() }), "send_timeout");
+        assert_eq!(refused(&Config { settle_time: hour, ..config() }), "settle_time");
+        assert_eq!(refused(&Config { max_length: 0, ..config() }), "max_length");
+        assert_eq!(refused(&Config { max_length: 25_001, ..config() }), "max_length");
+    }
+
+    #[test]
+    fn words_are_read_and_written() {
+        for word in ["free", "basic", "pro", "enterprise"] {
+            assert_eq!(word.parse::<Tier>().expect(word).to_string(), word);
+        }
+        let error = "gold".parse::<Tier>().expect_err("no tier");
+        assert_eq!(
+            error.to_string(),
+            "tier: \"gold\" is unknown; expected one of free, basic, pro, enterprise"
+        );
+        assert_eq!("post".parse(), Ok(Fields::Post));
+        assert_eq!(Tier::Pro.rate().every, Duration::from_millis(1_200));
+    }
+}
