@@ -26,11 +26,11 @@ use postq_core::feed::{Deferral, Settle};
 use postq_core::intent::{Intent, IntentAnswer, IntentState, PartEvidence, PlatformKey, Receipt};
 use postq_core::job::{Applied, DeadReason, Job, JobKind};
 use postq_core::limiter::Take;
+use postq_core::machine::JobState;
 use postq_core::platform::{Identity, Look, Lookup, Outgoing, Platform, Reconcile};
 use postq_core::retry::RetryDecision;
 use postq_core::schedule::Misfire;
 use postq_core::store::{JobFilter, Page};
-use postq_core::machine::JobState;
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt_failure::dead;
@@ -48,6 +48,9 @@ const LOOKING_CRASHES: u32 = 5;
 
 /// A job whose platform or kind this node does not know is offered to others for so long.
 const UNKNOWN_KIND_PAUSE: Duration = Duration::from_secs(30);
+
+/// While a post with the same text has no outcome, its twin asks again so often.
+const TWIN_PAUSE: Duration = Duration::from_secs(5);
 
 /// A slot that is nearer than this is waited for with the job in hand.
 const SLOT_PATIENCE: Duration = Duration::from_secs(1);
@@ -161,13 +164,15 @@ async fn admit<'a>(
         return Err(unknown_kind(work, &format!("platform \"{}\"", account.platform)));
     };
     let open = work.evidence.open().is_some();
+    let sent = work.evidence.0.iter().any(|part| part.intent.is_some() && part.receipt.is_none());
     let (attempt, most) = (work.job.attempt, work.job.made.max_attempts);
-    if attempt > most.saturating_add(LOOKING_CRASHES) && open {
-        let message = "the process ended again and again while it looked";
-        let failure = Failure::unknown(FailureClass::Internal, message);
-        return Err(dead(shared, work, failure, DeadReason::OutcomeUnknown));
-    }
-    if attempt > most && !open {
+    // What was sent is looked for once more before it is given up.
+    if attempt > most.saturating_add(if sent { LOOKING_CRASHES } else { 0 }) {
+        if open {
+            let message = "the process ended again and again while it looked";
+            let failure = Failure::unknown(FailureClass::Internal, message);
+            return Err(dead(shared, work, failure, DeadReason::OutcomeUnknown));
+        }
         return Err(exhausted(shared, work));
     }
     if missed(shared, work).await {
@@ -189,7 +194,8 @@ async fn admit<'a>(
 /// Whether the misfire policy skips it: asked at the first claim, of what was never sent.
 async fn missed(shared: &Shared, work: &Work) -> bool {
     let made = &work.job.made;
-    let (Some(schedule), 1, true) = (made.schedule_id, work.job.attempt, work.evidence.0.is_empty())
+    let (Some(schedule), 1, true) =
+        (made.schedule_id, work.job.attempt, work.evidence.0.is_empty())
     else {
         return false;
     };
@@ -309,7 +315,9 @@ impl Publish<'_> {
                 self.obey(&published.limits).await;
                 Ok(Receipt { part: index, ..published.receipt })
             }
-            Ok(Err(failure)) => self.after_failure(failure, &Intent { made_at: sent_at, ..intent }).await,
+            Ok(Err(failure)) => {
+                self.after_failure(failure, &Intent { made_at: sent_at, ..intent }).await
+            }
             Err(_) => {
                 let message = format!("no answer within {timeout:?}");
                 let failure = Failure::unknown(FailureClass::Network, message);
@@ -348,6 +356,11 @@ impl Publish<'_> {
             Ok(IntentAnswer::LeaseTooShort) => again("the lease had too little left to send"),
             Ok(IntentAnswer::Unresolved) => again("an earlier send has no outcome yet"),
             Ok(IntentAnswer::Edited) => again("the post was edited"),
+            Ok(IntentAnswer::Twin) => {
+                let settle = Settle::Deferred(self.work.time.now() + TWIN_PAUSE, Deferral::Again);
+                let why = "another post with this text has no outcome yet";
+                Err(Verdict::new(settle, why).into())
+            }
             // Not written down for sure, or perhaps: either way nothing was sent, and whoever claims
             // the job next sees which.
             Err(error) => {
@@ -425,18 +438,11 @@ impl Publish<'_> {
             }
             return Ok(None);
         };
-        let look = self.look(reconcile, intent).await;
-        if !open {
-            // Refused, or found absent, before: one more look costs little and catches an answer
-            // that was not true. That it cannot be made is no reason not to send.
-            return Ok(match look {
-                Ok(Look::Found(receipt)) => Some(receipt),
-                _ => None,
-            });
-        }
         let (plan, now) = (self.look_plan(reconcile, intent), self.work.time.now());
-        let next = match look {
+        let next = match self.look(reconcile, intent).await {
             Ok(Look::Found(receipt)) => return Ok(Some(receipt)),
+            // Refused, or found absent, before: the look was only to catch an answer that lied.
+            Ok(_) if !open => return Ok(None),
             Ok(Look::Absent) => plan.after_nothing(known, now),
             Ok(Look::CannotTell(why)) => plan.after_cannot_tell(why, now),
             Err(failure) if failure.class == FailureClass::Auth => {
@@ -449,6 +455,7 @@ impl Publish<'_> {
             }
         };
         match next {
+            Next::CannotTell(_) if !open => {}
             Next::Absent if known.duplicate => self.refused_as_duplicate(intent).await?,
             Next::Absent => self.close(intent, "the platform does not have it").await?,
             Next::CannotTell(why) => self.nobody_can_tell(intent, why).await?,
@@ -470,9 +477,11 @@ impl Publish<'_> {
         // clocks can differ.
         let since = intent.made_at - Duration::from_secs(86_400);
         let claimed = self.shared.backend.publications.claimed(self.account.id, since);
-        let claimed = self.shared.bounded("list receipts", claimed).await.map_err(|error| {
-            Failure::not_published(FailureClass::Internal, chain(&error))
-        })?;
+        let claimed = self
+            .shared
+            .bounded("list receipts", claimed)
+            .await
+            .map_err(|error| Failure::not_published(FailureClass::Internal, chain(&error)))?;
         let claimed: BTreeSet<String> = claimed.into_iter().collect();
         let lookup = Lookup { intent, claimed: &claimed, now: self.work.time.now() };
         let timeout = self.platform.pace().send_timeout;
@@ -519,7 +528,8 @@ impl Publish<'_> {
         let publications = &self.shared.backend.publications;
         let older = publications.has_text(self.account.id, &intent.text, intent.made_at).await;
         if older.unwrap_or(false) {
-            let message = "the account has published this text before, and the platform takes it once";
+            let message =
+                "the account has published this text before, and the platform takes it once";
             let failure = Failure::not_published(FailureClass::Content, message);
             return Err(dead(self.shared, self.work, failure, DeadReason::Content));
         }

@@ -7,7 +7,9 @@ use postq_core::clock::Clock;
 use postq_core::content::Part;
 use postq_core::failure::Failure;
 use postq_core::intent::Receipt;
-use postq_core::platform::{Identity, Outgoing, Pace, Platform, PlatformName, Published, Violation};
+use postq_core::platform::{
+    Identity, Outgoing, Pace, Platform, PlatformName, Published, Violation,
+};
 
 /// Publishes nothing: every part gets a receipt that says `dry_run`.
 ///
@@ -49,11 +51,7 @@ impl Platform for DryRun {
         self.inner.as_ref().map_or_else(Vec::new, |inner| inner.validate(parts))
     }
 
-    async fn publish<'a>(
-        &self,
-        _who: &Identity,
-        part: Outgoing<'a>,
-    ) -> Result<Published, Failure> {
+    async fn publish<'a>(&self, _who: &Identity, part: Outgoing<'a>) -> Result<Published, Failure> {
         let receipt = Receipt {
             part: part.part,
             // The key tells one part from every other, in every replay.

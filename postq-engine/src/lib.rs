@@ -22,11 +22,12 @@ mod keeper;
 mod looking;
 mod planner;
 pub mod platforms;
-mod settle;
 pub mod settings;
+mod settle;
 mod sweeper;
 mod worker;
 
 pub use self::engine::{BuildError, Engine, EngineBuilder};
 pub use self::platforms::Platforms;
 pub use self::settings::{Settings, TopicWorkers};
+pub use self::settle::{Report, ReportResult};

@@ -75,7 +75,8 @@ async fn expire(shared: &Shared) -> Result<(), StoreError> {
 /// Pushes what is due soon, so that a queue that lost it has it again. Pushing is idempotent.
 async fn push_absent(shared: &Shared) -> Result<(), StoreError> {
     let Some(queue) = &shared.backend.queue else { return Ok(()) };
-    let until = shared.backend.jobs.now().await? + shared.settings.look_ahead + Duration::from_secs(5);
+    let until =
+        shared.backend.jobs.now().await? + shared.settings.look_ahead + Duration::from_secs(5);
     for workers in &shared.settings.topics {
         let mut page = Page::first(BATCH);
         for _ in 0..CALLS {

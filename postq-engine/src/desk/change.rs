@@ -1,0 +1,149 @@
+//! Changing what is not yet out.
+
+use chrono::{DateTime, Utc};
+
+use postq_calendar::zone;
+use postq_core::account::Account;
+use postq_core::content::{Content, Post};
+use postq_core::id::{AccountId, PostId, ScheduleId};
+use postq_core::schedule::{Schedule, Timing};
+use postq_core::store::{Edited, ScheduleEdit};
+
+use super::check::content_problems;
+use super::{Desk, DeskError, Refused, When};
+
+/// A change that meets another one is tried again so often.
+const TRIES: usize = 3;
+
+impl Desk {
+    /// Replaces the content of a post that is not being published. What is out stays as it is.
+    pub async fn edit_content(&self, id: PostId, content: &Content) -> Result<Post, DeskError> {
+        let what = format!("post {id}");
+        let schedules = self.backend.schedules.of_posts(&[id]).await?;
+        let mut accounts: Vec<AccountId> =
+            schedules.into_iter().flat_map(|schedule| schedule.accounts).collect();
+        accounts.sort_unstable();
+        accounts.dedup();
+        let accounts = self.backend.accounts.load(&accounts).await?;
+        self.content_is_good(content, &accounts)?;
+        for _ in 0..TRIES {
+            let mut post = self.find_post(&id.to_string()).await?;
+            match self.backend.posts.edit(id, post.revision, content).await? {
+                Edited::Applied { revision } => {
+                    post.revision = revision;
+                    post.content = content.clone();
+                    return Ok(post);
+                }
+                Edited::Changed { .. } => {}
+                Edited::AlreadyPublishing => return Err(DeskError::AlreadyPublishing(what)),
+                Edited::Gone => return Err(DeskError::NotFound(what)),
+            }
+        }
+        Err(DeskError::Changed(what))
+    }
+
+    pub(crate) fn content_is_good(
+        &self,
+        content: &Content,
+        accounts: &[Account],
+    ) -> Result<(), Refused> {
+        let mut problems = content_problems(content);
+        problems.extend(self.violations(content, accounts));
+        if problems.is_empty() { Ok(()) } else { Err(Refused { problems }) }
+    }
+
+    /// Gives a schedule another time; what it had planned and not begun is taken back. Answers the
+    /// first occurrence.
+    pub async fn reschedule(
+        &self,
+        id: ScheduleId,
+        when: &When,
+    ) -> Result<DateTime<Utc>, DeskError> {
+        let schedule = self.find_schedule(id).await?;
+        let accounts = self.backend.accounts.load(&schedule.accounts).await?;
+        let now = self.backend.jobs.now().await?;
+        let (timing, first) = self.moved(&schedule, when, &accounts, now)?;
+        let edit = ScheduleEdit { timing: Some((timing, Some(first))), ..ScheduleEdit::default() };
+        self.change(id, &edit).await?;
+        Ok(first)
+    }
+
+    /// The rule that `when` means for a schedule that is there already, and its first occurrence.
+    pub(crate) fn moved(
+        &self,
+        schedule: &Schedule,
+        when: &When,
+        accounts: &[Account],
+        now: DateTime<Utc>,
+    ) -> Result<(Timing, DateTime<Utc>), Refused> {
+        let tz = schedule.tz.as_deref();
+        let (mut timing, first) = self
+            .timing(when, tz, accounts, now)
+            .map_err(|problem| Refused { problems: vec![problem] })?;
+        if let Timing::OneShot { at, local } = &mut timing {
+            // The schedule keeps its zone, so the local time is what that zone's clocks show.
+            *local = tz
+                .and_then(|tz| zone::instant_to_local(*at, tz).ok())
+                .map(|wall| wall.format("%Y-%m-%dT%H:%M:%S%.f").to_string());
+        }
+        Ok((timing, first))
+    }
+
+    /// Switches a schedule on or off. Off takes back what it had planned and not begun; on goes on
+    /// from now.
+    pub async fn switch(&self, id: ScheduleId, on: bool) -> Result<(), DeskError> {
+        let mut edit = ScheduleEdit { enabled: Some(on), ..ScheduleEdit::default() };
+        if on {
+            let schedule = self.find_schedule(id).await?;
+            let now = self.backend.jobs.now().await?;
+            let Some(first) = self.first(&schedule.timing, now)? else {
+                return Err(DeskError::refused(
+                    "at",
+                    format!("schedule {id} has no occurrence left; give the post another time"),
+                ));
+            };
+            edit.timing = Some((schedule.timing, Some(first)));
+        }
+        self.change(id, &edit).await
+    }
+
+    /// Calls a post off: switches all its schedules off, which takes back what was planned and not
+    /// begun. The post stays. Answers how many schedules were switched off.
+    pub async fn cancel(&self, id: PostId) -> Result<usize, DeskError> {
+        let schedules = self.backend.schedules.of_posts(&[id]).await?;
+        for schedule in &schedules {
+            self.switch(schedule.id, false).await?;
+        }
+        Ok(schedules.len())
+    }
+
+    /// Takes a schedule away; what it had planned and not begun is taken back, the post stays.
+    pub async fn remove_schedule(&self, id: ScheduleId) -> Result<(), DeskError> {
+        let what = format!("schedule {id}");
+        match self.backend.schedules.remove(id).await? {
+            Edited::Applied { .. } => Ok(()),
+            Edited::AlreadyPublishing => Err(DeskError::AlreadyPublishing(what)),
+            Edited::Changed { .. } => Err(DeskError::Changed(what)),
+            Edited::Gone => Err(DeskError::NotFound(what)),
+        }
+    }
+
+    /// Changes a schedule, whatever its revision.
+    pub(crate) async fn change(
+        &self,
+        id: ScheduleId,
+        edit: &ScheduleEdit,
+    ) -> Result<(), DeskError> {
+        let what = format!("schedule {id}");
+        for _ in 0..TRIES {
+            let schedule = self.find_schedule(id).await?;
+            match self.backend.schedules.edit(id, schedule.revision, edit).await? {
+                Edited::Applied { .. } => return Ok(()),
+                Edited::Changed { .. } => {}
+                Edited::AlreadyPublishing => return Err(DeskError::AlreadyPublishing(what)),
+                Edited::Gone => return Err(DeskError::NotFound(what)),
+            }
+        }
+        Err(DeskError::Changed(what))
+    }
+}

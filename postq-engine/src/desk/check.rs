@@ -1,0 +1,290 @@
+//! Checking what is handed in, before anything is written.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use postq_calendar::{At, duration, zone};
+use postq_core::account::Account;
+use postq_core::content::{Content, Part, Post};
+use postq_core::id::AccountId;
+use postq_core::schedule::{Schedule, Timing};
+
+use crate::dry_run::DryRun;
+
+use super::{Desk, DeskError, Directory, Problem, Refused, Submission, When};
+
+/// Longest text of a post with all its parts, in bytes.
+pub(crate) const MOST_TEXT: usize = 64 * 1_024;
+
+/// Most parts of a thread.
+const MOST_PARTS: usize = 100;
+
+/// Longest key, in characters.
+const MOST_KEY: usize = 200;
+
+/// What may be taken in, and what not.
+#[derive(Debug)]
+pub struct Checked {
+    /// One answer per submission, in order.
+    pub entries: Vec<Result<Entry, Refused>>,
+    pub(crate) directory: Directory,
+    pub(crate) now: DateTime<Utc>,
+}
+
+/// A submission that was found good: a post and its schedule, ready to be written.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub(crate) post: Post,
+    pub(crate) schedule: Schedule,
+    /// The post is in the store already and lacks nothing but its schedule.
+    pub(crate) post_exists: bool,
+    first: DateTime<Utc>,
+}
+
+impl Entry {
+    /// Its first occurrence.
+    pub fn first(&self) -> DateTime<Utc> {
+        self.first
+    }
+
+    /// What will be written of its schedule.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+}
+
+impl Desk {
+    /// Checks submissions and writes nothing.
+    pub async fn check(&self, submissions: &[Submission]) -> Result<Checked, DeskError> {
+        let now = self.backend.jobs.now().await?;
+        let mut directory = self.directory(now).await?;
+        let entries = submissions.iter().map(|s| self.check_one(&mut directory, s, now)).collect();
+        Ok(Checked { entries, directory, now })
+    }
+
+    pub(crate) async fn directory(&self, now: DateTime<Utc>) -> Result<Directory, DeskError> {
+        let accounts = self.backend.accounts.list(self.tenant()).await?;
+        Ok(Directory::new(accounts, self.tenant(), now))
+    }
+
+    fn check_one(
+        &self,
+        directory: &mut Directory,
+        submission: &Submission,
+        now: DateTime<Utc>,
+    ) -> Result<Entry, Refused> {
+        let mut problems = content_problems(&submission.content);
+        problems.extend(submission.key.as_deref().and_then(key_problem));
+        let accounts = accounts_of(directory, &submission.accounts, &mut problems);
+        problems.extend(self.violations(&submission.content, &accounts));
+        let tz = submission.tz.as_deref().map(zone::check).transpose();
+        let tz = tz.unwrap_or_else(|error| {
+            problems.push(Problem::new("tz", error.to_string()));
+            None
+        });
+        let planned = self.timing(&submission.when, tz.as_deref(), &accounts, now);
+        match planned {
+            Ok((timing, first)) if problems.is_empty() => {
+                Ok(self.entry(submission, &accounts, timing, tz, first, now))
+            }
+            Ok(_) => Err(Refused { problems }),
+            Err(problem) => {
+                problems.push(problem);
+                Err(Refused { problems })
+            }
+        }
+    }
+
+    fn entry(
+        &self,
+        submission: &Submission,
+        accounts: &[Account],
+        timing: Timing,
+        tz: Option<String>,
+        first: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Entry {
+        let mut post = Post::new(submission.content.clone(), now);
+        post.tenant_id = self.tenant();
+        post.key.clone_from(&submission.key);
+        let mut schedule =
+            Schedule::new(post.id, accounts.iter().map(|a| a.id).collect(), timing, now);
+        schedule.tenant_id = self.tenant();
+        schedule.tzdb = tz.is_some().then(|| zone::tzdb_version().to_owned());
+        schedule.tz = tz;
+        schedule.priority = submission.priority;
+        schedule.misfire = submission.misfire;
+        schedule.grace = self.settings.grace;
+        schedule.next_run_at = Some(first);
+        Entry { post, schedule, post_exists: false, first }
+    }
+
+    /// What the platforms of these accounts would refuse, each platform once.
+    pub(super) fn violations(&self, content: &Content, accounts: &[Account]) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut seen = Vec::new();
+        for account in accounts {
+            if seen.contains(&&account.platform) {
+                continue;
+            }
+            seen.push(&account.platform);
+            let Some(platform) = self.platforms.get(&account.platform) else {
+                problems.push(self.no_platform(account));
+                continue;
+            };
+            let parts = content.parts_for(&account.platform);
+            problems.extend(platform.validate(parts).into_iter().map(|violation| {
+                let place = match parts.len() {
+                    1 => String::new(),
+                    parts => format!("part {} of {parts}, ", violation.part + 1),
+                };
+                Problem::new("text", format!("{place}{}: {}", account.platform, violation.message))
+            }));
+        }
+        problems
+    }
+
+    fn no_platform(&self, account: &Account) -> Problem {
+        let known: Vec<_> = self.platforms.names().map(|name| name.as_str()).collect();
+        Problem::new(
+            "accounts",
+            format!(
+                "account \"{}\" is on platform \"{}\", which is not set up here; there is {}",
+                account.name,
+                account.platform,
+                known.join(", ")
+            ),
+        )
+    }
+
+    /// The rule that `when` means now, and its first occurrence.
+    pub(super) fn timing(
+        &self,
+        when: &When,
+        tz: Option<&str>,
+        accounts: &[Account],
+        now: DateTime<Utc>,
+    ) -> Result<(Timing, DateTime<Utc>), Problem> {
+        let in_field = |field| {
+            move |error: postq_core::error::ScheduleError| Problem::new(field, error.to_string())
+        };
+        let instant = |field, at: &At| at.instant(now).map_err(in_field(field));
+        let timing = match when {
+            When::Now => Timing::OneShot { at: now, local: None },
+            When::At(at) => Timing::OneShot { at: instant("at", at)?, local: at.local() },
+            When::Every { every, from, count, until } => {
+                self.often_enough(*every, accounts)?;
+                Timing::Interval {
+                    every: *every,
+                    anchor: from.as_ref().map_or(Ok(now), |at| instant("at", at))?,
+                    count: *count,
+                    until: until.as_ref().map(|at| instant("until", at)).transpose()?,
+                }
+            }
+        };
+        let first = self.first(&timing, now).map_err(in_field("every"))?;
+        match first {
+            Some(first) => Ok((timing, first)),
+            None => Err(over(&timing, tz, now)),
+        }
+    }
+
+    /// The first occurrence of a rule that is not past.
+    pub(super) fn first(
+        &self,
+        timing: &Timing,
+        now: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, postq_core::error::ScheduleError> {
+        let nobody = Schedule::new(postq_core::id::PostId::new(), Vec::new(), timing.clone(), now);
+        self.resolver.next(&nobody, Some(now - TimeDelta::microseconds(1)))
+    }
+
+    fn often_enough(&self, every: Duration, accounts: &[Account]) -> Result<(), Problem> {
+        let least = self.settings.min_interval;
+        let sends = accounts.iter().any(|account| account.platform.as_str() != DryRun::NAME);
+        if every >= least || !sends {
+            return Ok(());
+        }
+        Err(Problem::new(
+            "every",
+            format!(
+                "{} is too often, expected at least {} (POSTQ_MIN_INTERVAL)",
+                duration::show(every),
+                duration::show(least)
+            ),
+        ))
+    }
+}
+
+/// Why a rule has no occurrence that is not past.
+fn over(timing: &Timing, tz: Option<&str>, now: DateTime<Utc>) -> Problem {
+    let now = zone::show(now, tz);
+    match timing {
+        Timing::OneShot { at, .. } => Problem::new(
+            "at",
+            format!("{} is past: it is {now} now; give a later time", zone::show(*at, tz)),
+        ),
+        _ => Problem::new(
+            "every",
+            format!("has no occurrence left: it is {now} now; give a later end (until, count)"),
+        ),
+    }
+}
+
+fn accounts_of(
+    directory: &mut Directory,
+    names: &[String],
+    problems: &mut Vec<Problem>,
+) -> Vec<Account> {
+    let mut found: Vec<Account> = Vec::with_capacity(names.len());
+    if names.is_empty() {
+        problems.push(Problem::new("accounts", "is empty; expected at least one account"));
+    }
+    for name in names {
+        match directory.find_or_make(name) {
+            Ok(account) if found.iter().any(|other| other.id == account.id) => {
+                problems.push(Problem::new("accounts", format!("names \"{name}\" twice")));
+            }
+            Ok(account) => found.push(account.clone()),
+            Err(why) => problems.push(Problem::new("accounts", why)),
+        }
+    }
+    found
+}
+
+/// What no platform takes.
+pub(super) fn content_problems(content: &Content) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let bytes: usize = content.parts.iter().map(|part| part.text.len()).sum();
+    if content.parts.is_empty() {
+        problems.push(Problem::new("text", "is empty"));
+    }
+    if bytes > MOST_TEXT {
+        problems.push(Problem::new("text", format!("has {bytes} bytes, at most {MOST_TEXT}")));
+    }
+    if content.parts.len() > MOST_PARTS {
+        let parts = content.parts.len();
+        problems.push(Problem::new("text", format!("has {parts} parts, at most {MOST_PARTS}")));
+    }
+    let empty = |part: &Part| part.text.trim().is_empty() && part.media.is_empty();
+    for (i, _) in content.parts.iter().enumerate().filter(|(_, part)| empty(part)) {
+        problems.push(Problem::new("text", format!("part {} is empty", i + 1)));
+    }
+    problems
+}
+
+fn key_problem(key: &str) -> Option<Problem> {
+    let problem = |why: String| Some(Problem::new("key", why));
+    match key.chars().count() {
+        0 => problem("is empty".to_owned()),
+        n if n > MOST_KEY => problem(format!("has {n} characters, at most {MOST_KEY}")),
+        _ if key.chars().any(char::is_control) => {
+            problem("has a control character; expected printable ones".to_owned())
+        }
+        _ if key.parse::<AccountId>().is_ok() => {
+            problem(format!("\"{key}\" looks like an id; choose another key"))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,90 @@
+//! The desk: where posts and schedules come in, are checked, changed and shown.
+//!
+//! | what | where |
+//! |---|---|
+//! | [`Desk::submit`], [`Desk::check`], [`Desk::commit`] | new posts |
+//! | [`Desk::edit_content`], [`Desk::reschedule`], [`Desk::switch`], [`Desk::cancel`] | changes |
+//! | [`Desk::find_post`], [`Desk::list_posts`] | what there is |
+//!
+//! Nothing is sent from here: a post that comes in is a row in a store, and an engine does the rest.
+
+mod change;
+mod check;
+mod commit;
+mod directory;
+mod error;
+mod find;
+mod submission;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use postq_core::backend::Backend;
+use postq_core::id::TenantId;
+use postq_core::schedule::{Resolver, Schedule};
+
+use crate::platforms::Platforms;
+
+pub use self::check::{Checked, Entry};
+pub(crate) use self::directory::Directory;
+pub use self::error::{DeskError, Problem, Refused};
+pub use self::find::{PostLine, Standing};
+pub use self::submission::{Submission, Submitted, When};
+
+/// What a user may set of a desk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeskSettings {
+    /// A repeating post may not come more often than this. Defaults to 60 s. Where all accounts are
+    /// dry runs a second is enough: nothing is sent.
+    pub min_interval: Duration,
+    /// Late by at most this is not missed. Defaults to 5 minutes.
+    pub grace: Duration,
+    /// Whose posts these are. Defaults to [`TenantId::DEFAULT`].
+    pub tenant: TenantId,
+}
+
+impl Default for DeskSettings {
+    fn default() -> Self {
+        Self {
+            min_interval: Duration::from_secs(60),
+            grace: Schedule::GRACE,
+            tenant: TenantId::DEFAULT,
+        }
+    }
+}
+
+/// Takes posts in, checks them against their platforms, and changes what is not yet out. Cheap to
+/// clone.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    backend: Backend,
+    platforms: Platforms,
+    resolver: Arc<dyn Resolver>,
+    settings: DeskSettings,
+}
+
+impl Desk {
+    /// A desk with the default settings.
+    pub fn new(backend: Backend, platforms: Platforms, resolver: Arc<dyn Resolver>) -> Self {
+        Self { backend, platforms, resolver, settings: DeskSettings::default() }
+    }
+
+    /// The same with other settings.
+    #[must_use]
+    pub fn with_settings(mut self, settings: DeskSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// What it keeps things in.
+    pub fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    /// Whose posts these are.
+    pub fn tenant(&self) -> TenantId {
+        self.settings.tenant
+    }
+}

@@ -1,0 +1,82 @@
+//! What is handed in.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use postq_calendar::At;
+use postq_core::content::Content;
+use postq_core::id::{PostId, ScheduleId};
+use postq_core::schedule::Misfire;
+
+/// A post with its time and its accounts, as a person hands it in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submission {
+    /// A stable key of its own: what is handed in again under it is the same post.
+    pub key: Option<String>,
+    /// What it says.
+    pub content: Content,
+    /// To these accounts, by name or id. `dry_run:NAME` needs no account to be there.
+    pub accounts: Vec<String>,
+    /// When.
+    pub when: When,
+    /// The zone it was written in.
+    pub tz: Option<String>,
+    /// Higher goes first.
+    pub priority: i16,
+    /// What happens when it is late.
+    pub misfire: Misfire,
+}
+
+impl Submission {
+    /// A post for these accounts, with the defaults for the rest.
+    pub fn new<A: Into<String>>(
+        content: Content,
+        accounts: impl IntoIterator<Item = A>,
+        when: When,
+    ) -> Self {
+        Self {
+            key: None,
+            content,
+            accounts: accounts.into_iter().map(Into::into).collect(),
+            when,
+            tz: None,
+            priority: 0,
+            misfire: Misfire::default(),
+        }
+    }
+}
+
+/// When a post goes out, as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Now.
+    Now,
+    /// Once.
+    At(At),
+    /// Again and again.
+    Every {
+        /// The distance.
+        every: Duration,
+        /// The first one; now if none.
+        from: Option<At>,
+        /// How many in all.
+        count: Option<NonZeroU32>,
+        /// None after this.
+        until: Option<At>,
+    },
+}
+
+/// A post that was taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// The post.
+    pub post: PostId,
+    /// Its schedule.
+    pub schedule: ScheduleId,
+    /// The key it was handed in under.
+    pub key: Option<String>,
+    /// Its first occurrence.
+    pub first: DateTime<Utc>,
+}

@@ -1,0 +1,165 @@
+//! A row that was loaded before, against what became of it.
+
+use std::collections::BTreeSet;
+
+use postq_calendar::At;
+use postq_core::account::Account;
+use postq_core::content::{Content, PostState};
+use postq_core::id::{AccountId, PostId, ScheduleId};
+use postq_core::schedule::{Schedule, Timing};
+use postq_core::store::ScheduleEdit;
+
+use crate::desk::{Checked, Desk, Directory, Problem, Refused, When};
+
+use super::plan::{Action, Known, PlannedRow, Step};
+use super::row::Row;
+
+/// What is to be changed of something known.
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    pub(super) post: PostId,
+    pub(super) schedule: ScheduleId,
+    pub(super) content: Option<Content>,
+    pub(super) edit: ScheduleEdit,
+}
+
+/// What becomes of a known row.
+pub(super) fn compare(
+    desk: &Desk,
+    row: &Row,
+    known: &Known,
+    checked: &mut Checked,
+) -> Result<PlannedRow, Refused> {
+    let keep = |schedules, state, note: Option<String>| PlannedRow {
+        place: row.place().clone(),
+        key: row.submission.key.clone(),
+        action: Action::Keep { state, note },
+        step: Step::Nothing(known.post.id, schedules),
+    };
+    let Some(schedule) = &known.schedule else {
+        let note = Some("its schedule was removed".to_owned());
+        return Ok(keep(Vec::new(), PostState::Draft, note));
+    };
+    let state = known.standing.state(schedule);
+    let keep = |note| Ok(keep(vec![schedule.id], state, note));
+    let what = differences(row, known, schedule, checked);
+    if what.is_empty() {
+        return keep(standing_note(schedule));
+    }
+    let listed = what.join(", ");
+    if !schedule.enabled {
+        return keep(Some(format!(
+            "not changed ({listed}): it is switched off; postqd schedule enable {}",
+            schedule.id
+        )));
+    }
+    if known.standing.is_over(schedule) {
+        return keep(Some(format!(
+            "not changed ({listed}): it is over; give the row another key to publish it again"
+        )));
+    }
+    if what.contains(&"priority") {
+        return keep(Some(format!(
+            "not changed ({listed}): the priority of what is loaded stays; remove the post and \
+             load the row again"
+        )));
+    }
+    let change = change(desk, row, known, schedule, &what, checked)?;
+    Ok(PlannedRow {
+        place: row.place().clone(),
+        key: row.submission.key.clone(),
+        action: Action::Change { what },
+        step: Step::Change(Box::new(change)),
+    })
+}
+
+fn standing_note(schedule: &Schedule) -> Option<String> {
+    let why = schedule.problem.clone().or_else(|| {
+        (!schedule.enabled).then(|| format!("switched off; postqd schedule enable {}", schedule.id))
+    });
+    why.map(|why| format!("not to come: {why}"))
+}
+
+fn differences(
+    row: &Row,
+    known: &Known,
+    schedule: &Schedule,
+    checked: &Checked,
+) -> Vec<&'static str> {
+    let submission = &row.submission;
+    let same_time = same_time(&submission.when, &schedule.timing, checked);
+    [
+        ("text", submission.content == known.post.content),
+        ("time", same_time),
+        ("accounts", same_accounts(&submission.accounts, schedule, &checked.directory)),
+        ("priority", submission.priority == schedule.priority),
+    ]
+    .into_iter()
+    .filter_map(|(what, same)| (!same).then_some(what))
+    .collect()
+}
+
+fn same_accounts(names: &[String], schedule: &Schedule, directory: &Directory) -> bool {
+    let ids: Option<BTreeSet<AccountId>> = names.iter().map(|n| directory.id_of(n)).collect();
+    ids.is_some_and(|ids| ids == schedule.accounts.iter().copied().collect())
+}
+
+/// Whether a time means what was planned. A time that counts from loading meant its first loading.
+fn same_time(when: &When, timing: &Timing, checked: &Checked) -> bool {
+    let same = |at: &At, planned| {
+        at.is_relative() || at.instant(checked.now).is_ok_and(|instant| instant == planned)
+    };
+    match (when, timing) {
+        (When::At(at), Timing::OneShot { at: planned, .. }) => same(at, *planned),
+        (
+            When::Every { every, from, count, until },
+            Timing::Interval { every: planned_every, anchor, count: planned_count, until: end },
+        ) => {
+            let same_end = match (until, end) {
+                (None, None) => true,
+                (Some(until), Some(end)) => same(until, *end),
+                _ => false,
+            };
+            let same_start = from.as_ref().is_none_or(|from| same(from, *anchor));
+            every == planned_every && count == planned_count && same_start && same_end
+        }
+        _ => false,
+    }
+}
+
+fn change(
+    desk: &Desk,
+    row: &Row,
+    known: &Known,
+    schedule: &Schedule,
+    what: &[&'static str],
+    checked: &mut Checked,
+) -> Result<Change, Refused> {
+    let accounts = accounts(&row.submission.accounts, &mut checked.directory)?;
+    let content = what.contains(&"text").then(|| row.submission.content.clone());
+    if content.is_some() || what.contains(&"accounts") {
+        desk.content_is_good(&row.submission.content, &accounts)?;
+    }
+    let mut edit = ScheduleEdit::default();
+    if what.contains(&"time") {
+        let when = &row.submission.when;
+        let (timing, first) = desk.moved(schedule, when, &accounts, checked.now)?;
+        edit.timing = Some((timing, Some(first)));
+    }
+    if what.contains(&"accounts") {
+        edit.accounts = Some(accounts.iter().map(|account| account.id).collect());
+    }
+    Ok(Change { post: known.post.id, schedule: schedule.id, content, edit })
+}
+
+fn accounts(names: &[String], directory: &mut Directory) -> Result<Vec<Account>, Refused> {
+    let mut problems = Vec::new();
+    let mut found: Vec<Account> = Vec::new();
+    for name in names {
+        match directory.find_or_make(name) {
+            Ok(account) => found.push(account.clone()),
+            Err(why) => problems.push(Problem::new("accounts", why)),
+        }
+    }
+    if problems.is_empty() { Ok(found) } else { Err(Refused { problems }) }
+}

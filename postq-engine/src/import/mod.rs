@@ -1,0 +1,43 @@
+//! Content calendars: posts written in CSV, TOML or JSON files.
+//!
+//! | format | rows |
+//! |---|---|
+//! | `.csv` | a header names the columns, in any order |
+//! | `.toml` | one table `[[post]]` each |
+//! | `.json` | a list of objects |
+//!
+//! | field | what it is |
+//! |---|---|
+//! | `key` | a stable name: what is loaded again under it is the same post |
+//! | `at` | once: `2026-03-08T09:00Z`, `2026-03-08T09:00` with `tz`, or `+5s` from loading |
+//! | `every` | again and again: `1h30m`; the first at `at`, or at once |
+//! | `count`, `until` | where that ends |
+//! | `tz` | the IANA zone of local times |
+//! | `accounts` | names, `;` between; `dry_run:NAME` needs no set-up |
+//! | `text` | the parts of a thread are divided by a line `---` |
+//! | `media`, `alt` | paths or URLs, and what they show, `;` between |
+//! | `priority` | higher goes first |
+//!
+//! In TOML and JSON, `accounts`, `text` (the parts), `media` and `alt` may also be lists.
+//!
+//! [`Desk::plan_import`](crate::desk::Desk::plan_import) reads files and tells what would happen;
+//! [`Desk::apply_import`](crate::desk::Desk::apply_import) makes it so. All errors of all files are told at once, each with its
+//! place. If there is one, nothing at all is loaded, unless bad rows are to be skipped.
+
+mod apply;
+mod cells;
+mod compare;
+mod csv;
+mod json;
+mod lines;
+mod plan;
+mod read;
+mod row;
+#[cfg(test)]
+mod tests;
+mod toml;
+mod twins;
+
+pub use self::apply::{Loaded, LoadedRow};
+pub use self::cells::Place;
+pub use self::plan::{Action, FileProblem, Plan, PlannedRow};

@@ -1,0 +1,269 @@
+//! What would happen if calendars were loaded.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use postq_core::content::{Content, Post, PostState};
+use postq_core::id::{PostId, ScheduleId};
+use postq_core::schedule::Schedule;
+use postq_core::store::{JobFilter, Page};
+
+use crate::desk::{Checked, Desk, DeskError, Entry, Refused, Standing, Submission};
+
+use super::cells::Place;
+use super::compare::{self, Change};
+use super::read;
+use super::row::Row;
+use super::twins;
+
+/// Keys in one query.
+const CHUNK: usize = 500;
+
+/// Something that is wrong with a file, or worth a look.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FileProblem {
+    /// Where.
+    pub place: Place,
+    /// The field it is about, where it is about one.
+    pub field: Option<&'static str>,
+    /// What is wrong and what was expected.
+    pub message: String,
+}
+
+impl FileProblem {
+    pub(super) fn new(
+        place: &Place,
+        field: Option<&'static str>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { place: place.clone(), field, message: message.into() }
+    }
+}
+
+impl fmt::Display for FileProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.field {
+            Some(field) => write!(f, "{}: {field}: {}", self.place, self.message),
+            None => write!(f, "{}: {}", self.place, self.message),
+        }
+    }
+}
+
+/// What becomes of a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Action {
+    /// It is new.
+    Load {
+        /// Its first occurrence.
+        first: DateTime<Utc>,
+    },
+    /// It is known and says something else now, which can still be changed.
+    Change {
+        /// What differs: `text`, `time`, `accounts`.
+        what: Vec<&'static str>,
+    },
+    /// It is known and stays as it is.
+    Keep {
+        /// Where its post stands.
+        state: PostState,
+        /// Why a difference is not taken over, or what else is worth knowing.
+        note: Option<String>,
+    },
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load { first } => write!(f, "new, first at {}", first.format("%F %T UTC")),
+            Self::Change { what } => write!(f, "known, changes {}", what.join(", ")),
+            Self::Keep { state, note } => {
+                write!(f, "known, {}", state_word(*state))?;
+                note.as_ref().map_or(Ok(()), |note| write!(f, "; {note}"))
+            }
+        }
+    }
+}
+
+fn state_word(state: PostState) -> &'static str {
+    match state {
+        PostState::Scheduled => "scheduled",
+        PostState::Published => "published",
+        PostState::PartlyPublished => "partly published",
+        PostState::Failed => "failed",
+        _ => "nothing to come",
+    }
+}
+
+/// A good row and what becomes of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlannedRow {
+    /// Where it is written.
+    pub place: Place,
+    /// Its key.
+    pub key: Option<String>,
+    /// What becomes of it.
+    #[serde(flatten)]
+    pub action: Action,
+    #[serde(skip)]
+    pub(super) step: Step,
+}
+
+/// How it is done.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// Writes it; a post that is there already may need other content first.
+    Load(Box<Entry>, Option<Content>),
+    Change(Box<Change>),
+    Nothing(PostId, Vec<ScheduleId>),
+}
+
+/// What would happen if these files were loaded now.
+#[derive(Debug)]
+pub struct Plan {
+    /// The good rows, in the order of the files.
+    pub rows: Vec<PlannedRow>,
+    /// All that is wrong.
+    pub problems: Vec<FileProblem>,
+    /// What is worth a look: rows without a key that look like something loaded before.
+    pub notes: Vec<FileProblem>,
+    pub(super) checked: Checked,
+}
+
+/// What the store knows of a row's key.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) post: Post,
+    /// Its oldest schedule; none if loading was cut off before it was written, or it was removed.
+    pub(super) schedule: Option<Schedule>,
+    pub(super) standing: Standing,
+    has_jobs: bool,
+}
+
+impl Known {
+    fn is_half_loaded(&self) -> bool {
+        self.schedule.is_none() && !self.has_jobs
+    }
+}
+
+impl Desk {
+    /// Reads calendars and tells what would happen if they were loaded now. Writes nothing.
+    pub async fn plan_import(&self, files: &[PathBuf]) -> Result<Plan, DeskError> {
+        let (rows, mut problems) = read_all(files.to_vec()).await;
+        let rows = without_doubles(rows, &mut problems);
+        let known = self.known(&rows).await?;
+        let is_new = |row: &Row| known_of(&known, row).is_none_or(Known::is_half_loaded);
+        let (new, old): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(is_new);
+
+        let submissions: Vec<Submission> = new.iter().map(|row| row.submission.clone()).collect();
+        let mut checked = self.check(&submissions).await?;
+        let mut planned = Vec::with_capacity(new.len() + old.len());
+        for (row, entry) in new.iter().zip(std::mem::take(&mut checked.entries)) {
+            match entry {
+                Ok(entry) => planned.push(load(row, entry, known_of(&known, row))),
+                Err(refused) => problems.extend(refused_at(row, refused)),
+            }
+        }
+        for row in &old {
+            let known = known_of(&known, row).expect("a row that is not new is known");
+            match compare::compare(self, row, known, &mut checked) {
+                Ok(row) => planned.push(row),
+                Err(refused) => problems.extend(refused_at(row, refused)),
+            }
+        }
+        let notes = twins::find(self, &planned).await?;
+        planned.sort_by(|a, b| a.place.cmp(&b.place));
+        Ok(Plan { rows: planned, problems, notes, checked })
+    }
+
+    /// What the store knows of the keys of these rows.
+    async fn known(&self, rows: &[Row]) -> Result<BTreeMap<String, Known>, DeskError> {
+        let keys: Vec<String> = rows.iter().filter_map(|r| r.submission.key.clone()).collect();
+        let mut posts: Vec<Post> = Vec::new();
+        for keys in keys.chunks(CHUNK) {
+            posts.extend(self.backend().posts.with_keys(self.tenant(), keys).await?);
+        }
+        let ids: Vec<PostId> = posts.iter().map(|post| post.id).collect();
+        let mut schedules = self.schedules_of(&ids).await?;
+        let of_all: Vec<ScheduleId> = schedules.values().flatten().map(|s| s.id).collect();
+        let standings = self.standings(&of_all).await?;
+        let mut known = BTreeMap::new();
+        for post in posts {
+            let Some(key) = post.key.clone() else { continue };
+            let mut own = schedules.remove(&post.id).unwrap_or_default();
+            let schedule = (!own.is_empty()).then(|| own.swap_remove(0));
+            let standing = schedule.as_ref().and_then(|s| standings.get(&s.id)).copied();
+            let has_jobs = schedule.is_some() || self.has_jobs(post.id).await?;
+            let standing = standing.unwrap_or_default();
+            known.insert(key, Known { post, schedule, standing, has_jobs });
+        }
+        Ok(known)
+    }
+
+    async fn has_jobs(&self, post: PostId) -> Result<bool, DeskError> {
+        let filter = JobFilter { post: Some(post), ..JobFilter::default() };
+        let jobs = self.backend().jobs.list(self.tenant(), &filter, Page::first(1)).await?;
+        Ok(!jobs.is_empty())
+    }
+}
+
+async fn read_all(files: Vec<PathBuf>) -> (Vec<Row>, Vec<FileProblem>) {
+    let read = move || {
+        let mut problems = Vec::new();
+        let rows: Vec<Row> = files.iter().flat_map(|f| read::file(f, &mut problems)).collect();
+        (rows, problems)
+    };
+    tokio::task::spawn_blocking(read).await.expect("reading files does not panic")
+}
+
+fn known_of<'a>(known: &'a BTreeMap<String, Known>, row: &Row) -> Option<&'a Known> {
+    known.get(row.submission.key.as_ref()?)
+}
+
+/// Leaves out every further row with a key that an earlier one has.
+fn without_doubles(rows: Vec<Row>, problems: &mut Vec<FileProblem>) -> Vec<Row> {
+    let mut seen: BTreeMap<String, Place> = BTreeMap::new();
+    let mut kept = Vec::with_capacity(rows.len());
+    for row in rows {
+        let key = row.submission.key.clone().unwrap_or_default();
+        match seen.get(&key).filter(|_| !key.is_empty()) {
+            Some(first) => problems.push(FileProblem::new(
+                row.cells.place_of("key"),
+                Some("key"),
+                format!("\"{key}\" is the key of {first} too; expected one of its own"),
+            )),
+            None => {
+                seen.insert(key, row.place().clone());
+                kept.push(row);
+            }
+        }
+    }
+    kept
+}
+
+fn load(row: &Row, mut entry: Entry, half: Option<&Known>) -> PlannedRow {
+    let mut content = None;
+    if let Some(half) = half {
+        content = (half.post.content != entry.post.content).then(|| entry.post.content.clone());
+        entry.schedule.post_id = half.post.id;
+        entry.post = half.post.clone();
+        entry.post_exists = true;
+    }
+    PlannedRow {
+        place: row.place().clone(),
+        key: row.submission.key.clone(),
+        action: Action::Load { first: entry.first() },
+        step: Step::Load(Box::new(entry), content),
+    }
+}
+
+fn refused_at(row: &Row, refused: Refused) -> impl Iterator<Item = FileProblem> {
+    refused.problems.into_iter().map(|problem| {
+        FileProblem::new(row.cells.place_of(problem.field), Some(problem.field), problem.message)
+    })
+}

@@ -1,0 +1,303 @@
+//! What a row means.
+
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use postq_calendar::{At, duration, zone};
+use postq_core::content::{Content, MediaRef, Part};
+
+use crate::desk::{Submission, When};
+
+use super::cells::{Cells, Place, Value};
+use super::plan::FileProblem;
+
+/// The line that divides the parts of a thread.
+const DIVIDER: &str = "---";
+
+/// A row that was understood.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) cells: Cells,
+    pub(super) submission: Submission,
+}
+
+impl Row {
+    pub(super) fn place(&self) -> &Place {
+        &self.cells.place
+    }
+}
+
+/// What the cells mean; all that is wrong with them is added to the problems.
+pub(super) fn read(cells: &Cells, problems: &mut Vec<FileProblem>) -> Option<Row> {
+    let mut reader = Reader { cells, problems: Vec::new() };
+    let submission = reader.submission();
+    let good = reader.problems.is_empty();
+    problems.append(&mut reader.problems);
+    good.then(|| Row { cells: cells.clone(), submission })
+}
+
+struct Reader<'a> {
+    cells: &'a Cells,
+    problems: Vec<FileProblem>,
+}
+
+impl Reader<'_> {
+    fn submission(&mut self) -> Submission {
+        let tz = self.tz();
+        let when = self.when(tz.as_deref());
+        Submission {
+            key: self.one("key").map(|key| key.trim().to_owned()),
+            content: self.content(),
+            accounts: self.accounts(),
+            tz,
+            priority: self.number("priority", "a whole number from -32768 to 32767").unwrap_or(0),
+            ..Submission::new(Content::default(), [""; 0], when)
+        }
+    }
+
+    fn tz(&mut self) -> Option<String> {
+        let name = self.one("tz")?;
+        zone::check(name.trim()).map_err(|error| self.wrong("tz", error.to_string())).ok()
+    }
+
+    fn when(&mut self, tz: Option<&str>) -> When {
+        let has_every = self.has("every");
+        let at = self.at("at", tz);
+        if has_every {
+            let every = self.one("every").and_then(|text| {
+                duration::parse(&text).map_err(|e| self.wrong("every", e.to_string())).ok()
+            });
+            return When::Every {
+                every: every.unwrap_or_default(),
+                from: at,
+                count: self.number::<NonZeroU32>("count", "a whole number from 1"),
+                until: self.at("until", tz),
+            };
+        }
+        for field in ["count", "until"] {
+            if self.has(field) {
+                self.wrong(field, "is there without every; expected both, or neither");
+            }
+        }
+        if !self.has("at") {
+            self.wrong("at", "is missing; expected a time (at), or a distance (every)");
+        }
+        at.map_or(When::Now, When::At)
+    }
+
+    fn at(&mut self, field: &'static str, tz: Option<&str>) -> Option<At> {
+        let text = self.one(field)?;
+        match At::parse(&text, tz) {
+            Ok(at) => Some(at),
+            // With a zone that is not known, which was told already, any zone shows the rest.
+            Err(_) if tz.is_none() && self.has("tz") && At::parse(&text, Some("UTC")).is_ok() => {
+                None
+            }
+            Err(error) => {
+                self.wrong(field, error.to_string());
+                None
+            }
+        }
+    }
+
+    fn accounts(&mut self) -> Vec<String> {
+        let names = self.list("accounts");
+        if names.is_empty() {
+            self.wrong("accounts", "is missing; expected account names, with ; between");
+        }
+        names
+    }
+
+    fn content(&mut self) -> Content {
+        let mut parts: Vec<Part> = self.texts().into_iter().map(Part::text).collect();
+        let media = self.media();
+        if parts.is_empty() && media.is_empty() {
+            self.wrong("text", "is missing; expected what the post says");
+        }
+        for i in (0..parts.len()).filter(|i| parts[*i].text.is_empty()).collect::<Vec<_>>() {
+            self.wrong("text", format!("part {} of {} is empty", i + 1, parts.len()));
+        }
+        match parts.first_mut() {
+            Some(first) => first.media = media,
+            None => parts.push(Part { text: String::new(), media }),
+        }
+        Content { parts, ..Content::default() }
+    }
+
+    /// The parts of the text, without the blank lines around each.
+    fn texts(&self) -> Vec<String> {
+        let tidy = |text: &str| text.trim_matches(['\n', '\r', ' ', '\t']).to_owned();
+        match self.cells.by_field.get("text").map(|cell| &cell.value) {
+            None => Vec::new(),
+            Some(Value::Many(parts)) => parts.iter().map(|part| tidy(part)).collect(),
+            Some(Value::One(text)) => {
+                let lines: Vec<&str> = text.lines().collect();
+                let divided = lines.split(|line| line.trim() == DIVIDER);
+                divided.map(|lines| tidy(&lines.join("\n"))).collect()
+            }
+        }
+    }
+
+    fn media(&mut self) -> Vec<MediaRef> {
+        let sources = self.list("media");
+        let alts = self.items("alt");
+        if alts.len() > sources.len() {
+            let message = format!("has {} texts for {} media", alts.len(), sources.len());
+            self.wrong("alt", message);
+        }
+        let mut alts = alts.into_iter();
+        let mut alt = || alts.next().filter(|alt| !alt.is_empty());
+        sources.into_iter().map(|source| MediaRef { source, alt: alt() }).collect()
+    }
+
+    fn list(&self, field: &str) -> Vec<String> {
+        self.items(field).into_iter().filter(|item| !item.is_empty()).collect()
+    }
+
+    /// What stands between the semicolons, or the items of a list; empty ones too.
+    fn items(&self, field: &str) -> Vec<String> {
+        let items = match self.cells.by_field.get(field).map(|cell| &cell.value) {
+            None => Vec::new(),
+            Some(Value::One(text)) => text.split(';').map(str::to_owned).collect(),
+            Some(Value::Many(items)) => items.clone(),
+        };
+        items.iter().map(|item| item.trim().to_owned()).collect()
+    }
+
+    fn has(&self, field: &str) -> bool {
+        self.cells.by_field.contains_key(field)
+    }
+
+    fn number<N: FromStr>(&mut self, field: &'static str, expected: &str) -> Option<N> {
+        let text = self.one(field)?;
+        let number = text.trim().parse().ok();
+        if number.is_none() {
+            self.wrong(field, format!("\"{}\" cannot be; expected {expected}", text.trim()));
+        }
+        number
+    }
+
+    fn one(&mut self, field: &'static str) -> Option<String> {
+        match &self.cells.by_field.get(field)?.value {
+            Value::One(text) => Some(text.clone()),
+            Value::Many(_) => {
+                self.wrong(field, "is a list; expected one value");
+                None
+            }
+        }
+    }
+
+    fn wrong(&mut self, field: &'static str, message: impl Into<String>) {
+        let place = self.cells.place_of(field);
+        self.problems.push(FileProblem::new(place, Some(field), message));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::import::cells::{Cell, FIELDS};
+
+    fn row(fields: &[(&str, &str)]) -> Result<Submission, Vec<String>> {
+        let file: Arc<str> = "f.csv".into();
+        let by_field: BTreeMap<_, _> = fields
+            .iter()
+            .enumerate()
+            .map(|(column, (name, text))| {
+                let field = FIELDS.into_iter().find(|field| field == name).unwrap();
+                let place = Place { file: Arc::clone(&file), line: 2, column };
+                (field, Cell { place, value: Value::One((*text).to_owned()) })
+            })
+            .collect();
+        let cells = Cells { place: Place { file, line: 2, column: 0 }, by_field };
+        let mut problems = Vec::new();
+        let read = read(&cells, &mut problems);
+        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        read.map(|row| row.submission).ok_or(problems)
+    }
+
+    #[test]
+    fn a_full_row_is_understood() {
+        let row = row(&[
+            ("key", " spring-1 "),
+            ("at", "2026-03-08T09:00"),
+            ("tz", "europe/berlin"),
+            ("accounts", "acme; dry_run:news;"),
+            ("text", "\none \n---\n\ntwo\n"),
+            ("media", "a.png;https://example.com/b.png;c.png"),
+            ("alt", "first;;third"),
+            ("priority", "-7"),
+        ])
+        .unwrap();
+
+        assert_eq!(row.key.as_deref(), Some("spring-1"));
+        assert_eq!(row.tz.as_deref(), Some("Europe/Berlin"));
+        assert_eq!(row.accounts, ["acme", "dry_run:news"]);
+        let texts: Vec<_> = row.content.parts.iter().map(|part| part.text.as_str()).collect();
+        assert_eq!(texts, ["one", "two"]);
+        let alts: Vec<_> = row.content.parts[0].media.iter().map(|m| m.alt.as_deref()).collect();
+        assert_eq!(alts, [Some("first"), None, Some("third")]);
+        assert_eq!(row.priority, -7);
+        assert!(matches!(row.when, When::At(At::Local { .. })));
+    }
+
+    #[test]
+    fn a_repeating_row_is_understood() {
+        let row = row(&[
+            ("at", "+5s"),
+            ("every", "1h30m"),
+            ("count", "3"),
+            ("until", "2027-01-01T00:00Z"),
+            ("accounts", "a"),
+            ("text", "x"),
+        ])
+        .unwrap();
+
+        let When::Every { every, from, count, until } = row.when else { panic!("{row:?}") };
+        assert_eq!(every, Duration::from_secs(5_400));
+        assert_eq!(from, Some(At::After(Duration::from_secs(5))));
+        assert_eq!(count.map(NonZeroU32::get), Some(3));
+        assert!(matches!(until, Some(At::Instant(_))));
+    }
+
+    #[test]
+    fn every_error_of_a_row_is_told_at_once() {
+        let problems = row(&[
+            ("at", "soon"),
+            ("tz", "Nowhere/City"),
+            ("text", "one\n---\n"),
+            ("alt", "what"),
+            ("priority", "high"),
+            ("until", "2027-01-01T00:00Z"),
+        ])
+        .unwrap_err();
+
+        let all = problems.join("\n");
+        for expected in [
+            "f.csv:2: at: \"soon\" is no time",
+            "f.csv:2:1: tz: unknown time zone \"Nowhere/City\"",
+            "text: part 2 of 2 is empty",
+            "alt: has 1 texts for 0 media",
+            "priority: \"high\" cannot be; expected a whole number",
+            "until: is there without every",
+            "f.csv:2: accounts: is missing",
+        ] {
+            assert!(all.contains(expected), "{expected} in {all}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_told() {
+        let all = row(&[("key", "k")]).unwrap_err().join("\n");
+
+        for expected in ["at: is missing", "accounts: is missing", "text: is missing"] {
+            assert!(all.contains(expected), "{expected} in {all}");
+        }
+        let count = row(&[("every", "1h"), ("count", "0"), ("accounts", "a"), ("text", "x")]);
+        assert!(count.unwrap_err()[0].contains("count: \"0\" cannot be"));
+    }
+}

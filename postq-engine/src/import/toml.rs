@@ -1,0 +1,129 @@
+//! TOML: one table `[[post]]` for each row.
+
+use std::sync::Arc;
+
+use ::toml::Spanned;
+use ::toml::de::{DeTable, DeValue};
+
+use super::cells::{Cell, Cells, Value, field};
+use super::lines::Lines;
+use super::plan::FileProblem;
+
+/// The rows.
+pub(super) fn rows(file: &Arc<str>, text: &str, problems: &mut Vec<FileProblem>) -> Vec<Cells> {
+    let lines = Lines::new(file, text);
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let place = lines.place(error.span().map_or(0, |span| span.start));
+        problems.push(FileProblem::new(&place, None, format!("no TOML: {}", error.message())));
+    }
+    // A text that is not TOML was put in order by guessing: what it seems to say is not to be used.
+    if !errors.is_empty() {
+        return Vec::new();
+    }
+    let mut rows = Vec::new();
+    for (name, value) in table.get_ref() {
+        let posts = value.get_ref().as_array().filter(|_| name.get_ref() == "post");
+        let Some(posts) = posts else {
+            let place = lines.place(name.span().start);
+            let message = format!("unknown name \"{}\"; expected [[post]]", name.get_ref());
+            problems.push(FileProblem::new(&place, None, message));
+            continue;
+        };
+        rows.extend(posts.iter().filter_map(|post| row(&lines, post, problems)));
+    }
+    rows
+}
+
+fn row(
+    lines: &Lines<'_>,
+    post: &Spanned<DeValue<'_>>,
+    problems: &mut Vec<FileProblem>,
+) -> Option<Cells> {
+    let place = lines.place(post.span().start);
+    let Some(table) = post.get_ref().as_table() else {
+        problems.push(FileProblem::new(&place, None, "is no table; expected [[post]]"));
+        return None;
+    };
+    let before = problems.len();
+    let mut cells = Cells::new(place);
+    for (name, value) in table {
+        let field = match field(name.get_ref(), &lines.place(name.span().start)) {
+            Ok(field) => field,
+            Err(problem) => {
+                problems.push(problem);
+                continue;
+            }
+        };
+        let place = lines.place(value.span().start);
+        match read(value.get_ref()) {
+            Ok(value) => {
+                cells.by_field.insert(field, Cell { place, value });
+            }
+            Err(message) => problems.push(FileProblem::new(&place, Some(field), message)),
+        }
+    }
+    (problems.len() == before).then_some(cells)
+}
+
+fn read(value: &DeValue<'_>) -> Result<Value, String> {
+    match value {
+        DeValue::Array(items) => {
+            let texts = items.iter().map(|item| scalar(item.get_ref())).collect::<Result<_, _>>();
+            texts.map(Value::Many)
+        }
+        value => scalar(value).map(Value::One),
+    }
+}
+
+fn scalar(value: &DeValue<'_>) -> Result<String, String> {
+    match value {
+        DeValue::String(text) => Ok(text.clone().into_owned()),
+        DeValue::Integer(number) => Ok(number.as_str().to_owned()),
+        DeValue::Datetime(time) => Ok(time.to_string()),
+        other => Err(format!("is a {}, expected a text or a list of texts", other.type_str())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Vec<Cells>, Vec<String>) {
+        let mut problems = Vec::new();
+        let rows = rows(&Arc::from("f.toml"), text, &mut problems);
+        (rows, problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn tables_become_rows() {
+        let (rows, problems) = read(
+            "[[post]]\nat = 2026-03-08T09:00:00Z\naccounts = [\"a\", \"b\"]\npriority = -3\n\n\
+             [[post]]\ntext = \"\"\"\none\n---\ntwo\"\"\"\n",
+        );
+
+        assert_eq!(problems, [""; 0]);
+        assert_eq!(rows[0].by_field["at"].value, Value::One("2026-03-08T09:00:00Z".to_owned()));
+        assert_eq!(
+            rows[0].by_field["accounts"].value,
+            Value::Many(vec!["a".to_owned(), "b".to_owned()])
+        );
+        assert_eq!(rows[0].by_field["priority"].value, Value::One("-3".to_owned()));
+        assert_eq!(rows[1].by_field["text"].value, Value::One("one\n---\ntwo".to_owned()));
+        assert_eq!(rows[1].by_field["text"].place.to_string(), "f.toml:7:8");
+    }
+
+    #[test]
+    fn errors_have_their_place() {
+        let (rows, problems) = read("[[post]]\ntxt = \"x\"\nat = true\n");
+        assert!(rows.is_empty());
+        assert!(problems[0].starts_with("f.toml:3:6: at: is a boolean"), "{problems:?}");
+        assert!(problems[1].contains("f.toml:2:1: unknown column \"txt\""), "{problems:?}");
+
+        let (_, problems) = read("[[post]]\ntext = \"x\n");
+        assert!(problems[0].starts_with("f.toml:2:"), "{problems:?}");
+
+        let (_, problems) = read("[[posts]]\ntext = \"x\"\n");
+        assert!(problems[0].contains("unknown name \"posts\"; expected [[post]]"), "{problems:?}");
+    }
+}

@@ -1,0 +1,173 @@
+//! `postqd doctor`: what is wrong, and the command that mends it.
+
+use std::net::TcpListener;
+
+use anyhow::bail;
+use postq_calendar::zone;
+use postq_core::error::chain;
+use postq_core::id::TenantId;
+use postq_core::machine::JobState;
+use postq_core::store::JobFilter;
+use postq_sqlite::SqliteStore;
+use serde::Serialize;
+
+use crate::compose::{self, Node};
+use crate::config::Config;
+use crate::key;
+use crate::output::Output;
+use crate::watch;
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Health {
+    Ok,
+    Warning,
+    Broken,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: &'static str,
+    health: Health,
+    message: String,
+}
+
+impl Finding {
+    fn ok(what: &'static str, message: impl Into<String>) -> Self {
+        Self { what, health: Health::Ok, message: message.into() }
+    }
+
+    fn warning(what: &'static str, message: impl Into<String>) -> Self {
+        Self { what, health: Health::Warning, message: message.into() }
+    }
+
+    fn broken(what: &'static str, message: impl Into<String>) -> Self {
+        Self { what, health: Health::Broken, message: message.into() }
+    }
+}
+
+pub(super) async fn run(config: &Config, output: Output) -> anyhow::Result<()> {
+    let mut findings = vec![Finding::ok("zones", format!("database {}", zone::tzdb_version()))];
+    findings.push(x(config));
+    findings.push(database(config));
+    findings.push(port(config));
+    let database_is_sound = findings.iter().all(|finding| finding.health != Health::Broken);
+    if database_is_sound && compose::database(config).exists() {
+        findings.extend(inside(config).await?);
+    }
+    output.list(["", "what", "finding"], &findings, |finding| {
+        let sign = match finding.health {
+            Health::Ok => "ok",
+            Health::Warning => "warning",
+            Health::Broken => "broken",
+        };
+        [sign.to_owned(), finding.what.to_owned(), finding.message.clone()]
+    });
+    match findings.iter().filter(|finding| finding.health == Health::Broken).count() {
+        0 => Ok(()),
+        broken => bail!("{broken} things are broken"),
+    }
+}
+
+fn x(config: &Config) -> Finding {
+    match compose::x(config) {
+        Ok(_) if config.dry_run => Finding::warning("x", "DRY_RUN is on: nothing is sent"),
+        Ok(_) => Finding::ok("x", format!("{} ({} tier)", config.x.base_url, config.x.tier)),
+        Err(error) => Finding::broken("x", error.to_string()),
+    }
+}
+
+fn database(config: &Config) -> Finding {
+    let path = compose::database(config);
+    if !path.exists() {
+        let message = format!("\"{}\" is made on first use", path.display());
+        return Finding::ok("database", message);
+    }
+    match SqliteStore::check(&path) {
+        Err(error) => Finding::broken("database", chain(&error)),
+        Ok(facts) if facts.is_sound() => Finding::ok(
+            "database",
+            format!(
+                "\"{}\": {} KiB, schema {} of {}, SQLite {}",
+                path.display(),
+                facts.bytes / 1_024,
+                facts.schema_version.unwrap_or_default(),
+                facts.our_version,
+                facts.sqlite
+            ),
+        ),
+        Ok(facts) if facts.problems.is_empty() => Finding::broken(
+            "database",
+            format!(
+                "\"{}\" was written by a newer postqd (schema {}, this one knows {}); use that one",
+                path.display(),
+                facts.schema_version.unwrap_or_default(),
+                facts.our_version
+            ),
+        ),
+        Ok(facts) => Finding::broken(
+            "database",
+            format!(
+                "\"{}\" is damaged: {}; stop postqd, keep a copy, and restore a backup",
+                path.display(),
+                facts.problems.join("; ")
+            ),
+        ),
+    }
+}
+
+fn port(config: &Config) -> Finding {
+    match TcpListener::bind(config.listen) {
+        Ok(_) => {
+            Finding::ok("port", format!("{} is free; postqd serve is not running", config.listen))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            Finding::ok("port", format!("{} is in use; postqd serve may be running", config.listen))
+        }
+        Err(error) => Finding::broken(
+            "port",
+            format!("{} cannot be used ({error}); set POSTQ_LISTEN", config.listen),
+        ),
+    }
+}
+
+/// What can be told from inside the store.
+async fn inside(config: &Config) -> anyhow::Result<Vec<Finding>> {
+    let node = match Node::open(config.clone()) {
+        Ok(node) => node,
+        Err(error) => return Ok(vec![Finding::broken("store", format!("{error:#}"))]),
+    };
+    let accounts = node.accounts().await?;
+    let mut findings = vec![match key::vault(&node.config, &accounts) {
+        Ok(vault) => match key::ensure_fits(&vault, &accounts) {
+            Ok(()) => Finding::ok("key", format!("key {}", vault.key_id())),
+            Err(error) => Finding::broken("key", format!("{error:#}")),
+        },
+        Err(error) => Finding::broken("key", format!("{error:#}")),
+    }];
+    let blocks = node.backend.blocks.blocks().await?;
+    for account in &accounts {
+        let lane = account.lane();
+        for block in &blocks {
+            if block.scope == lane.as_str() || block.scope == lane.app() {
+                let remedy = watch::remedy(&account.name, account.platform.as_str(), block);
+                findings.push(Finding::warning("account", remedy));
+            }
+        }
+    }
+    findings.push(Finding::ok("accounts", format!("{} connected", accounts.len())));
+    let states = vec![JobState::DeadLetter];
+    let dead = JobFilter { states, unresolved: true, ..JobFilter::default() };
+    let dead: u64 =
+        node.backend.jobs.count(TenantId::DEFAULT, &dead).await?.iter().map(|(_, n)| n).sum();
+    findings.push(match dead {
+        0 => Finding::ok("jobs", "none gave up"),
+        n => Finding::warning(
+            "jobs",
+            format!("{n} gave up and nobody has dealt with them; postqd dead list"),
+        ),
+    });
+    Ok(findings)
+}

@@ -1,0 +1,79 @@
+//! `postqd import`: what loading content calendars would do, or did.
+
+use anyhow::bail;
+use postq_engine::import::{FileProblem, Plan};
+use serde_json::json;
+
+use crate::cli::Import;
+use crate::compose::Node;
+use crate::output::Output;
+
+/// Problems that are shown one by one.
+const MOST_SHOWN: usize = 200;
+
+pub(super) async fn run(node: &Node, output: Output, command: Import) -> anyhow::Result<()> {
+    let desk = node.desk();
+    let mut plan = desk.plan_import(&command.files).await?;
+    tell_problems(output, &plan);
+    let bad = plan.problems.len();
+    if bad > 0 && !command.skip_bad {
+        output.emit(&report(&plan, false));
+        bail!("{}", refusal(bad));
+    }
+    for row in &plan.rows {
+        output.say(format!("{}: {}{}", row.place, key(row.key.as_deref()), row.action));
+    }
+    let mut value = report(&plan, command.apply);
+    plan.skip_bad();
+    let rows = plan.rows.len();
+    if command.apply {
+        let loaded = desk.apply_import(plan).await?;
+        value["rows"] = json!(loaded.rows);
+        output.tell(format!("{rows} rows loaded; postqd serve publishes them"), &value);
+    } else {
+        output.tell(format!("{rows} rows; nothing was loaded, --apply loads them"), &value);
+    }
+    if bad > 0 {
+        bail!("{bad} problems; their rows were left out");
+    }
+    Ok(())
+}
+
+/// Shows people what is wrong, and what is worth a look.
+pub(super) fn tell_problems(output: Output, plan: &Plan) {
+    for problem in plan.problems.iter().take(MOST_SHOWN) {
+        output.note(problem);
+    }
+    if plan.problems.len() > MOST_SHOWN {
+        output.note(format!("and {} more", plan.problems.len() - MOST_SHOWN));
+    }
+    for note in &plan.notes {
+        output.note(format!("note: {note}"));
+    }
+}
+
+/// Why nothing was loaded.
+pub(super) fn refusal(bad: usize) -> String {
+    format!("{bad} problems; nothing was loaded: mend them, or load the good rows with --skip-bad")
+}
+
+/// `key: `, or nothing.
+pub(super) fn key(key: Option<&str>) -> String {
+    key.map(|key| format!("{key}: ")).unwrap_or_default()
+}
+
+fn report(plan: &Plan, applied: bool) -> serde_json::Value {
+    let told = |all: &[FileProblem]| {
+        all.iter()
+            .map(
+                |p| json!({ "place": p.place.to_string(), "field": p.field, "message": p.message }),
+            )
+            .collect::<Vec<_>>()
+    };
+    json!({
+        "applied": applied,
+        "rows": plan.rows,
+        "problems": told(&plan.problems),
+        "notes": told(&plan.notes),
+    })
+}

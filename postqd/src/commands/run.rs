@@ -1,0 +1,87 @@
+//! `postqd run`: loads content calendars and publishes them until they are done.
+
+use std::collections::BTreeSet;
+
+use anyhow::bail;
+use chrono::{DateTime, Utc};
+use postq_calendar::At;
+use postq_core::id::ScheduleId;
+use postq_core::schedule::Schedule;
+use postq_engine::import::{Action, Loaded};
+
+use super::import::{key, refusal, tell_problems};
+use crate::cli::Run;
+use crate::compose::Node;
+use crate::output::{Output, Usage};
+use crate::{signals, watch};
+
+pub(super) async fn run(node: &Node, output: Output, command: Run) -> anyhow::Result<()> {
+    let stop = signals::shutdown()?;
+    let until = until(command.until.as_deref(), node.now().await?)?;
+    let desk = node.desk();
+    let mut plan = desk.plan_import(&command.files).await?;
+    tell_problems(output, &plan);
+    if !plan.problems.is_empty() && !command.skip_bad {
+        for problem in &plan.problems {
+            output.emit(&serde_json::json!({ "event": "problem", "problem": problem }));
+        }
+        bail!("{}", refusal(plan.problems.len()));
+    }
+    let bad = plan.skip_bad().len();
+    let loaded = desk.apply_import(plan).await?;
+    tell_loaded(output, &loaded);
+    let schedules = loaded.schedules();
+    let endless = endless(node, &schedules).await?;
+    if until.is_none() && !command.follow && endless > 0 {
+        if endless == schedules.len() {
+            return Err(Usage(
+                "every row repeats without an end; say how long to run (--until TIME, --follow), \
+                 or let postqd serve publish what is loaded now"
+                    .to_owned(),
+            )
+            .into());
+        }
+        output.note(format!(
+            "{endless} rows repeat without an end: this run does not wait for them; --follow does"
+        ));
+    }
+    let watched = watch::Watch { schedules, until, follow: command.follow };
+    watch::run(node, output, watched, stop).await?;
+    if bad > 0 {
+        bail!("{bad} problems; their rows were left out");
+    }
+    Ok(())
+}
+
+fn until(text: Option<&str>, now: DateTime<Utc>) -> anyhow::Result<Option<DateTime<Utc>>> {
+    let until = text.map(|text| At::parse(text, None)?.instant(now)).transpose();
+    until.map_err(|error| Usage(format!("--until: {error}")).into())
+}
+
+fn tell_loaded(output: Output, loaded: &Loaded) {
+    let new = loaded.rows.iter().filter(|row| matches!(row.action, Action::Load { .. })).count();
+    let known = loaded.rows.len() - new;
+    for row in &loaded.rows {
+        if !matches!(row.action, Action::Load { .. }) {
+            output.say(format!("{}: {}{}", row.place, key(row.key.as_deref()), row.action));
+        }
+    }
+    let line = match (new, known) {
+        (0, 0) => "no rows".to_owned(),
+        (0, known) => format!("all {known} rows are known"),
+        (new, 0) => format!("{new} rows loaded"),
+        (new, known) => format!("{new} rows loaded, {known} known"),
+    };
+    output.tell(line, &serde_json::json!({ "event": "loaded", "rows": loaded.rows }));
+}
+
+/// How many of them repeat without an end.
+async fn endless(node: &Node, schedules: &BTreeSet<ScheduleId>) -> anyhow::Result<usize> {
+    let ids: Vec<ScheduleId> = schedules.iter().copied().collect();
+    let mut endless = 0;
+    for ids in ids.chunks(500) {
+        let found: Vec<Schedule> = node.backend.schedules.load(ids).await?;
+        endless += found.iter().filter(|s| s.enabled && !s.timing.is_finite()).count();
+    }
+    Ok(endless)
+}

@@ -1,0 +1,147 @@
+//! What a command tells: lines for people on standard output, or JSON for programs.
+
+use std::fmt::Display;
+use std::io::{Write, stderr, stdout};
+
+use postq_core::error::chain;
+use serde::Serialize;
+
+/// A command, or a configuration, that cannot be: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// Where a command's words go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    /// For people, or as JSON.
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Whether a program reads it.
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// Tells one thing: to people in one line or more, to programs as one value.
+    pub(crate) fn tell(self, people: impl Display, programs: &impl Serialize) {
+        if self.json {
+            self.value(programs);
+        } else {
+            write(&mut stdout(), &people.to_string());
+        }
+    }
+
+    /// Tells programs alone.
+    pub(crate) fn emit(self, value: &impl Serialize) {
+        if self.json {
+            self.value(value);
+        }
+    }
+
+    /// Tells people alone.
+    pub(crate) fn say(self, line: impl Display) {
+        if !self.json {
+            write(&mut stdout(), &line.to_string());
+        }
+    }
+
+    /// Tells people what is not the answer to their question.
+    pub(crate) fn note(self, line: impl Display) {
+        if !self.json {
+            write(&mut stderr(), &line.to_string());
+        }
+    }
+
+    /// Shows a list: to people as a table, to programs as one array.
+    pub(crate) fn list<T: Serialize, const N: usize>(
+        self,
+        columns: [&str; N],
+        items: &[T],
+        row: impl Fn(&T) -> [String; N],
+    ) {
+        if self.json {
+            return self.value(&items);
+        }
+        let rows: Vec<[String; N]> = items.iter().map(row).collect();
+        write(&mut stdout(), table(columns, &rows).trim_end());
+    }
+
+    /// Tells why a command failed.
+    pub(crate) fn error(self, error: &anyhow::Error) {
+        let line = chain(error.as_ref());
+        if self.json {
+            self.value(&serde_json::json!({ "error": line }));
+        }
+        write(&mut stderr(), &format!("error: {line}"));
+    }
+
+    fn value(self, value: &impl Serialize) {
+        match serde_json::to_string(value) {
+            Ok(line) => write(&mut stdout(), &line),
+            Err(error) => write(&mut stderr(), &format!("error: cannot be shown as JSON: {error}")),
+        }
+    }
+}
+
+/// The first line of a text, cut to a width.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    if line.chars().count() <= width && line.len() == text.trim_end().len() {
+        return line.to_owned();
+    }
+    let head: String = line.chars().take(width.saturating_sub(1)).collect();
+    format!("{head}…")
+}
+
+/// A reader that went away, as `head` does, must not stop what is being published: what it does not
+/// want to read is not written.
+fn write(to: &mut dyn Write, line: &str) {
+    let _ = writeln!(to, "{line}").and_then(|()| to.flush());
+}
+
+fn table<const N: usize>(columns: [&str; N], rows: &[[String; N]]) -> String {
+    let mut widths = columns.map(|column| column.chars().count());
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    let header = columns.map(str::to_uppercase);
+    for row in std::iter::once(&header).chain(rows) {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            let gap = width - cell.chars().count() + 2;
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', gap));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_aligned_by_characters() {
+        let rows = [["é".to_owned(), "x".to_owned()], ["long".to_owned(), String::new()]];
+
+        assert_eq!(table(["a", "b"], &rows), "A     B\né     x\nlong\n");
+    }
+
+    #[test]
+    fn a_cut_text_says_so() {
+        assert_eq!(cut("short", 10), "short");
+        assert_eq!(cut("two\nlines", 10), "two…");
+        assert_eq!(cut("much too long", 5), "much…");
+    }
+}
