@@ -95,6 +95,9 @@ pub struct Failure {
     /// The answer says that the platform already has this text. A reason to look, not a proof.
     #[serde(default)]
     pub duplicate: bool,
+    /// The app has no credits left: a person must pay before the wait makes sense.
+    #[serde(default)]
+    pub no_credits: bool,
 }
 
 /// A wait that a platform asks for.
@@ -125,6 +128,7 @@ impl Failure {
             wait: None,
             limits: Vec::new(),
             duplicate: false,
+            no_credits: false,
         }
     }
 
@@ -139,6 +143,13 @@ impl Failure {
     #[must_use]
     pub fn with_limits(mut self, limits: Vec<LimitReading>) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The same, because the app has no credits left.
+    #[must_use]
+    pub fn as_no_credits(mut self) -> Self {
+        self.no_credits = true;
         self
     }
 

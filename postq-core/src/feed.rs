@@ -194,6 +194,8 @@ pub struct Settlement {
 ///     for the post's current revision.  (`an_intent_needs_the_fence_room_and_revision`)
 /// 17. While an intent for the part is open, no other is recorded; after `NotPublished` or `Absent`
 ///     one is.  (`an_open_intent_blocks_the_next`)
+///     So does an open intent of another job of the account, not yet ended, for the same text and
+///     parent: two alike cannot be told apart.  (`an_open_twin_blocks`)
 /// 18. A receipt blocks every later intent for its part, whoever brought it: a stale worker's
 ///     settlement stores its receipt although it answers [`Applied::Stale`].
 ///     (`a_stale_receipt_is_kept_and_blocks`)

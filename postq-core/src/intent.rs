@@ -149,6 +149,9 @@ pub enum IntentAnswer {
     AlreadyOut(Receipt),
     /// An earlier intent for the part has no outcome: look first.
     Unresolved,
+    /// Another job of the account that has not ended has sent the same text, and its outcome is not
+    /// known yet: a look could not tell the two apart. Wait for it.
+    Twin,
     /// The post was edited since it was loaded: load it again.
     Edited,
     /// There is no such job.

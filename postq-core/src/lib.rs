@@ -9,7 +9,7 @@
 //! | [`intent`] | intents, receipts, evidence: what keeps a post from going out twice |
 //! | [`store`], [`feed`], [`queue`], [`lock`], [`limiter`], [`cache`] | what a backend implements |
 //! | [`platform`], [`vault`], [`notifier`], [`clock`] | what else an engine is given |
-//! | [`backend`], [`memory`] | the bundle an adapter makes, and the reference one |
+//! | [`backend`], [`memory`], [`composed`] | the bundle an adapter makes, the reference one, and a feed over queue and store |
 //! | `conformance` (feature) | one public test per rule of each trait's contract |
 //!
 //! ```
@@ -24,6 +24,7 @@ pub mod backend;
 pub mod cache;
 pub mod cadence;
 pub mod clock;
+pub mod composed;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod content;

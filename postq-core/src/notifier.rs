@@ -32,6 +32,8 @@ pub enum NoticeKind {
     OutcomeUnknown,
     /// An account needs a person.
     AccountNeedsAttention,
+    /// All accounts of an app need a person: it has no credits left.
+    AppNeedsAttention,
 }
 
 /// Tells a person: by log, mail, or whatever the implementation does.

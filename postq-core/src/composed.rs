@@ -1,0 +1,174 @@
+//! A job feed over a queue and a store: the queue proposes, the store decides.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use crate::backend::Backend;
+use crate::error::{StoreError, chain};
+use crate::feed::{Claim, Claimed, ClaimedJob, JobFeed, Mark, Only, Settlement};
+use crate::id::JobId;
+use crate::intent::{Intent, IntentAnswer};
+use crate::job::{Applied, Held, Topic};
+use crate::queue::{Delivery, Lease, Queue, QueuedJob, Reserve};
+
+/// How long a proposal is kept from other nodes while the store decides. One that is lost on the way
+/// is proposed again after it.
+const PROPOSAL_LEASE: Duration = Duration::from_secs(10);
+
+/// A [`JobFeed`] that claims by the ids that a [`Queue`] proposes.
+///
+/// A proposal has done its work as soon as the store has decided: it is acked whether or not the
+/// store gave the job, so that the queue holds nothing of a running job, and the store's lease is
+/// the only one. What the queue did not propose (it was wiped, it cannot be reached, the lane was
+/// full when it did, the job is due only within `ahead`) the store gives by itself: the claim for
+/// the places that are left is also the one that tells the next moment.
+///
+/// One difference to a store that is also the queue: of a lane's due jobs the one that was proposed
+/// goes first, so that a retry which no sweep has pushed yet may go after a job planned later.
+#[derive(Clone, Debug)]
+pub struct Composed {
+    queue: Arc<dyn Queue>,
+    store: Arc<dyn JobFeed>,
+}
+
+impl Composed {
+    /// A feed over both.
+    pub fn new(queue: Arc<dyn Queue>, store: Arc<dyn JobFeed>) -> Self {
+        Self { queue, store }
+    }
+
+    /// The same stores with the queue beside them.
+    pub fn backend(queue: Arc<dyn Queue>, stores: Backend) -> Backend {
+        let feed = Arc::new(Self::new(queue.clone(), stores.feed));
+        Backend { feed, queue: Some(queue), ..stores }
+    }
+
+    /// What the queue proposes; nothing if it cannot be asked.
+    async fn proposals(&self, claim: &Claim) -> Vec<Delivery> {
+        let reserve = Reserve::up_to(claim.limit, claim.topic.clone())
+            .leased_for(PROPOSAL_LEASE)
+            .skipping(claim.skip.clone());
+        self.queue.reserve(&reserve).await.unwrap_or_else(|error| {
+            tracing::warn!(
+                error = chain(&error),
+                "the queue proposes nothing; claiming without it"
+            );
+            Vec::new()
+        })
+    }
+
+    /// Claims what is proposed.
+    async fn claim_proposed(&self, claim: &Claim) -> Result<Option<Claimed>, StoreError> {
+        let proposals = self.proposals(claim).await;
+        if proposals.is_empty() {
+            return Ok(None);
+        }
+        let ids: BTreeSet<JobId> = proposals.iter().map(|proposal| proposal.job.id).collect();
+        let claim = Claim { only: Only::Jobs(Arc::new(ids)), ..claim.clone() };
+        let claimed = self.store.claim(&claim).await?;
+        for proposal in &proposals {
+            self.ack(&proposal.lease).await;
+        }
+        Ok(Some(claimed))
+    }
+
+    async fn ack(&self, lease: &Lease) {
+        if let Err(error) = self.queue.ack(lease).await {
+            // It will be proposed again, and the store will not give it.
+            tracing::debug!(error = chain(&error), job = %lease.job, "a proposal was not acked");
+        }
+    }
+
+    /// Takes from the queue what the store gave by itself.
+    async fn forget(&self, topic: &Topic, jobs: &[ClaimedJob]) {
+        let ids: Vec<JobId> = jobs.iter().map(|claimed| claimed.job.id()).collect();
+        if ids.is_empty() {
+            return;
+        }
+        if let Err(error) = self.queue.remove(topic, &ids).await {
+            tracing::debug!(error = chain(&error), "the queue keeps jobs that are running");
+        }
+    }
+
+    /// Tells the queue of what follows from settlements that applied.
+    async fn push_follow_ups(&self, settlements: &[Settlement], answers: &[Applied]) {
+        let applied = settlements.iter().zip(answers).filter(|(_, a)| **a == Applied::Applied);
+        let jobs: Vec<_> = applied
+            .flat_map(|(settlement, _)| &settlement.follow_ups)
+            .map(|made| QueuedJob {
+                id: made.id,
+                topic: made.topic.clone(),
+                lane: made.lane.clone(),
+                priority: made.priority,
+                run_at: made.planned_at,
+            })
+            .collect();
+        if jobs.is_empty() {
+            return;
+        }
+        if let Err(error) = self.queue.push(&jobs).await {
+            tracing::warn!(error = chain(&error), "follow-ups wait for the sweep to push them");
+        }
+    }
+}
+
+/// The order in which claimed jobs should start.
+fn in_order(jobs: &mut [ClaimedJob]) {
+    jobs.sort_by_key(|claimed| {
+        let made = &claimed.job.made;
+        (Reverse(made.priority), made.planned_at, made.id)
+    });
+}
+
+#[async_trait]
+impl JobFeed for Composed {
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
+        let proposed = match claim.only {
+            Only::Any => self.claim_proposed(claim).await?,
+            // The queue knows nothing of schedules, and another one's proposals are not asked for.
+            Only::Jobs(_) | Only::Schedules(_) => None,
+        };
+        let given = proposed.as_ref().map_or(0, |claimed| claimed.jobs.len());
+        if let Some(full) = proposed.as_ref().filter(|_| given > 0 && given >= claim.limit) {
+            // There may be more: worth another claim at once.
+            return Ok(Claimed { next_at: Some(full.now), ..full.clone() });
+        }
+        let rest = Claim { limit: claim.limit - given, ..claim.clone() };
+        let mut claimed = self.store.claim(&rest).await?;
+        self.forget(&claim.topic, &claimed.jobs).await;
+        if let Some(proposed) = proposed {
+            claimed.jobs.extend(proposed.jobs);
+            in_order(&mut claimed.jobs);
+            claimed.mark = claimed.mark.min(proposed.mark);
+        }
+        Ok(claimed)
+    }
+
+    async fn wait(
+        &self,
+        topic: &Topic,
+        mark: Mark,
+        until: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        self.store.wait(topic, mark, until).await
+    }
+
+    async fn renew(&self, held: &[Held], lease: Duration) -> Result<Vec<Applied>, StoreError> {
+        self.store.renew(held, lease).await
+    }
+
+    async fn intent(&self, intent: &Intent, room: Duration) -> Result<IntentAnswer, StoreError> {
+        self.store.intent(intent, room).await
+    }
+
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Applied>, StoreError> {
+        let answers = self.store.settle(settlements).await?;
+        self.push_follow_ups(settlements, &answers).await;
+        Ok(answers)
+    }
+}

@@ -1,0 +1,99 @@
+//! The rules of the stores.
+
+pub mod accounts;
+pub mod blocks;
+pub mod control;
+pub mod jobs;
+pub mod planning;
+pub mod posts;
+pub mod publications;
+pub mod schedules;
+pub mod snapshots;
+pub mod upkeep;
+
+/// Writes one test per rule of the stores; see [`conformance`](crate::conformance).
+#[macro_export]
+macro_rules! store_conformance {
+    ($fresh:expr) => {
+        mod store_rules {
+            #[allow(
+                unused_imports,
+                clippy::wildcard_imports,
+                reason = "whatever the caller's expression names"
+            )]
+            use super::*;
+
+            $crate::conformance_rules! { $fresh, store::posts {
+                posts_are_inserted_once,
+                an_edit_needs_the_current_revision,
+                content_is_frozen_by_an_intent,
+                removing_a_post_never_publishes_it,
+                the_list_tells_where_posts_stand,
+                content_survives_as_it_is,
+                tenants_are_apart,
+            } }
+            $crate::conformance_rules! { $fresh, store::accounts {
+                account_names_are_unique,
+                an_account_is_updated_in_place,
+                an_account_in_use_stays,
+            } }
+            $crate::conformance_rules! { $fresh, store::blocks {
+                a_block_replaces_its_like,
+                lifting_wakes_the_lane,
+                ended_blocks_are_gone,
+            } }
+            $crate::conformance_rules! { $fresh, store::schedules {
+                schedules_are_inserted_once,
+                an_edit_wins_wholly_or_is_refused,
+                an_edit_needs_the_seen_revision,
+                a_changed_schedule_plans_its_moment_again,
+                a_waiting_retry_is_given_up_by_an_edit,
+                a_removed_schedule_never_fires,
+            } }
+            $crate::conformance_rules! { $fresh, store::planning {
+                planning_makes_a_job_per_account,
+                media_is_planned_earlier,
+                planners_share_the_work,
+                a_published_moment_is_never_planned_again,
+                a_moment_that_had_an_intent_is_never_planned_again,
+                missed_occurrences_are_recorded,
+                a_broken_schedule_blocks_nobody,
+                only_what_is_asked_for_is_planned,
+                planning_tells_the_next_moment,
+                a_new_schedule_wakes_the_planner,
+                a_limit_cuts_planning_into_pieces,
+            } }
+            $crate::conformance_rules! { $fresh, store::jobs {
+                a_dedupe_key_makes_one_job,
+                every_transition_is_recorded,
+                pages_are_stable,
+                filters_and_counts_agree,
+                a_large_unicode_payload_survives,
+            } }
+            $crate::conformance_rules! { $fresh, store::control {
+                a_cancelled_job_never_runs,
+                what_may_be_out_cannot_be_cancelled,
+                due_now_makes_it_due,
+                a_dead_letter_is_replayed_once,
+                a_dead_letter_is_resolved_once,
+            } }
+            $crate::conformance_rules! { $fresh, store::upkeep {
+                dispatch_enqueues_what_is_planned,
+                an_ended_lease_fails_the_attempt,
+                waiting_shows_what_a_queue_should_hold,
+                cleaning_spares_what_matters,
+                cleaning_keeps_the_youngest,
+                cleaning_keeps_the_evidence_of_a_replay,
+            } }
+            $crate::conformance_rules! { $fresh, store::publications {
+                claimed_lists_every_part,
+                publications_stay,
+                an_older_publication_has_its_text,
+            } }
+            $crate::conformance_rules! { $fresh, store::snapshots {
+                a_snapshot_is_kept_once,
+                snapshots_come_oldest_first,
+            } }
+        }
+    };
+}

@@ -1,0 +1,77 @@
+//! Accounts.
+
+use async_trait::async_trait;
+
+use crate::account::Account;
+use crate::error::{ErrorKind, StoreError};
+use crate::id::{AccountId, TenantId};
+use crate::job::Applied;
+use crate::memory::MemoryBackend;
+use crate::store::AccountStore;
+
+#[async_trait]
+impl AccountStore for MemoryBackend {
+    async fn insert(&self, account: &Account) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        if state.accounts.contains_key(&account.id) {
+            return Ok(());
+        }
+        let twin =
+            |other: &Account| other.tenant_id == account.tenant_id && other.name == account.name;
+        if state.accounts.values().any(twin) {
+            let action = format!(
+                "insert an account: the name \"{}\" belongs to another one; choose another name",
+                account.name
+            );
+            return Err(StoreError::new(ErrorKind::Conflict, action));
+        }
+        state.accounts.insert(account.id, account.clone());
+        Ok(())
+    }
+
+    async fn load(&self, ids: &[AccountId]) -> Result<Vec<Account>, StoreError> {
+        let state = self.lock();
+        Ok(ids.iter().filter_map(|id| state.accounts.get(id).cloned()).collect())
+    }
+
+    async fn list(&self, tenant: TenantId) -> Result<Vec<Account>, StoreError> {
+        let state = self.lock();
+        let of_tenant = state.accounts.values().filter(|account| account.tenant_id == tenant);
+        let mut accounts: Vec<_> = of_tenant.cloned().collect();
+        accounts.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(accounts)
+    }
+
+    async fn update(&self, account: &Account) -> Result<Applied, StoreError> {
+        let mut state = self.lock();
+        let Some(known) = state.accounts.get_mut(&account.id) else { return Ok(Applied::Gone) };
+        known.credentials.clone_from(&account.credentials);
+        known.remote_id.clone_from(&account.remote_id);
+        known.on_unknown = account.on_unknown;
+        Ok(Applied::Applied)
+    }
+
+    async fn remove(&self, id: AccountId) -> Result<Applied, StoreError> {
+        let mut state = self.lock();
+        let Some(account) = state.accounts.get(&id) else { return Ok(Applied::Gone) };
+        let scheduled = state
+            .schedules
+            .values()
+            .any(|schedule| schedule.enabled && schedule.accounts.contains(&id));
+        let waiting = state
+            .jobs
+            .values()
+            .any(|row| row.job.made.account_id == Some(id) && !row.job.state.is_terminal());
+        if scheduled || waiting {
+            let used_by =
+                if scheduled { "an enabled schedule" } else { "a job that has not ended" };
+            let action = format!(
+                "remove account \"{}\": {used_by} uses it; cancel or disable that first",
+                account.name
+            );
+            return Err(StoreError::new(ErrorKind::Conflict, action));
+        }
+        state.accounts.remove(&id);
+        Ok(Applied::Applied)
+    }
+}

@@ -1,0 +1,94 @@
+//! Jobs: made, listed, told.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use crate::error::StoreError;
+use crate::id::{JobId, TenantId};
+use crate::job::{Job, NewJob};
+use crate::machine::JobState;
+use crate::memory::MemoryBackend;
+use crate::memory::state::State;
+use crate::store::{JobFilter, JobStore, JobStory, Page};
+
+fn shows(filter: &JobFilter, job: &Job) -> bool {
+    let made = &job.made;
+    (filter.states.is_empty() || filter.states.contains(&job.state))
+        && filter.topic.as_ref().is_none_or(|topic| made.topic == *topic)
+        && filter.account.is_none_or(|account| made.account_id == Some(account))
+        && filter.post.is_none_or(|post| made.post_id == Some(post))
+        && filter
+            .schedules
+            .as_ref()
+            .is_none_or(|all| made.schedule_id.is_some_and(|schedule| all.contains(&schedule)))
+        && (!filter.unresolved || (job.state == JobState::DeadLetter && job.resolution.is_none()))
+}
+
+impl State {
+    /// Makes jobs, claimable at once; answers which were made.
+    pub(super) fn make_jobs(&mut self, jobs: &[NewJob], now: DateTime<Utc>) -> Vec<JobId> {
+        let mut made = Vec::new();
+        for job in jobs {
+            if self.add_job(Job::from_new(job.clone()), now, None) {
+                self.transition(job.id, JobState::Enqueued, now, None, None);
+                made.push(job.id);
+            }
+        }
+        made
+    }
+}
+
+#[async_trait]
+impl JobStore for MemoryBackend {
+    async fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        Ok(self.time())
+    }
+
+    async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<JobId>, StoreError> {
+        let made = self.lock().make_jobs(jobs, self.time());
+        self.changed();
+        Ok(made)
+    }
+
+    async fn list(
+        &self,
+        tenant: TenantId,
+        filter: &JobFilter,
+        page: Page,
+    ) -> Result<Vec<Job>, StoreError> {
+        let state = self.lock();
+        let of_tenant = state.jobs.values().map(|row| &row.job).filter(|job| {
+            job.made.tenant_id == tenant
+                && page.after.is_none_or(|after| job.id().as_uuid() > after)
+                && shows(filter, job)
+        });
+        Ok(of_tenant.take(page.limit).cloned().collect())
+    }
+
+    async fn count(
+        &self,
+        tenant: TenantId,
+        filter: &JobFilter,
+    ) -> Result<Vec<(JobState, u64)>, StoreError> {
+        let state = self.lock();
+        let mut counts = BTreeMap::new();
+        for job in state.jobs.values().map(|row| &row.job) {
+            if job.made.tenant_id == tenant && shows(filter, job) {
+                *counts.entry(job.state).or_default() += 1;
+            }
+        }
+        Ok(counts.into_iter().collect())
+    }
+
+    async fn story(&self, id: JobId) -> Result<Option<JobStory>, StoreError> {
+        let state = self.lock();
+        let Some(row) = state.jobs.get(&id) else { return Ok(None) };
+        Ok(Some(JobStory {
+            job: row.job.clone(),
+            events: row.events.clone(),
+            evidence: state.evidence.get(&row.job.root).cloned().unwrap_or_default(),
+        }))
+    }
+}

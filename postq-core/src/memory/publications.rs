@@ -1,0 +1,79 @@
+//! What is out, and its metrics.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use crate::error::StoreError;
+use crate::id::{AccountId, JobId, PublicationId, TenantId};
+use crate::intent::PartEvidence;
+use crate::memory::MemoryBackend;
+use crate::memory::state::State;
+use crate::store::{Page, Publication, PublicationStore, Snapshot, SnapshotStore};
+
+impl State {
+    /// The parts of every root of an account that have a receipt.
+    pub(super) fn receipts_of(&self, account: AccountId) -> impl Iterator<Item = &PartEvidence> {
+        let roots = self.owners.iter().filter(move |(_, owner)| **owner == account);
+        let known = roots.filter_map(|(root, _)| self.evidence.get(root));
+        known.flat_map(|known| &known.0).filter(|part| part.receipt.is_some())
+    }
+}
+
+#[async_trait]
+impl PublicationStore for MemoryBackend {
+    async fn list(&self, tenant: TenantId, page: Page) -> Result<Vec<Publication>, StoreError> {
+        let state = self.lock();
+        let later = |out: &&Publication| page.after.is_none_or(|after| out.id.as_uuid() > after);
+        let of_tenant = state.publications.values().filter(|out| out.tenant_id == tenant);
+        Ok(of_tenant.filter(later).take(page.limit).cloned().collect())
+    }
+
+    async fn of_jobs(&self, jobs: &[JobId]) -> Result<Vec<Publication>, StoreError> {
+        let state = self.lock();
+        let of_jobs = state.publications.values().filter(|out| jobs.contains(&out.job_id));
+        Ok(of_jobs.cloned().collect())
+    }
+
+    async fn claimed(
+        &self,
+        account: AccountId,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<String>, StoreError> {
+        let state = self.lock();
+        let receipts = state.receipts_of(account).filter_map(|part| part.receipt.as_ref());
+        let recent = receipts.filter(|receipt| receipt.published_at >= since);
+        Ok(recent.map(|receipt| receipt.remote_id.clone()).collect())
+    }
+
+    async fn has_text(
+        &self,
+        account: AccountId,
+        text: &str,
+        before: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let state = self.lock();
+        let found = state.receipts_of(account).any(|part| {
+            part.intent.as_ref().is_some_and(|intent| intent.text == text)
+                && part.receipt.as_ref().is_some_and(|receipt| receipt.published_at < before)
+        });
+        Ok(found)
+    }
+}
+
+#[async_trait]
+impl SnapshotStore for MemoryBackend {
+    async fn insert(&self, snapshots: &[Snapshot]) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        for snapshot in snapshots {
+            let key = (snapshot.publication_id, snapshot.at);
+            state.snapshots.entry(key).or_insert_with(|| snapshot.clone());
+        }
+        Ok(())
+    }
+
+    async fn of(&self, publication: PublicationId) -> Result<Vec<Snapshot>, StoreError> {
+        let state = self.lock();
+        let of = state.snapshots.iter().filter(|((id, _), _)| *id == publication);
+        Ok(of.map(|(_, snapshot)| snapshot.clone()).collect())
+    }
+}

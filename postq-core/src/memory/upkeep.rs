@@ -1,0 +1,135 @@
+//! What the background loops do to jobs.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use crate::error::StoreError;
+use crate::feed::Only;
+use crate::id::JobId;
+use crate::job::{Job, Resolution, Topic};
+use crate::machine::JobState;
+use crate::memory::MemoryBackend;
+use crate::memory::state::State;
+use crate::queue::QueuedJob;
+use crate::store::{JobUpkeep, Page, Retention};
+
+/// Whether a call that is restricted to some jobs is about this one.
+pub(super) fn is_wanted(only: &Only, job: &Job) -> bool {
+    match only {
+        Only::Any => true,
+        Only::Jobs(jobs) => jobs.contains(&job.id()),
+        Only::Schedules(all) => {
+            job.made.schedule_id.is_some_and(|schedule| all.contains(&schedule))
+        }
+    }
+}
+
+impl State {
+    fn remove_job(&mut self, id: JobId) {
+        self.free_key(id);
+        let row = self.jobs.remove(&id).expect("the caller has found the job");
+        let root = row.job.root;
+        // Receipts are kept for good: they say which remote ids are ours. The rest goes with the
+        // last job of its line.
+        let line = self.lines.get_mut(&root).expect("a job has a line");
+        line.remove(&id);
+        if !line.is_empty() {
+            return;
+        }
+        self.lines.remove(&root);
+        if let Some(known) = self.evidence.get_mut(&root) {
+            known.0.retain(|part| part.receipt.is_some());
+        }
+    }
+}
+
+#[async_trait]
+impl JobUpkeep for MemoryBackend {
+    async fn dispatch(&self, only: &Only, limit: usize) -> Result<Vec<QueuedJob>, StoreError> {
+        let now = self.time();
+        let mut state = self.lock();
+        let planned = state.jobs.values().map(|row| &row.job);
+        let planned = planned.filter(|job| job.state == JobState::Planned && is_wanted(only, job));
+        let ids: Vec<JobId> = planned.map(Job::id).take(limit).collect();
+        let mut jobs = Vec::with_capacity(ids.len());
+        for id in ids {
+            state.transition(id, JobState::Enqueued, now, None, None);
+            jobs.push(QueuedJob::from(&state.jobs[&id].job));
+        }
+        drop(state);
+        if !jobs.is_empty() {
+            self.changed();
+        }
+        Ok(jobs)
+    }
+
+    async fn expire(&self, limit: usize) -> Result<Vec<JobId>, StoreError> {
+        let now = self.time();
+        let mut state = self.lock();
+        let ended = |job: &&JobId| state.jobs[*job].lease_until <= now;
+        let jobs: Vec<JobId> = state.running.iter().filter(ended).take(limit).copied().collect();
+        for &job in &jobs {
+            state.set_run_at(job, now);
+            state.transition(job, JobState::Failed, now, None, Some("lease expired"));
+        }
+        drop(state);
+        if !jobs.is_empty() {
+            self.changed();
+        }
+        Ok(jobs)
+    }
+
+    async fn waiting(
+        &self,
+        topic: &Topic,
+        until: DateTime<Utc>,
+        page: Page,
+    ) -> Result<Vec<QueuedJob>, StoreError> {
+        let state = self.lock();
+        let lanes = state.lanes.by_time(topic).take_while(|(earliest, _, _)| *earliest <= until);
+        let due = lanes.flat_map(|(_, _, jobs)| jobs.times.iter().filter(|(at, _)| *at <= until));
+        let later = |id: &JobId| page.after.is_none_or(|after| id.as_uuid() > after);
+        let ids: BTreeSet<JobId> = due.map(|(_, id)| *id).filter(later).collect();
+        let jobs = ids.iter().take(page.limit).map(|id| &state.jobs[id].job);
+        Ok(jobs.map(QueuedJob::from).collect())
+    }
+
+    async fn clean(&self, retention: &Retention, limit: usize) -> Result<u64, StoreError> {
+        let now = self.time();
+        let mut state = self.lock();
+        let ended = |job: &Job| matches!(job.state, JobState::Succeeded | JobState::Cancelled);
+        let resolved = |job: &Job| {
+            job.state == JobState::DeadLetter
+                && job.resolution.is_some_and(|resolution| {
+                    // A replayed letter goes when it is old enough; its replay has the story.
+                    matches!(
+                        resolution,
+                        Resolution::Discarded | Resolution::MarkedPublished | Resolution::Replayed
+                    )
+                })
+        };
+        let mut old = Vec::new();
+        for (is_kind, age) in
+            [(&ended as &dyn Fn(&Job) -> bool, retention.ended), (&resolved, retention.resolved)]
+        {
+            let mut jobs: Vec<_> = state
+                .jobs
+                .values()
+                .filter(|row| is_kind(&row.job))
+                .map(|row| (row.job.finished_at, row.job.id()))
+                .collect();
+            jobs.sort_unstable();
+            let spare =
+                jobs.len().saturating_sub(usize::try_from(retention.keep).unwrap_or(usize::MAX));
+            let oldest = jobs.into_iter().take(spare);
+            old.extend(oldest.filter(|(at, _)| at.is_some_and(|at| at + age <= now)));
+        }
+        old.truncate(limit);
+        for (_, job) in &old {
+            state.remove_job(*job);
+        }
+        Ok(old.len() as u64)
+    }
+}

@@ -1,0 +1,50 @@
+//! The reference backend passes every suite.
+
+use std::sync::Arc;
+
+use postq_core::backend::Backend;
+use postq_core::cache::Cache;
+use postq_core::clock::SystemClock;
+use postq_core::limiter::RateLimiter;
+use postq_core::lock::DedupeLock;
+use postq_core::memory::{MemoryBackend, MemoryCache, MemoryQueue};
+use postq_core::queue::Queue;
+
+async fn fresh() -> Backend {
+    MemoryBackend::new(Arc::new(SystemClock)).backend()
+}
+
+async fn lock() -> Arc<dyn DedupeLock> {
+    fresh().await.lock
+}
+
+async fn limiter() -> Arc<dyn RateLimiter> {
+    fresh().await.limiter
+}
+
+async fn queue() -> Arc<dyn Queue> {
+    Arc::new(MemoryQueue::new(Arc::new(SystemClock)))
+}
+
+async fn cache() -> Arc<dyn Cache> {
+    Arc::new(MemoryCache::new(Arc::new(SystemClock)))
+}
+
+postq_core::store_conformance!(fresh);
+postq_core::feed_conformance!(fresh);
+postq_core::queue_conformance!(queue);
+postq_core::lock_conformance!(lock);
+postq_core::limiter_conformance!(limiter);
+postq_core::cache_conformance!(cache);
+
+/// Seeded ids change nothing of the contract.
+mod seeded {
+    use super::{Arc, Backend, MemoryBackend, SystemClock};
+
+    async fn fresh() -> Backend {
+        MemoryBackend::seeded(Arc::new(SystemClock), 7).backend()
+    }
+
+    postq_core::store_conformance!(fresh);
+    postq_core::feed_conformance!(fresh);
+}
