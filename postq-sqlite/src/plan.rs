@@ -1,0 +1,243 @@
+//! Planning: due schedules become jobs, in one transaction.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use postq_core::error::chain;
+use postq_core::feed::{Mark, Only};
+use postq_core::id::{AccountId, JobId};
+use postq_core::job::{CorrelationId, DedupeKey, Job, JobKind, Lane, NewJob, Topic};
+use postq_core::machine::JobState;
+use postq_core::platform::PlatformName;
+use postq_core::schedule::{Occurrence, ResolveRequest, Resolver, Schedule, Verdict};
+use postq_core::store::{PlanRequest, Planned};
+use rusqlite::{Row, params};
+
+use crate::claim::earlier;
+use crate::error::Fault;
+use crate::rows::{blob, hex_list, micros, some_micros, time_of};
+use crate::schedules::schedule;
+use crate::settle::MISSED;
+use crate::writer::Tx;
+
+/// Occurrences of one schedule in one transaction.
+const OCCURRENCES: usize = 1_000;
+
+/// Jobs made in one transaction; the rest follows with the next call.
+const JOBS: usize = 5_000;
+
+/// Enabled schedules with an occurrence up to a time, of posts that are planned early or not.
+pub(crate) const DUE: &str = "SELECT * FROM schedules
+     WHERE enabled = 1 AND next_run_at IS NOT NULL AND early = ?1 AND next_run_at <= ?2
+     ORDER BY next_run_at LIMIT ?3";
+
+pub(crate) const NEXT: &str = "SELECT min(next_run_at) FROM schedules
+     WHERE enabled = 1 AND next_run_at IS NOT NULL AND early = ?1";
+
+/// The same among some schedules.
+const DUE_OF: &str = "SELECT * FROM schedules
+     WHERE id IN (SELECT unhex(value) FROM json_each(?4))
+       AND enabled = 1 AND next_run_at IS NOT NULL AND early = ?1 AND next_run_at <= ?2
+     ORDER BY next_run_at LIMIT ?3";
+
+const NEXT_OF: &str = "SELECT min(next_run_at) FROM schedules
+     WHERE id IN (SELECT unhex(value) FROM json_each(?2))
+       AND enabled = 1 AND next_run_at IS NOT NULL AND early = ?1";
+
+/// Plans, in the open transaction.
+pub(crate) fn plan(
+    tx: &Tx<'_>,
+    request: &PlanRequest,
+    resolver: &dyn Resolver,
+    mark: Mark,
+) -> Result<Planned, Fault> {
+    let planned = Planned { now: tx.now, mark, ..Planned::default() };
+    let mut planner = Planner {
+        tx,
+        request,
+        resolver,
+        list: match &request.only {
+            Only::Any => None,
+            Only::Jobs(_) => return Ok(planned),
+            Only::Schedules(ids) => Some(hex_list(ids.iter().map(|id| id.as_uuid()))),
+        },
+        accounts: HashMap::new(),
+        planned,
+    };
+    for (early, ahead) in [(false, request.look_ahead), (true, request.prepare_ahead)] {
+        planner.plan_due(early, ahead)?;
+    }
+    planner.planned.next_at = planner.next_at()?.map(time_of).transpose()?;
+    Ok(planner.planned)
+}
+
+struct Planner<'a> {
+    tx: &'a Tx<'a>,
+    request: &'a PlanRequest,
+    resolver: &'a dyn Resolver,
+    list: Option<String>,
+    accounts: HashMap<AccountId, Option<PlatformName>>,
+    planned: Planned,
+}
+
+impl Planner<'_> {
+    fn plan_due(&mut self, early: bool, ahead: Duration) -> Result<(), Fault> {
+        let until = self.tx.now + delta(ahead);
+        let limit = self.request.limit;
+        let read = |row: &Row<'_>| schedule(row);
+        let bound = i64::try_from(limit).unwrap_or(i64::MAX);
+        let due = match &self.list {
+            None => self.tx.all(DUE, params![early, micros(until), bound], read)?,
+            Some(list) => self.tx.all(DUE_OF, params![early, micros(until), bound, list], read)?,
+        };
+        self.planned.more |= due.len() >= limit;
+        for schedule in due {
+            if self.planned.jobs.len() >= JOBS {
+                self.planned.more = true;
+                break;
+            }
+            if let Err(problem) = self.plan_one(&schedule, until)? {
+                self.switch_off(&schedule, problem)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Plans one schedule; the inner error is what is wrong with it.
+    fn plan_one(
+        &mut self,
+        schedule: &Schedule,
+        until: DateTime<Utc>,
+    ) -> Result<Result<(), String>, Fault> {
+        let post = blob(schedule.post_id.as_uuid());
+        if !self.tx.has("SELECT 1 FROM posts WHERE id = ?", [post])? {
+            return Ok(Err(format!("its post {} is gone", schedule.post_id)));
+        }
+        let mut lanes = Vec::new();
+        for &account in &schedule.accounts {
+            match self.platform(account)? {
+                Some(platform) => lanes.push((account, Lane::of(&platform, account))),
+                None => return Ok(Err(format!("its account {account} is gone"))),
+            }
+        }
+        let request = ResolveRequest { now: self.tx.now, until, limit: OCCURRENCES };
+        let resolved = match self.resolver.resolve(schedule, request) {
+            Ok(resolved) => resolved,
+            Err(error) => return Ok(Err(chain(&error))),
+        };
+        if resolved.occurrences.is_empty() && resolved.next_run_at.is_some_and(|at| at <= until) {
+            return Ok(Err("it does not get on: its rule gives no occurrence".to_owned()));
+        }
+        for occurrence in &resolved.occurrences {
+            self.plan_occurrence(schedule, *occurrence, &lanes)?;
+        }
+        self.planned.more |= resolved.next_run_at.is_some_and(|next| next <= until);
+        let last = resolved.occurrences.last().map(|last| last.planned_at);
+        self.tx.run(
+            "UPDATE schedules SET next_run_at = ?, last_run_at = coalesce(?, last_run_at)
+             WHERE id = ?",
+            params![
+                some_micros(resolved.next_run_at),
+                some_micros(last),
+                blob(schedule.id.as_uuid())
+            ],
+        )?;
+        Ok(Ok(()))
+    }
+
+    fn plan_occurrence(
+        &mut self,
+        schedule: &Schedule,
+        occurrence: Occurrence,
+        lanes: &[(AccountId, Lane)],
+    ) -> Result<(), Fault> {
+        let mut missed = 0;
+        for (account, lane) in lanes {
+            let job = self.job(schedule, occurrence.planned_at, *account, lane);
+            let Some(mut stored) = self.tx.make(&job, Some(self.request.node))? else { continue };
+            match occurrence.verdict {
+                Verdict::Fire => self.planned.jobs.push(job.id()),
+                Verdict::Missed { and_older } => {
+                    let reason = match and_older {
+                        0 => MISSED.to_owned(),
+                        older => format!("{MISSED}, with {older} older ones"),
+                    };
+                    let node = Some(self.request.node);
+                    self.tx.step(&mut stored, JobState::Cancelled, node, Some(&reason))?;
+                    self.tx.save(&stored)?;
+                    missed = 1 + and_older;
+                }
+            }
+        }
+        self.planned.missed += missed;
+        Ok(())
+    }
+
+    fn job(
+        &self,
+        schedule: &Schedule,
+        planned_at: DateTime<Utc>,
+        account: AccountId,
+        lane: &Lane,
+    ) -> Job {
+        let id = JobId::new();
+        Job::from_new(NewJob {
+            id,
+            tenant_id: schedule.tenant_id,
+            kind: JobKind::publish(),
+            topic: Topic::publish(),
+            lane: Some(lane.clone()),
+            priority: schedule.priority,
+            planned_at,
+            max_attempts: self.request.max_attempts,
+            dedupe_key: Some(DedupeKey::occurrence(schedule.id, planned_at, account)),
+            schedule_id: Some(schedule.id),
+            post_id: Some(schedule.post_id),
+            account_id: Some(account),
+            correlation_id: CorrelationId::new(id.to_string()),
+            payload: serde_json::Value::Null,
+        })
+    }
+
+    fn platform(&mut self, account: AccountId) -> Result<Option<PlatformName>, Fault> {
+        if let Some(known) = self.accounts.get(&account) {
+            return Ok(known.clone());
+        }
+        let sql = "SELECT platform FROM accounts WHERE id = ?";
+        let platform = self.tx.get(sql, [blob(account.as_uuid())], |row| {
+            crate::rows::word::<PlatformName>(row, "platform")
+        })?;
+        self.accounts.insert(account, platform.clone());
+        Ok(platform)
+    }
+
+    fn switch_off(&mut self, schedule: &Schedule, problem: String) -> Result<(), Fault> {
+        let off = "UPDATE schedules SET enabled = 0, problem = ? WHERE id = ?";
+        self.tx.run(off, params![problem, blob(schedule.id.as_uuid())])?;
+        self.planned.broken.push((schedule.id, problem));
+        Ok(())
+    }
+
+    /// When a call has something to plan again: the next occurrence, less what it is planned ahead.
+    fn next_at(&self) -> Result<Option<i64>, Fault> {
+        let first = |early: bool, ahead: Duration| -> Result<Option<i64>, Fault> {
+            let read = |row: &Row<'_>| row.get::<_, Option<i64>>(0);
+            let next = match &self.list {
+                None => self.tx.get(NEXT, params![early], read)?,
+                Some(list) => self.tx.get(NEXT_OF, params![early, list], read)?,
+            };
+            let ahead = delta(ahead).num_microseconds().unwrap_or(i64::MAX);
+            Ok(next.flatten().map(|next| next.saturating_sub(ahead)))
+        };
+        let (late, early) = (self.request.look_ahead, self.request.prepare_ahead);
+        Ok(earlier(first(false, late)?, first(true, early)?))
+    }
+}
+
+/// The longest look-ahead: a bound that keeps times within what can be stored.
+const LONGEST: TimeDelta = TimeDelta::days(3_660);
+
+fn delta(ahead: Duration) -> TimeDelta {
+    TimeDelta::from_std(ahead).map_or(LONGEST, |ahead| ahead.min(LONGEST))
+}

@@ -1,0 +1,197 @@
+//! `ScheduleStore`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use postq_core::error::StoreError;
+use postq_core::id::{PostId, ScheduleId, TenantId};
+use postq_core::schedule::{Resolver, Schedule};
+use postq_core::store::{Edited, Page, PlanRequest, Planned, ScheduleEdit, ScheduleStore};
+use rusqlite::{Row, params};
+
+use crate::changes::About;
+use crate::error::Fault;
+use crate::plan;
+use crate::rows::{blob, hex_list, json, micros, some_micros, some_time, time, time_of, uuid};
+use crate::store::SqliteStore;
+use crate::takeback::Owner;
+use crate::writer::Tx;
+
+#[async_trait]
+impl ScheduleStore for SqliteStore {
+    async fn insert(&self, schedules: &[Schedule]) -> Result<(), StoreError> {
+        let schedules = schedules.to_vec();
+        self.write("insert schedules", move |tx| {
+            schedules.iter().try_for_each(|schedule| insert(tx, schedule))
+        })
+        .await
+    }
+
+    async fn load(&self, ids: &[ScheduleId]) -> Result<Vec<Schedule>, StoreError> {
+        let ids = hex_list(ids.iter().map(|id| id.as_uuid()));
+        let sql = "SELECT * FROM schedules WHERE id IN (SELECT unhex(value) FROM json_each(?))";
+        self.read("load schedules", move |tx| Ok(tx.all(sql, [ids], schedule)?)).await
+    }
+
+    async fn of_posts(&self, posts: &[PostId]) -> Result<Vec<Schedule>, StoreError> {
+        let ids = hex_list(posts.iter().map(|id| id.as_uuid()));
+        let sql = "SELECT * FROM schedules
+                   WHERE post_id IN (SELECT unhex(value) FROM json_each(?)) ORDER BY id";
+        self.read("load schedules", move |tx| Ok(tx.all(sql, [ids], schedule)?)).await
+    }
+
+    async fn list(&self, tenant: TenantId, page: Page) -> Result<Vec<Schedule>, StoreError> {
+        let sql = "SELECT * FROM schedules WHERE tenant_id = ? AND id > ifnull(?, x'') ORDER BY id LIMIT ?";
+        let page = crate::rows::Paged::of(page);
+        let tenant = blob(tenant.as_uuid());
+        self.read("list schedules", move |tx| {
+            Ok(tx.all(sql, params![tenant, page.after, page.limit], schedule)?)
+        })
+        .await
+    }
+
+    async fn edit(
+        &self,
+        id: ScheduleId,
+        revision: u32,
+        edit: &ScheduleEdit,
+    ) -> Result<Edited, StoreError> {
+        let change = edit.clone();
+        self.write("edit a schedule", move |tx| self::edit(tx, id, revision, &change)).await
+    }
+
+    async fn remove(&self, id: ScheduleId) -> Result<Edited, StoreError> {
+        self.write("remove a schedule", move |tx| remove(tx, id)).await
+    }
+
+    async fn plan(
+        &self,
+        request: &PlanRequest,
+        resolver: &Arc<dyn Resolver>,
+    ) -> Result<Planned, StoreError> {
+        let mark = self.changes().mark(About::Schedules);
+        let (request, resolver) = (request.clone(), Arc::clone(resolver));
+        self.write("plan schedules", move |tx| plan::plan(tx, &request, &*resolver, mark)).await
+    }
+}
+
+fn insert(tx: &Tx<'_>, schedule: &Schedule) -> Result<(), Fault> {
+    let accounts: Vec<_> = schedule.accounts.iter().map(|id| id.as_uuid()).collect();
+    tx.run(
+        "INSERT OR IGNORE INTO schedules (id, tenant_id, post_id, accounts, timing, tz, tzdb,
+             priority, misfire, grace, enabled, problem, next_run_at, last_run_at, revision,
+             created_at, early)
+         VALUES (?, ?, ?3, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+             ifnull((SELECT has_media FROM posts WHERE posts.id = ?3), 0))",
+        params![
+            blob(schedule.id.as_uuid()),
+            blob(schedule.tenant_id.as_uuid()),
+            blob(schedule.post_id.as_uuid()),
+            serde_json::to_string(&accounts)?,
+            serde_json::to_string(&schedule.timing)?,
+            schedule.tz,
+            schedule.tzdb,
+            schedule.priority,
+            serde_json::to_string(&schedule.misfire)?,
+            i64::try_from(schedule.grace.as_micros()).unwrap_or(i64::MAX),
+            schedule.enabled,
+            schedule.problem,
+            some_micros(schedule.next_run_at),
+            some_micros(schedule.last_run_at),
+            schedule.revision,
+            micros(schedule.created_at),
+        ],
+    )?;
+    tx.wake_planner();
+    Ok(())
+}
+
+fn find(tx: &Tx<'_>, id: ScheduleId) -> Result<Option<Schedule>, Fault> {
+    Ok(tx.get("SELECT * FROM schedules WHERE id = ?", [blob(id.as_uuid())], schedule)?)
+}
+
+fn edit(tx: &Tx<'_>, id: ScheduleId, revision: u32, edit: &ScheduleEdit) -> Result<Edited, Fault> {
+    let Some(mut schedule) = find(tx, id)? else { return Ok(Edited::Gone) };
+    if schedule.revision != revision {
+        return Ok(Edited::Changed { revision: schedule.revision });
+    }
+    let owner = Owner::Schedule(id);
+    if tx.is_in_flight(owner)? {
+        return Ok(Edited::AlreadyPublishing);
+    }
+    let freed = tx.take_back_jobs(owner, "the schedule was changed")?;
+    if let Some((timing, first)) = &edit.timing {
+        schedule.timing = timing.clone();
+        schedule.next_run_at = *first;
+    } else {
+        // What was taken back is computed again, for the accounts that it has now.
+        let again = freed.map(time_of).transpose()?;
+        schedule.next_run_at = schedule.next_run_at.into_iter().chain(again).min();
+    }
+    if let Some(accounts) = &edit.accounts {
+        schedule.accounts = accounts.clone();
+    }
+    if let Some(enabled) = edit.enabled {
+        schedule.enabled = enabled;
+        if enabled {
+            schedule.problem = None;
+        }
+    }
+    schedule.revision += 1;
+    save(tx, &schedule)?;
+    tx.wake_planner();
+    Ok(Edited::Applied { revision: schedule.revision })
+}
+
+fn save(tx: &Tx<'_>, schedule: &Schedule) -> Result<(), Fault> {
+    let accounts: Vec<_> = schedule.accounts.iter().map(|id| id.as_uuid()).collect();
+    tx.run(
+        "UPDATE schedules SET accounts = ?, timing = ?, enabled = ?, problem = ?, next_run_at = ?,
+             revision = ?
+         WHERE id = ?",
+        params![
+            serde_json::to_string(&accounts)?,
+            serde_json::to_string(&schedule.timing)?,
+            schedule.enabled,
+            schedule.problem,
+            some_micros(schedule.next_run_at),
+            schedule.revision,
+            blob(schedule.id.as_uuid()),
+        ],
+    )?;
+    Ok(())
+}
+
+fn remove(tx: &Tx<'_>, id: ScheduleId) -> Result<Edited, Fault> {
+    let Some(schedule) = find(tx, id)? else { return Ok(Edited::Gone) };
+    let owner = Owner::Schedule(id);
+    if tx.is_in_flight(owner)? {
+        return Ok(Edited::AlreadyPublishing);
+    }
+    tx.take_back_jobs(owner, "the schedule was removed")?;
+    tx.run("DELETE FROM schedules WHERE id = ?", [blob(id.as_uuid())])?;
+    Ok(Edited::Applied { revision: schedule.revision })
+}
+
+/// Reads a whole row of `schedules`.
+pub(crate) fn schedule(row: &Row<'_>) -> rusqlite::Result<Schedule> {
+    Ok(Schedule {
+        id: ScheduleId::from_uuid(uuid(row, "id")?),
+        tenant_id: TenantId::from_uuid(uuid(row, "tenant_id")?),
+        post_id: PostId::from_uuid(uuid(row, "post_id")?),
+        accounts: json(row, "accounts")?,
+        timing: json(row, "timing")?,
+        tz: row.get("tz")?,
+        tzdb: row.get("tzdb")?,
+        priority: row.get("priority")?,
+        misfire: json(row, "misfire")?,
+        grace: Duration::from_micros(row.get::<_, i64>("grace")?.unsigned_abs()),
+        enabled: row.get("enabled")?,
+        problem: row.get("problem")?,
+        next_run_at: some_time(row, "next_run_at")?,
+        last_run_at: some_time(row, "last_run_at")?,
+        revision: row.get("revision")?,
+        created_at: time(row, "created_at")?,
+    })
+}

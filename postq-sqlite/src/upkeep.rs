@@ -1,0 +1,198 @@
+//! `JobUpkeep`: what the engine's background loops do to jobs.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use postq_core::error::StoreError;
+use postq_core::feed::Only;
+use postq_core::id::JobId;
+use postq_core::job::{Lane, Topic};
+use postq_core::machine::JobState;
+use postq_core::queue::QueuedJob;
+use postq_core::store::{JobUpkeep, Page, Retention};
+use rusqlite::{Row, params};
+use uuid::Uuid;
+
+use crate::error::Fault;
+use crate::rows::{Paged, hex_list, micros, time_of};
+use crate::store::SqliteStore;
+use crate::transition::stored;
+use crate::writer::Tx;
+
+/// Claimable jobs of a topic that are due by a time, from both of the tables that hold them.
+const WAITING: &str = "SELECT job_id, free, name, rank, run_at FROM (
+         SELECT job_id, free, name, rank, run_at FROM lanes JOIN due ON due.lane_id = lanes.id
+         WHERE topic = ?1 AND run_at <= ?2
+         UNION ALL
+         SELECT job_id, free, name, rank, later.run_at FROM lanes JOIN later
+             ON later.lane_id = lanes.id AND later.run_at <= ?2
+         WHERE topic = ?1)
+     WHERE job_id > ifnull(?3, x'') ORDER BY job_id LIMIT ?4";
+
+#[async_trait]
+impl JobUpkeep for SqliteStore {
+    async fn dispatch(&self, only: &Only, limit: usize) -> Result<Vec<QueuedJob>, StoreError> {
+        let only = only.clone();
+        self.write("dispatch jobs", move |tx| dispatch(tx, &only, bound(limit))).await
+    }
+
+    async fn expire(&self, limit: usize) -> Result<Vec<JobId>, StoreError> {
+        self.write("expire leases", move |tx| expire(tx, bound(limit))).await
+    }
+
+    async fn waiting(
+        &self,
+        topic: &Topic,
+        until: DateTime<Utc>,
+        page: Page,
+    ) -> Result<Vec<QueuedJob>, StoreError> {
+        let (topic, page) = (topic.clone(), Paged::of(page));
+        self.read("list waiting jobs", move |tx| {
+            let params = params![topic.as_str(), micros(until), page.after, page.limit];
+            Ok(tx.all(WAITING, params, |row| queued(row, &topic))?)
+        })
+        .await
+    }
+
+    async fn clean(&self, retention: &Retention, limit: usize) -> Result<u64, StoreError> {
+        let retention = *retention;
+        self.write("clean up jobs", move |tx| clean(tx, &retention, bound(limit))).await
+    }
+}
+
+/// The most rows of one call: its transaction must not hold up others.
+fn bound(limit: usize) -> i64 {
+    i64::try_from(limit.min(5_000)).unwrap_or(0)
+}
+
+fn dispatch(tx: &Tx<'_>, only: &Only, limit: i64) -> Result<Vec<QueuedJob>, Fault> {
+    let planned = match only {
+        Only::Any => {
+            let sql = "SELECT * FROM jobs WHERE state = 'planned' ORDER BY id LIMIT ?";
+            tx.all(sql, [limit], stored)?
+        }
+        Only::Jobs(jobs) => {
+            let sql = "SELECT * FROM jobs WHERE id IN (SELECT unhex(value) FROM json_each(?))
+                       AND state = 'planned' ORDER BY id LIMIT ?";
+            tx.all(sql, params![hex_list(jobs.iter().map(|id| id.as_uuid())), limit], stored)?
+        }
+        Only::Schedules(ids) => {
+            let mut jobs = Vec::new();
+            let sql = "SELECT * FROM jobs WHERE state = 'planned' ORDER BY id";
+            tx.walk(sql, [], |row| {
+                let job = stored(row)?;
+                if job.job.made.schedule_id.is_some_and(|id| ids.contains(&id)) {
+                    jobs.push(job);
+                }
+                Ok(bound(jobs.len()) < limit)
+            })?;
+            jobs
+        }
+    };
+    let mut dispatched = Vec::with_capacity(planned.len());
+    for mut job in planned {
+        tx.step(&mut job, JobState::Enqueued, None, None)?;
+        tx.save(&job)?;
+        dispatched.push(QueuedJob::from(&job.job));
+    }
+    Ok(dispatched)
+}
+
+fn expire(tx: &Tx<'_>, limit: i64) -> Result<Vec<JobId>, Fault> {
+    let ended = "SELECT job_id FROM leases WHERE ends_at <= ? ORDER BY ends_at LIMIT ?";
+    let ended: Vec<[u8; 16]> = tx.all(ended, params![tx.boot, limit], |row| row.get(0))?;
+    let mut expired = Vec::with_capacity(ended.len());
+    for id in ended {
+        let id = JobId::from_uuid(Uuid::from_bytes(id));
+        let Some(mut job) = tx.job(id)? else {
+            return Err(Fault::internal(format!("job {id} has a lease and is in no table")));
+        };
+        job.job.run_at = tx.now;
+        tx.step(&mut job, JobState::Failed, None, Some("lease expired"))?;
+        tx.save(&job)?;
+        expired.push(id);
+    }
+    Ok(expired)
+}
+
+fn clean(tx: &Tx<'_>, retention: &Retention, limit: i64) -> Result<u64, Fault> {
+    let ended = Cleaning {
+        of: "state IN ('succeeded', 'cancelled')",
+        before: before(tx, retention.ended),
+        keep: retention.keep,
+    };
+    let resolved = Cleaning {
+        of: "resolution IS NOT NULL",
+        before: before(tx, retention.resolved),
+        keep: retention.keep,
+    };
+    let mut removed = 0;
+    for cleaning in [ended, resolved] {
+        removed += cleaning.run(tx, limit - removed)?;
+    }
+    Ok(removed.unsigned_abs())
+}
+
+/// One kind of ended jobs to remove.
+struct Cleaning {
+    of: &'static str,
+    /// Those that ended by then.
+    before: i64,
+    /// But not the latest so many.
+    keep: u64,
+}
+
+impl Cleaning {
+    fn run(&self, tx: &Tx<'_>, limit: i64) -> Result<i64, Fault> {
+        let of = self.of;
+        let latest_but = format!(
+            "SELECT finished_at, id FROM jobs WHERE {of}
+             ORDER BY finished_at DESC, id DESC LIMIT 1 OFFSET ?"
+        );
+        let keep = i64::try_from(self.keep).unwrap_or(i64::MAX);
+        let newest = tx.get(&latest_but, [keep], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let Some((finished_at, id)): Option<(i64, [u8; 16])> = newest else { return Ok(0) };
+        let old = format!(
+            "SELECT id, root FROM jobs
+             WHERE {of} AND finished_at <= ?1 AND (finished_at, id) <= (?2, ?3)
+             ORDER BY finished_at, id LIMIT ?4"
+        );
+        let old = tx.all(&old, params![self.before, finished_at, id, limit], |row| {
+            Ok((row.get("id")?, row.get("root")?))
+        })?;
+        for (id, root) in &old {
+            remove(tx, *id, *root)?;
+        }
+        Ok(i64::try_from(old.len()).unwrap_or(i64::MAX))
+    }
+}
+
+/// Removes a job with its history. Receipts stay: they tell for good what is ours.
+fn remove(tx: &Tx<'_>, id: [u8; 16], root: [u8; 16]) -> Result<(), Fault> {
+    tx.run("DELETE FROM job_events WHERE job_id = ?", [id])?;
+    tx.run("DELETE FROM jobs WHERE id = ?", [id])?;
+    let line = "SELECT 1 FROM jobs WHERE id = ?1 UNION ALL
+                SELECT 1 FROM jobs WHERE root = ?1 AND replay_of IS NOT NULL";
+    if !tx.has(line, [root])? {
+        tx.run("DELETE FROM evidence WHERE root = ? AND remote_id IS NULL", [root])?;
+    }
+    Ok(())
+}
+
+fn before(tx: &Tx<'_>, age: Duration) -> i64 {
+    let age = TimeDelta::from_std(age).ok().and_then(|age| age.num_microseconds());
+    micros(tx.now).saturating_sub(age.unwrap_or(i64::MAX))
+}
+
+fn queued(row: &Row<'_>, topic: &Topic) -> rusqlite::Result<QueuedJob> {
+    let free: bool = row.get("free")?;
+    let rank: i64 = row.get("rank")?;
+    Ok(QueuedJob {
+        id: JobId::from_uuid(Uuid::from_bytes(row.get("job_id")?)),
+        topic: topic.clone(),
+        lane: if free { None } else { Some(Lane::from_raw(row.get::<_, String>("name")?)) },
+        priority: i16::try_from(-rank).unwrap_or_default(),
+        run_at: time_of(row.get("run_at")?)?,
+    })
+}

@@ -1,0 +1,65 @@
+//! The published suites, on a fresh file each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use postq_core::backend::Backend;
+use postq_core::limiter::RateLimiter;
+use postq_core::lock::DedupeLock;
+use postq_core::queue::Queue;
+use postq_sqlite::{Config, SqliteStore};
+use tempfile::TempDir;
+
+fn open() -> (SqliteStore, TempDir) {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let store = SqliteStore::open(folder.path().join("postq.db")).expect("a fresh store");
+    (store, folder)
+}
+
+async fn fresh() -> (Backend, TempDir) {
+    let (store, folder) = open();
+    (store.backend(), folder)
+}
+
+async fn fresh_queue() -> (Arc<dyn Queue>, TempDir) {
+    let (store, folder) = open();
+    (store.queue(), folder)
+}
+
+async fn fresh_lock() -> (Arc<dyn DedupeLock>, TempDir) {
+    let (store, folder) = open();
+    (store.backend().lock, folder)
+}
+
+async fn fresh_limiter() -> (Arc<dyn RateLimiter>, TempDir) {
+    let (store, folder) = open();
+    (store.backend().limiter, folder)
+}
+
+postq_core::store_conformance!(fresh);
+postq_core::feed_conformance!(fresh);
+postq_core::queue_conformance!(fresh_queue);
+postq_core::lock_conformance!(fresh_lock);
+postq_core::limiter_conformance!(fresh_limiter);
+
+/// The same where workers and whoever makes their work are two processes: jobs, blocks and the rest
+/// go through another store on the same file. The marks of planning and those that the feed waits
+/// for must come from one store, as they do in one process.
+mod apart {
+    use super::*;
+
+    async fn fresh() -> (Backend, TempDir) {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let open = || {
+            let path = folder.path().join("postq.db");
+            let change_check = Duration::from_millis(50);
+            SqliteStore::open_with(Config { path, change_check, ..Config::default() })
+                .expect("a store on the shared file")
+        };
+        let (ours, theirs) = (open().backend(), open().backend());
+        (Backend { feed: ours.feed, schedules: ours.schedules, ..theirs }, folder)
+    }
+
+    postq_core::feed_conformance!(fresh);
+    postq_core::store_conformance!(fresh);
+}
