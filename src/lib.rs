@@ -1,1 +1,22 @@
-//! stub
+//! postq publishes social posts on time, once, and never loses one.
+//!
+//! This crate is a facade: it re-exports the crates of the workspace by feature, so that a service
+//! that embeds postq has one dependency.
+//!
+//! | module | crate | feature |
+//! |---|---|---|
+//! | [`core`] | `postq-core`: words, traits, policies, the reference backend, conformance suites | |
+//! | [`calendar`] | `postq-calendar`: schedules to occurrences | |
+//! | [`engine`] | `postq-engine`: plans, publishes, looks, retries | |
+//! | [`sqlite`] | `postq-sqlite`: the embedded store | `sqlite` (default) |
+//! | [`x`] | `postq-x`: X | `x` (default) |
+//!
+//! `examples/embed.rs` is a whole program; `examples/custom_platform.rs` adds a platform.
+
+pub use postq_calendar as calendar;
+pub use postq_core as core;
+pub use postq_engine as engine;
+#[cfg(feature = "sqlite")]
+pub use postq_sqlite as sqlite;
+#[cfg(feature = "x")]
+pub use postq_x as x;

@@ -80,9 +80,22 @@ impl Publish<'_> {
             LimitScope::App => lane.app().to_owned(),
             LimitScope::Account => lane.as_str().to_owned(),
         };
-        self.shared.block(scope, BlockReason::RateLimit, Some(until), failure).await;
+        let reason = if failure.no_credits { BlockReason::Credits } else { BlockReason::RateLimit };
+        self.shared.block(scope, reason, Some(until), failure).await;
         let settle = Settle::Deferred(until, Deferral::Refused);
-        Verdict::new(settle, failure.to_string()).into()
+        let verdict = Verdict::new(settle, failure.to_string());
+        if !failure.no_credits {
+            return verdict.into();
+        }
+        let message = format!(
+            "{} stands still: {}; top it up, its posts wait",
+            self.account.platform, failure.message
+        );
+        let kind = NoticeKind::AppNeedsAttention;
+        let notice = Notice { kind, message, job: None, account: None };
+        // Once a day and app, however many jobs meet the answer.
+        let key = format!("no_credits:{}:{}", lane.app(), until.date_naive());
+        verdict.followed_by(notify(self.shared, self.work, &notice, key)).into()
     }
 
     /// The credentials are refused.

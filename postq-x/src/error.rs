@@ -59,7 +59,8 @@ pub(crate) fn unpublished(answer: &Answer, hidden: Hidden<'_>, now: DateTime<Utc
         100..=399 => unsure(FailureClass::Platform),
         401 => sure(FailureClass::Auth),
         402 => Failure::not_published(FailureClass::RateLimit, told("no credits are left at x"))
-            .with_wait(LimitScope::App, NO_CREDITS_WAIT),
+            .with_wait(LimitScope::App, NO_CREDITS_WAIT)
+            .as_no_credits(),
         403 if problem.is_duplicate() => sure(FailureClass::Content).as_duplicate(),
         403 if problem.concerns_the_account() => sure(FailureClass::Auth),
         // The request may have come in nearly whole.
@@ -240,6 +241,7 @@ mod tests {
 
         let wait = failure.wait.expect("a wait");
         assert_eq!((wait.scope, wait.for_), (LimitScope::App, NO_CREDITS_WAIT));
+        assert!(failure.no_credits);
         assert!(failure.message.starts_with("no credits are left at x (402): CreditsDepleted"));
     }
 

@@ -49,7 +49,7 @@ const fn secret(key: &'static str, env: &'static str, doc: &'static str) -> Sett
 
 /// Every setting.
 #[rustfmt::skip]
-pub(crate) const SETTINGS: [Setting; 23] = [
+pub(crate) const SETTINGS: [Setting; 24] = [
     setting("data_dir", "POSTQ_DATA_DIR", "./postq-data", "the folder of the database and the key file"),
     setting("listen", "POSTQ_LISTEN", "127.0.0.1:8484", "where `postqd serve` answers /healthz and /readyz"),
     secret("encryption_key", "POSTQ_ENCRYPTION_KEY", "seals the accounts' credentials: 32 bytes in hex or base64; without it the file `key` in the data folder"),
@@ -65,6 +65,7 @@ pub(crate) const SETTINGS: [Setting; 23] = [
     setting("misfire_grace", "POSTQ_MISFIRE_GRACE", "5m", "a post that is late by at most this is not missed"),
     setting("look_ahead", "POSTQ_LOOK_AHEAD", "60s", "occurrences become jobs so long before they are due"),
     setting("prepare_ahead", "POSTQ_PREPARE_AHEAD", "60m", "the same for posts with media"),
+    setting("send_timeout", "POSTQ_SEND_TIMEOUT", "30s", "the longest that one call to a platform may take"),
     setting("lease", "POSTQ_LEASE", "60s", "a job whose worker is gone goes to another one after so long"),
     setting("concurrency", "POSTQ_CONCURRENCY", "256", "attempts to publish that run at once"),
     setting("max_attempts", "POSTQ_MAX_ATTEMPTS", "5", "attempts allowed to a job"),
@@ -262,6 +263,7 @@ impl Values {
             fields: self.parse("x_tweet_fields", "auto, tweet or post")?,
             settle_time: self.duration("settle_time")?,
             rate_limit: self.switch("rate_limit")?,
+            send_timeout: self.duration("send_timeout")?,
             ..postq_x::Config::default()
         })
     }

@@ -1,5 +1,7 @@
 //! Logs: on standard error, for people or as JSON.
 
+use std::io::IsTerminal;
+
 use anyhow::Context;
 use tracing_subscriber::EnvFilter;
 
@@ -16,6 +18,8 @@ pub(crate) fn start(config: &Config, level: &str) -> anyhow::Result<()> {
         ))
     })?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for people who look; a file has none.
+    let logs = logs.with_ansi(std::io::stderr().is_terminal());
     let started = match config.production {
         true => logs.json().flatten_event(true).try_init(),
         false => logs.try_init(),
