@@ -52,6 +52,9 @@ const UNKNOWN_KIND_PAUSE: Duration = Duration::from_secs(30);
 /// While a post with the same text has no outcome, its twin asks again so often.
 const TWIN_PAUSE: Duration = Duration::from_secs(5);
 
+/// The intent is written so long before the moment, so that at the moment there is only the call.
+const INTENT_AHEAD: Duration = Duration::from_millis(100);
+
 /// A slot that is nearer than this is waited for with the job in hand.
 const SLOT_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -294,14 +297,15 @@ impl Publish<'_> {
         if self.work.job.attempt > self.work.job.made.max_attempts {
             return Err(exhausted(self.shared, self.work));
         }
-        self.wait_for_slot(slot).await?;
+        let at = self.wait_for_slot(slot).await?;
         let intent = self.intent(index, part, before);
         let sent_at = match self.record(&intent).await? {
             Ok(sent_at) => sent_at,
             Err(receipt) => return Ok(receipt),
         };
-        // Nothing may come between the intent and the call: it is the window in which a frozen
-        // process can be overtaken.
+        // Nothing but the last of the wait may come between the intent and the call: it is the
+        // window in which a frozen process can be overtaken.
+        tokio::time::sleep(self.left_until(at)).await;
         let outgoing = Outgoing {
             part: index,
             of: u16::try_from(self.parts.len()).unwrap_or(u16::MAX),
@@ -346,7 +350,7 @@ impl Publish<'_> {
 
     /// Writes the intent down: `Ok` is when, `Err` a receipt that somebody else brought.
     async fn record(&self, intent: &Intent) -> Result<Result<DateTime<Utc>, Receipt>, End> {
-        let room = self.platform.pace().send_timeout;
+        let room = self.platform.pace().send_timeout + INTENT_AHEAD;
         let record = self.shared.backend.feed.intent(intent, room);
         let again = |why: &str| {
             let settle = Settle::Deferred(self.work.time.now(), Deferral::Again);
@@ -386,27 +390,33 @@ impl Publish<'_> {
         }
     }
 
-    /// Waits for the job's moment and for a slot of the limiter.
-    async fn wait_for_slot(&self, in_hand: &mut bool) -> Result<(), End> {
+    /// Waits until just before the job's moment, and its slot of the limiter; answers that moment.
+    async fn wait_for_slot(&self, in_hand: &mut bool) -> Result<DateTime<Utc>, End> {
         let mut at = self.work.job.run_at;
+        let mut back = Deferral::Shutdown;
         if self.shared.settings.rate_limit && !std::mem::take(in_hand) {
-            at = at.max(self.reserve_slot(at.max(self.work.time.now())).await?);
+            let slot = self.reserve_slot(at.max(self.work.time.now())).await?;
+            if slot > at {
+                (at, back) = (slot, Deferral::Slot);
+            }
         }
-        let now = self.work.time.now();
-        if at > now + self.shared.settings.claim_ahead + SLOT_PATIENCE {
+        if at > self.work.time.now() + self.shared.settings.claim_ahead + SLOT_PATIENCE {
             let reason = "waiting for a slot of the rate limit";
             return Err(Verdict::new(Settle::Deferred(at, Deferral::Slot), reason).into());
         }
-        let wait = (at - now).to_std().unwrap_or_default();
         tokio::select! {
             biased;
             () = self.kept.lost.cancelled() => Err(End::Lost),
             () = self.shutdown.cancelled() => {
-                let settle = Settle::Deferred(self.work.job.run_at, Deferral::Shutdown);
-                Err(Verdict::new(settle, "the node shut down").into())
+                // A slot that was reserved stays the job's own.
+                Err(Verdict::new(Settle::Deferred(at, back), "the node shut down").into())
             }
-            () = tokio::time::sleep(wait) => Ok(()),
+            () = tokio::time::sleep(self.left_until(at - INTENT_AHEAD)) => Ok(at),
         }
+    }
+
+    fn left_until(&self, at: DateTime<Utc>) -> Duration {
+        (at - self.work.time.now()).to_std().unwrap_or_default()
     }
 
     async fn reserve_slot(&self, not_before: DateTime<Utc>) -> Result<DateTime<Utc>, End> {
@@ -502,7 +512,7 @@ impl Publish<'_> {
     pub(crate) fn look_plan(&self, reconcile: &dyn Reconcile, intent: &Intent) -> LookPlan {
         LookPlan {
             sent_at: intent.made_at,
-            send_timeout: self.platform.pace().send_timeout,
+            send_timeout: self.platform.pace().send_timeout + INTENT_AHEAD,
             settle_time: reconcile.settle_time(),
             bound: self.shared.settings.look_bound,
         }

@@ -34,7 +34,7 @@ const WAITING: usize = 1_024;
 
 /// A group is closed at this many pieces, or after this time: what waits behind it must not wait long.
 const GROUP: usize = 256;
-const GROUP_TIME: Duration = Duration::from_millis(20);
+const GROUP_TIME: Duration = Duration::from_millis(4);
 
 /// What a piece of work sees: the open transaction and the time at which it runs.
 pub(crate) struct Tx<'a> {

@@ -15,6 +15,7 @@ use postq_core::store::JobStore;
 
 /// What is taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::enum_variant_names, reason = "each names what is not there")]
 pub(crate) enum Sabotage {
     /// Intents are promised and not written down.
     NoIntent,

@@ -1,0 +1,337 @@
+//! One world per backend: the reference backend under paused time, a SQLite file in real time.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use postq::core::account::Account;
+use postq::core::backend::Backend;
+use postq::core::clock::{Clock, SystemClock, TokioClock};
+use postq::core::content::{Content, Part, Post};
+use postq::core::id::{AccountId, JobId, PostId, ScheduleId, TenantId};
+use postq::core::job::{Job, JobKind};
+use postq::core::memory::MemoryBackend;
+use postq::core::retry::FixedSteps;
+use postq::core::schedule::{Schedule, Timing};
+use postq::core::store::{JobFilter, JobStory, Page};
+use postq::engine::{Engine, EngineBuilder, Settings};
+use postq::sqlite::{Config, SqliteStore};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Writes each test twice: `memory::NAME` under paused time and `sqlite::NAME` in real time.
+macro_rules! over_backends {
+    ($($name:ident),* $(,)?) => {
+        mod memory {
+            $(#[tokio::test(start_paused = true)]
+            async fn $name() {
+                super::$name(crate::backends::Bench::memory()).await;
+            })*
+        }
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::backends::Bench::sqlite()).await;
+            })*
+        }
+    };
+}
+#[allow(unused_imports, reason = "some tests are about one backend alone")]
+pub(crate) use over_backends;
+
+/// How long things take: as in real life where time is paused, short where it is not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) send_timeout: Duration,
+    pub(crate) settle_time: Duration,
+    pub(crate) lease: Duration,
+    pub(crate) sweep_every: Duration,
+    /// The wait before each retry.
+    pub(crate) retry: Duration,
+    /// Between two looks of a test at the store.
+    poll: Duration,
+    /// Nothing may take longer.
+    patience: Duration,
+}
+
+impl Times {
+    pub(crate) const LIFE: Self = Self {
+        send_timeout: Duration::from_secs(30),
+        settle_time: Duration::from_secs(300),
+        lease: Duration::from_secs(60),
+        sweep_every: Duration::from_secs(5),
+        retry: Duration::from_secs(30),
+        poll: Duration::from_secs(1),
+        patience: Duration::from_secs(6 * 3_600),
+    };
+
+    pub(crate) const SHORT: Self = Self {
+        send_timeout: Duration::from_millis(700),
+        settle_time: Duration::from_millis(800),
+        lease: Duration::from_secs(2),
+        sweep_every: Duration::from_millis(200),
+        retry: Duration::from_millis(200),
+        poll: Duration::from_millis(50),
+        patience: Duration::from_secs(40),
+    };
+}
+
+/// A clock that a test can set.
+#[derive(Debug)]
+pub(crate) struct SetClock {
+    host: Arc<dyn Clock>,
+    offset: Mutex<TimeDelta>,
+}
+
+impl SetClock {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { host: Arc::new(SystemClock), offset: Mutex::new(TimeDelta::zero()) })
+    }
+
+    pub(crate) fn step(&self, by: TimeDelta) {
+        *self.offset.lock().expect("nobody panics with it") += by;
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> DateTime<Utc> {
+        self.host.now() + *self.offset.lock().expect("nobody panics with it")
+    }
+}
+
+/// An empty backend with the times that suit it.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) backend: Backend,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) times: Times,
+    file: Option<(SqliteStore, TempDir)>,
+}
+
+impl Bench {
+    /// The reference backend; time is expected to be paused.
+    pub(crate) fn memory() -> Self {
+        let start = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(start));
+        let backend = MemoryBackend::new(Arc::clone(&clock)).backend();
+        Self { backend, clock, times: Times::LIFE, file: None }
+    }
+
+    /// A SQLite file.
+    pub(crate) fn sqlite() -> Self {
+        Self::sqlite_with(Arc::new(SystemClock))
+    }
+
+    /// A SQLite file by this clock.
+    pub(crate) fn sqlite_with(clock: Arc<dyn Clock>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = open(&folder.path().join("postq.db"), &clock);
+        Self { backend: store.backend(), clock, times: Times::SHORT, file: Some((store, folder)) }
+    }
+
+    /// The database's path; none of the reference backend.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(|(store, _)| store.path())
+    }
+
+    /// What another process sees: the same file opened again, or the same memory.
+    pub(crate) fn another(&self) -> Backend {
+        match self.path() {
+            Some(path) => open(path, &self.clock).backend(),
+            None => self.backend.clone(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// Connects an account.
+    pub(crate) async fn account(&self, name: &str, platform: &str) -> Account {
+        let account = Account::new(name, platform.parse().expect("a name"), self.now());
+        self.backend.accounts.insert(&account).await.expect("an account");
+        account
+    }
+
+    /// Connects accounts `account-0`, `account-1`, ...
+    pub(crate) async fn accounts(&self, count: usize, platform: &str) -> Vec<Account> {
+        let mut accounts = Vec::with_capacity(count);
+        for n in 0..count {
+            accounts.push(self.account(&format!("account-{n}"), platform).await);
+        }
+        accounts
+    }
+
+    /// Writes a post whose parts are these texts.
+    pub(crate) async fn post(&self, texts: &[&str]) -> Post {
+        let parts = texts.iter().map(|text| Part::text(*text)).collect();
+        let post = Post::new(Content { parts, ..Content::default() }, self.now());
+        self.backend.posts.insert(std::slice::from_ref(&post)).await.expect("a post");
+        post
+    }
+
+    /// Schedules a post once.
+    pub(crate) async fn once(
+        &self,
+        post: PostId,
+        accounts: &[AccountId],
+        at: DateTime<Utc>,
+    ) -> ScheduleId {
+        let schedule = one_shot(post, accounts, at, self.now());
+        let id = schedule.id;
+        self.backend.schedules.insert(&[schedule]).await.expect("a schedule");
+        id
+    }
+
+    /// Writes a post of one part and schedules it once, for one account.
+    pub(crate) async fn say(&self, text: &str, account: &Account, at: DateTime<Utc>) -> ScheduleId {
+        let post = self.post(&[text]).await;
+        self.once(post.id, &[account.id], at).await
+    }
+
+    /// An engine on this backend with these times, as yet without a platform.
+    pub(crate) fn engine(&self) -> EngineBuilder {
+        self.engine_on(self.backend.clone())
+    }
+
+    /// The same on another view of the backend.
+    pub(crate) fn engine_on(&self, backend: Backend) -> EngineBuilder {
+        Engine::builder(backend)
+            .clock(Arc::clone(&self.clock))
+            .retry(Arc::new(FixedSteps { steps: vec![self.times.retry; 9] }))
+            .settings(self.settings())
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            lease: self.times.lease,
+            sweep_every: self.times.sweep_every,
+            ..Settings::default()
+        }
+    }
+
+    /// All publish jobs, oldest first.
+    pub(crate) async fn jobs(&self) -> Vec<Job> {
+        let mut jobs = self.all_jobs().await;
+        jobs.retain(|job| job.made.kind.as_str() == JobKind::PUBLISH);
+        jobs
+    }
+
+    /// All jobs of every kind.
+    pub(crate) async fn all_jobs(&self) -> Vec<Job> {
+        let (mut jobs, all): (Vec<Job>, _) = (Vec::new(), JobFilter::default());
+        loop {
+            let page = Page { after: jobs.last().map(|job| job.id().as_uuid()), limit: 1_000 };
+            let listed = self.backend.jobs.list(TenantId::DEFAULT, &all, page).await;
+            let more = listed.expect("jobs");
+            if more.is_empty() {
+                return jobs;
+            }
+            jobs.extend(more);
+        }
+    }
+
+    pub(crate) async fn story(&self, id: JobId) -> JobStory {
+        self.backend.jobs.story(id).await.expect("a story").expect("the job")
+    }
+
+    /// Waits until so many publish jobs are there and all have ended; answers them.
+    pub(crate) async fn rest(&self, expected: usize) -> Vec<Job> {
+        let done = |jobs: &[Job]| {
+            jobs.len() >= expected && jobs.iter().all(|job| job.state.is_terminal())
+        };
+        self.until(&format!("{expected} jobs end"), done).await
+    }
+
+    /// Waits until the publish jobs are as described; answers them.
+    pub(crate) async fn until(&self, what: &str, done: impl Fn(&[Job]) -> bool) -> Vec<Job> {
+        let begun = Instant::now();
+        loop {
+            let jobs = self.jobs().await;
+            if done(&jobs) {
+                return jobs;
+            }
+            if begun.elapsed() > self.times.patience {
+                let mut told = String::new();
+                for job in jobs.iter().filter(|job| !job.state.is_terminal()).take(3) {
+                    told += &tell(&self.story(job.id()).await);
+                }
+                panic!("still waiting until {what}; {} jobs: {told}", jobs.len());
+            }
+            tokio::time::sleep(self.times.poll).await;
+        }
+    }
+}
+
+fn open(path: &Path, clock: &Arc<dyn Clock>) -> SqliteStore {
+    let change_check = Duration::from_millis(50);
+    let config = Config { clock: Arc::clone(clock), change_check, ..Config::new(path) };
+    SqliteStore::open_with(config).expect("the file opens")
+}
+
+/// A schedule that fires once and that no trouble makes miss its time.
+pub(crate) fn one_shot(
+    post: PostId,
+    accounts: &[AccountId],
+    at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Schedule {
+    let timing = Timing::OneShot { at, local: None };
+    Schedule {
+        next_run_at: Some(at),
+        grace: Duration::from_secs(7 * 86_400),
+        ..Schedule::new(post, accounts.to_vec(), timing, now)
+    }
+}
+
+/// A story for whoever reads a failure.
+pub(crate) fn tell(story: &JobStory) -> String {
+    let line = |event: &postq::core::job::JobEvent| {
+        let reason = event.reason.as_deref().unwrap_or_default();
+        format!("\n  {} {} fence {} {reason}", event.at.time(), event.to, event.fence)
+    };
+    let events: String = story.events.iter().map(line).collect();
+    format!("\n{}{events}\n  {:?}", story.job.id(), story.evidence)
+}
+
+/// An engine at work. Dropping it is a crash.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) engine: Engine,
+    task: JoinHandle<()>,
+    shutdown: CancellationToken,
+}
+
+impl Running {
+    pub(crate) fn start(engine: EngineBuilder) -> Self {
+        let engine = engine.build().expect("settings that fit");
+        let shutdown = CancellationToken::new();
+        let (running, token) = (engine.clone(), shutdown.clone());
+        let task = tokio::spawn(async move { running.run(token).await });
+        Self { engine, task, shutdown }
+    }
+
+    /// Drops everything in the middle of whatever it does.
+    pub(crate) async fn crash(mut self) {
+        self.task.abort();
+        // It was aborted, or had ended: either is what was asked for.
+        let _ = (&mut self.task).await;
+    }
+
+    /// Ends it in good order.
+    pub(crate) async fn stop(mut self) {
+        self.shutdown.cancel();
+        (&mut self.task).await.expect("an engine does not panic");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
