@@ -59,11 +59,16 @@ fn is_repeated(known: &Intent, asked: &Intent) -> bool {
     *known == at(known.made_at)
 }
 
-/// The open intents of an account, for the text and parent that are asked for.
-pub(crate) const TWINS: &str = "SELECT 1 FROM evidence JOIN jobs ON jobs.id = evidence.job_id
-     WHERE evidence.account_id = ?1 AND evidence.state = 'open' AND evidence.remote_id IS NULL
-       AND evidence.root <> ?2 AND evidence.text = ?3 AND evidence.reply_to IS ?4
-       AND jobs.state NOT IN ('succeeded', 'dead_letter', 'cancelled')";
+/// The open intents of an account, for the text and parent that are asked for, of lines in which a
+/// job has not ended: the one that sent, or a replay.
+pub(crate) const TWINS: &str = "SELECT 1 FROM evidence
+     WHERE account_id = ?1 AND state = 'open' AND remote_id IS NULL
+       AND root <> ?2 AND text = ?3 AND reply_to IS ?4
+       AND (EXISTS (SELECT 1 FROM jobs WHERE jobs.id = evidence.job_id
+                      AND jobs.state NOT IN ('succeeded', 'dead_letter', 'cancelled'))
+            OR EXISTS (SELECT 1 FROM jobs WHERE jobs.root = evidence.root
+                      AND jobs.replay_of IS NOT NULL
+                      AND jobs.state NOT IN ('succeeded', 'dead_letter', 'cancelled')))";
 
 /// Whether another job of the account, not yet ended, has sent the same and knows no outcome.
 fn has_open_twin(tx: &Tx<'_>, job: &Job, intent: &Intent) -> Result<bool, Fault> {

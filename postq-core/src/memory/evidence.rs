@@ -63,13 +63,15 @@ impl State {
     /// Whether another job of the account, not yet ended, has sent the same and knows no outcome.
     fn has_open_twin(&self, root: JobId, intent: &Intent) -> bool {
         let Some(account) = self.owners.get(&root) else { return false };
-        let is_live = |sent: &Intent| {
-            self.jobs.get(&sent.job).is_some_and(|row| !row.job.state.is_terminal())
+        // The job that sent it, or a replay of it, has not ended.
+        let is_live = |other: &JobId| {
+            let mut line = self.lines.get(other).into_iter().flatten();
+            line.any(|job| !self.jobs[job].job.state.is_terminal())
         };
         let others = self.owners.iter().filter(|(other, of)| *of == account && **other != root);
-        let open =
-            others.filter_map(|(other, _)| self.evidence.get(other)?.open()?.intent.as_ref());
-        let mut open = open.filter(|sent| is_live(sent));
+        let open = others.filter(|(other, _)| is_live(other));
+        let mut open =
+            open.filter_map(|(other, _)| self.evidence.get(other)?.open()?.intent.as_ref());
         open.any(|sent| sent.text == intent.text && sent.reply_to == intent.reply_to)
     }
 

@@ -121,8 +121,13 @@ pub async fn an_open_twin_blocks(backend: Backend) {
     assert!(matches!(world.ask_with(&other).await, IntentAnswer::Recorded(_)));
     world.apply(&second, Settle::Absent { part: 0 }).await;
 
-    world.apply(&first, Settle::Succeeded(Some(world.receipt(0).await))).await;
-    assert!(matches!(world.ask(&second, 0).await, IntentAnswer::Recorded(_)), "the first is known");
+    // Held for a person, it holds back nobody; its replay looks for it, and does.
+    let hold = RetryDecision::GiveUp(DeadReason::OutcomeUnknown);
+    world.apply(&first, Settle::Failed(cut(), hold)).await;
+    assert!(matches!(world.ask(&second, 0).await, IntentAnswer::Recorded(_)), "it is held");
+    world.apply(&second, Settle::Absent { part: 0 }).await;
+    replay(&world, &first, ReplayKey::Keep).await;
+    assert_eq!(world.ask(&second, 0).await, IntentAnswer::Twin);
 }
 
 /// The same intent under the same fence answers as before: a lost answer may be asked for again.
