@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::backend::Backend;
-use crate::error::{StoreError, chain};
+use crate::error::{ErrorKind, QueueError, StoreError, chain};
 use crate::feed::{Claim, Claimed, ClaimedJob, JobFeed, Mark, Only, Settlement};
 use crate::id::JobId;
 use crate::intent::{Intent, IntentAnswer};
@@ -19,6 +19,9 @@ use crate::queue::{Delivery, Lease, Queue, QueuedJob, Reserve};
 /// How long a proposal is kept from other nodes while the store decides. One that is lost on the way
 /// is proposed again after it.
 const PROPOSAL_LEASE: Duration = Duration::from_secs(10);
+
+/// A queue that takes longer to answer is done without.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A [`JobFeed`] that claims by the ids that a [`Queue`] proposes.
 ///
@@ -53,7 +56,7 @@ impl Composed {
         let reserve = Reserve::up_to(claim.limit, claim.topic.clone())
             .leased_for(PROPOSAL_LEASE)
             .skipping(claim.skip.clone());
-        self.queue.reserve(&reserve).await.unwrap_or_else(|error| {
+        soon(self.queue.reserve(&reserve)).await.unwrap_or_else(|error| {
             tracing::warn!(
                 error = chain(&error),
                 "the queue proposes nothing; claiming without it"
@@ -78,7 +81,7 @@ impl Composed {
     }
 
     async fn ack(&self, lease: &Lease) {
-        if let Err(error) = self.queue.ack(lease).await {
+        if let Err(error) = soon(self.queue.ack(lease)).await {
             // It will be proposed again, and the store will not give it.
             tracing::debug!(error = chain(&error), job = %lease.job, "a proposal was not acked");
         }
@@ -90,7 +93,7 @@ impl Composed {
         if ids.is_empty() {
             return;
         }
-        if let Err(error) = self.queue.remove(topic, &ids).await {
+        if let Err(error) = soon(self.queue.remove(topic, &ids)).await {
             tracing::debug!(error = chain(&error), "the queue keeps jobs that are running");
         }
     }
@@ -111,8 +114,19 @@ impl Composed {
         if jobs.is_empty() {
             return;
         }
-        if let Err(error) = self.queue.push(&jobs).await {
+        if let Err(error) = soon(self.queue.push(&jobs)).await {
             tracing::warn!(error = chain(&error), "follow-ups wait for the sweep to push them");
+        }
+    }
+}
+
+/// A queue that does not answer must hold up nobody: the work goes on without it.
+async fn soon<T>(call: impl Future<Output = Result<T, QueueError>>) -> Result<T, QueueError> {
+    match tokio::time::timeout(QUEUE_TIMEOUT, call).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            let what = format!("ask the queue: no answer within {QUEUE_TIMEOUT:?}");
+            Err(QueueError::new(ErrorKind::Unavailable, what))
         }
     }
 }

@@ -98,7 +98,7 @@ pub enum Deferral {
     /// The limiter reserved a slot for it: reached, no other one is taken.
     Slot,
     /// The platform surely refused what was sent, and asked to wait: closes the open intent as
-    /// [`NotPublished`](crate::intent::IntentState::NotPublished).
+    /// [`NotPublished`](crate::intent::IntentState::NotPublished), and takes back the slot it used.
     Refused,
     /// The lane is blocked.
     Wait,

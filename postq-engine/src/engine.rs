@@ -9,8 +9,9 @@ use postq_calendar::Calendar;
 use postq_core::backend::Backend;
 use postq_core::clock::{Clock, SystemClock};
 use postq_core::error::{ErrorKind, StoreError};
+use postq_core::feed::Mark;
 use postq_core::id::{JobId, NodeId};
-use postq_core::job::JobKind;
+use postq_core::job::{JobKind, Topic};
 use postq_core::notifier::{LogNotifier, Notifier};
 use postq_core::platform::Platform;
 use postq_core::retry::{ExponentialJitter, RetryStrategy};
@@ -27,6 +28,7 @@ use crate::desk::Desk;
 use crate::handler::{Handler, Notify};
 use crate::health::Health;
 use crate::keeper::Keeper;
+use crate::planner::SLOW_SWEEP;
 use crate::platforms::Platforms;
 use crate::settings::Settings;
 use crate::settle::Report;
@@ -100,6 +102,24 @@ impl Shared {
     /// A stretch of time, shortened by up to a quarter, so that nodes do not beat together.
     pub(crate) fn jittered(&self, stretch: Duration) -> Duration {
         stretch.mul_f64(1.0 - self.sample() / 4.0)
+    }
+
+    /// Waits for a change, until then at the latest; a feed that does not come back is an error.
+    pub(crate) async fn wait(
+        &self,
+        topic: &Topic,
+        mark: Mark,
+        until: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        // The engine waits for less than two of its slow sweeps, whatever the clocks say.
+        let most = SLOW_SWEEP * 2 + self.settings.store_timeout;
+        match tokio::time::timeout(most, self.backend.feed.wait(topic, mark, until)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(StoreError::new(
+                ErrorKind::Unavailable,
+                format!("wait for a change: no answer within {most:?}"),
+            )),
+        }
     }
 
     /// Bounds a call to a store.

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use postq_core::error::{ErrorKind, StoreError};
 use postq_core::id::JobId;
 use postq_core::job::{Applied, Fence, Held};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Shared;
+use crate::planner::SLOW_SWEEP;
 
 /// What runs here. A running attempt keeps a [`Kept`]; dropping it lets the lease go.
 #[derive(Clone, Debug, Default)]
@@ -69,15 +71,26 @@ impl Drop for Kept {
 pub(crate) async fn run(shared: Arc<Shared>) {
     let keeper = &shared.keeper;
     let (lease, every) = (shared.settings.lease, shared.settings.lease / 3);
+    let mut beat = shared.health.beat("keeper", every.max(SLOW_SWEEP));
     loop {
         let held = keeper.held();
         if held.is_empty() {
-            keeper.inner.first.notified().await;
-            tokio::time::sleep(every).await;
+            beat.ok();
+            // Nothing to renew: woken by the first lease, or to say that it is well.
+            if tokio::time::timeout(SLOW_SWEEP, keeper.inner.first.notified()).await.is_ok() {
+                tokio::time::sleep(every).await;
+            }
             continue;
         }
-        match shared.bounded("renew leases", shared.backend.feed.renew(&held, lease)).await {
+        // Bounded by the lease and not by the store's time-out: an answer after that is no use.
+        let renew = shared.backend.feed.renew(&held, lease);
+        let answer = match tokio::time::timeout(every, renew).await {
+            Ok(answer) => answer,
+            Err(_) => Err(StoreError::new(ErrorKind::Unavailable, "renew leases: no answer")),
+        };
+        match answer {
             Ok(answers) => {
+                beat.ok();
                 for (held, answer) in held.into_iter().zip(answers) {
                     if answer != Applied::Applied {
                         tracing::warn!(job_id = %held.job, fence = %held.fence, "lease lost");
@@ -88,8 +101,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             }
             // Soon again: two thirds of the lease are left to get through.
             Err(error) => {
-                tracing::warn!(error = %postq_core::error::chain(&error), "leases not renewed");
-                tokio::time::sleep(every / 8).await;
+                let pause = beat.failed(&error, shared.sample());
+                tokio::time::sleep(pause.min(every / 8)).await;
             }
         }
     }

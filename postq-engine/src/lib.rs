@@ -11,7 +11,6 @@
 //! | [`dry_run`], [`platforms`], [`handler`] | what an engine is given |
 
 mod attempt;
-mod attempt_failure;
 pub mod desk;
 pub mod dry_run;
 pub mod engine;

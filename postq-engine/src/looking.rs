@@ -22,6 +22,12 @@ const EARLY: [Duration; 3] =
 /// Looks after the settle time that must find nothing before absence is believed.
 const ABSENT_LOOKS: u32 = 2;
 
+/// Looks that there must have been before one that cannot be made is the last.
+const FAILED_LOOKS: u32 = 5;
+
+/// A longer wait before the next look is a mistake in a clock or unit.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
+
 /// When looks are made for one part.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LookPlan {
@@ -78,16 +84,19 @@ impl LookPlan {
         Next::CannotTell(why)
     }
 
-    /// The look could not be made; the platform may ask to wait.
+    /// The look could not be made; the platform may ask to wait. `looks` is how many there were, of
+    /// an open intent: it is not given up after an outage of ours, before it was looked for a few
+    /// times.
     pub(crate) fn after_failed_look(
         &self,
         why: String,
         wait: Option<Duration>,
-        looks: u32,
+        looks: Option<u32>,
         now: DateTime<Utc>,
     ) -> Next {
-        let at = now + wait.unwrap_or_else(|| self.spacing() * (1 << looks.min(5)));
-        if at > self.settled() + self.bound {
+        let wait = wait.unwrap_or_else(|| self.spacing() * (1 << looks.unwrap_or(0).min(5)));
+        let at = now + wait.min(LONGEST_WAIT);
+        if at > self.settled() + self.bound && looks.is_none_or(|looks| looks >= FAILED_LOOKS) {
             return Next::CannotTell(format!("the platform could not be asked: {why}"));
         }
         Next::LookAgain { at, absent: false }
@@ -177,11 +186,15 @@ mod tests {
 
     #[test]
     fn a_look_that_fails_is_made_again_within_its_bound() {
-        let fail = |now, wait| plan().after_failed_look("503".to_owned(), wait, 0, now);
+        let fail = |now, wait| plan().after_failed_look("503".to_owned(), wait, Some(0), now);
+        let last = |now| plan().after_failed_look("503".to_owned(), None, Some(9), now);
 
         assert_eq!(fail(at(2), None), Next::LookAgain { at: at(62), absent: false });
         let wait = Some(Duration::from_secs(900));
         assert_eq!(fail(at(2), wait), Next::LookAgain { at: at(902), absent: false });
-        assert!(matches!(fail(at(3_900), None), Next::CannotTell(_)));
+        assert!(matches!(last(at(3_900)), Next::CannotTell(_)));
+        assert!(matches!(fail(at(3_900), None), Next::LookAgain { .. }), "one look is not enough");
+        let absurd = fail(at(2), Some(Duration::MAX));
+        assert_eq!(absurd, Next::LookAgain { at: at(86_402), absent: false });
     }
 }

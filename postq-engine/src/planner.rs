@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use postq_core::error::StoreError;
+use postq_core::error::{ErrorKind, StoreError};
 use postq_core::feed::Mark;
 use postq_core::job::Topic;
+use postq_core::queue::{Queue, QueuedJob};
 use postq_core::store::PlanRequest;
 use tokio_util::sync::CancellationToken;
 
@@ -32,8 +33,7 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
             match round(&shared).await {
                 Ok((mark, until)) => {
                     beat.ok();
-                    let wait = shared.backend.feed.wait(&topic, mark, until);
-                    if let Err(error) = wait.await {
+                    if let Err(error) = shared.wait(&topic, mark, until).await {
                         tokio::time::sleep(beat.failed(&error, shared.sample())).await;
                     }
                 }
@@ -87,7 +87,7 @@ pub(crate) async fn dispatch(shared: &Shared) -> Result<(), StoreError> {
         if let Some(queue) = &shared.backend.queue
             && !jobs.is_empty()
             // Not an error of the round: the store has them, and the sweeper pushes what is absent.
-            && let Err(error) = queue.push(&jobs).await
+            && let Err(error) = push(shared, queue.as_ref(), &jobs).await
         {
             let error = postq_core::error::chain(&error);
             tracing::warn!(error, jobs = jobs.len(), "jobs not pushed; the sweeper will");
@@ -97,4 +97,19 @@ pub(crate) async fn dispatch(shared: &Shared) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// Tells a queue of jobs; a queue that does not answer holds up nobody.
+pub(crate) async fn push(
+    shared: &Shared,
+    queue: &dyn Queue,
+    jobs: &[QueuedJob],
+) -> Result<(), StoreError> {
+    let push = async {
+        queue
+            .push(jobs)
+            .await
+            .map_err(|error| StoreError::new(ErrorKind::Unavailable, "push jobs").caused_by(error))
+    };
+    shared.bounded("push jobs", push).await
 }

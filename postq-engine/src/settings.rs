@@ -104,6 +104,12 @@ impl Settings {
         if self.max_attempts == 0 {
             return Some("max_attempts is 0, expected at least 1".to_owned());
         }
+        if self.sweep_every < Duration::from_millis(100) {
+            return Some(format!(
+                "sweep_every is {:?}, expected at least 100 ms",
+                self.sweep_every
+            ));
+        }
         let room = longest_send + Duration::from_secs(1);
         if self.lease < room {
             return Some(format!(

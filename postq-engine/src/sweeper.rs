@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use postq_core::error::{ErrorKind, StoreError};
+use postq_core::error::StoreError;
 use postq_core::store::Page;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Shared;
-use crate::planner::dispatch;
+use crate::planner::{dispatch, push};
 
 /// Rows in one call; calls in one round. What is left over waits for the next round.
 const BATCH: usize = 1_000;
@@ -75,16 +75,14 @@ async fn expire(shared: &Shared) -> Result<(), StoreError> {
 /// Pushes what is due soon, so that a queue that lost it has it again. Pushing is idempotent.
 async fn push_absent(shared: &Shared) -> Result<(), StoreError> {
     let Some(queue) = &shared.backend.queue else { return Ok(()) };
-    let until =
-        shared.backend.jobs.now().await? + shared.settings.look_ahead + Duration::from_secs(5);
+    let now = shared.bounded("tell the time", shared.backend.jobs.now()).await?;
+    let until = now + shared.settings.look_ahead + Duration::from_secs(5);
     for workers in &shared.settings.topics {
         let mut page = Page::first(BATCH);
         for _ in 0..CALLS {
             let waiting = shared.backend.upkeep.waiting(&workers.topic, until, page);
             let jobs = shared.bounded("list waiting jobs", waiting).await?;
-            queue.push(&jobs).await.map_err(|error| {
-                StoreError::new(ErrorKind::Unavailable, "push waiting jobs").caused_by(error)
-            })?;
+            push(shared, queue.as_ref(), &jobs).await?;
             match jobs.last() {
                 Some(last) if jobs.len() == BATCH => page.after = Some(last.id.as_uuid()),
                 _ => break,

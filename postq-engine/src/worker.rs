@@ -67,6 +67,8 @@ pub(crate) async fn run(shared: Arc<Shared>, workers: TopicWorkers, shutdown: Ca
                 biased;
                 () = shutdown.cancelled() => {}
                 Some(ended) = attempts.join_next() => look_at(ended),
+                // Busy with attempts, each within its time limit, is healthy.
+                () = tokio::time::sleep(SLOW_SWEEP) => beat.ok(),
             }
             continue;
         }
@@ -80,9 +82,7 @@ pub(crate) async fn run(shared: Arc<Shared>, workers: TopicWorkers, shutdown: Ca
                 if full {
                     continue;
                 }
-                let feed = Arc::clone(&shared.backend.feed);
-                let topic = workers.topic.clone();
-                async move { feed.wait(&topic, mark, until).await }.await_or(&shutdown).await
+                shared.wait(&workers.topic, mark, until).await_or(&shutdown).await
             }
             Err(error) => Some(Err(error)),
         };

@@ -191,6 +191,7 @@ fn deferred(
     match why {
         Deferral::Slot => stored.job.slot = Some(at),
         Deferral::Refused => {
+            stored.job.slot = None;
             tx.close_intents(stored.job.root, None, IntentState::NotPublished)?;
         }
         Deferral::Looking { absent } => tx.count_look(stored.job.root, absent)?,

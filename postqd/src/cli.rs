@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use postq_core::id::{JobId, ScheduleId};
@@ -169,13 +170,25 @@ pub(crate) enum Schedule {
     /// Lists schedules, oldest first
     List(Paging),
     /// Shows one, with its jobs
-    Show { id: ScheduleId },
+    Show {
+        #[arg(value_parser = id::<ScheduleId>)]
+        id: ScheduleId,
+    },
     /// Switches one on: it goes on from now
-    Enable { id: ScheduleId },
+    Enable {
+        #[arg(value_parser = id::<ScheduleId>)]
+        id: ScheduleId,
+    },
     /// Switches one off and takes back what it had planned
-    Disable { id: ScheduleId },
+    Disable {
+        #[arg(value_parser = id::<ScheduleId>)]
+        id: ScheduleId,
+    },
     /// Takes one away; its post stays
-    Remove { id: ScheduleId },
+    Remove {
+        #[arg(value_parser = id::<ScheduleId>)]
+        id: ScheduleId,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -235,16 +248,23 @@ pub(crate) enum Job {
         paging: Paging,
     },
     /// Shows one with its history
-    Show { id: JobId },
+    Show {
+        #[arg(value_parser = id::<JobId>)]
+        id: JobId,
+    },
     /// Takes a waiting one back
     Cancel {
+        #[arg(value_parser = id::<JobId>)]
         id: JobId,
         /// Why, for its history
         #[arg(long, default_value = "cancelled by a person")]
         reason: String,
     },
     /// Makes a waiting one due now
-    Retry { id: JobId },
+    Retry {
+        #[arg(value_parser = id::<JobId>)]
+        id: JobId,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -258,9 +278,13 @@ pub(crate) enum Dead {
         paging: Paging,
     },
     /// Shows one with its history
-    Show { id: JobId },
+    Show {
+        #[arg(value_parser = id::<JobId>)]
+        id: JobId,
+    },
     /// Tries again; looks on the platform before it sends
     Replay {
+        #[arg(value_parser = id::<JobId>)]
         id: JobId,
         /// Sends without looking, under a new key: it may be out twice
         #[arg(long)]
@@ -268,6 +292,7 @@ pub(crate) enum Dead {
     },
     /// Says what became of it
     Resolve {
+        #[arg(value_parser = id::<JobId>)]
         id: JobId,
         #[command(flatten)]
         how: Fate,
@@ -283,6 +308,10 @@ pub(crate) struct Fate {
     /// Nobody wants it any more
     #[arg(long)]
     pub(crate) discard: bool,
+}
+
+fn id<T: FromStr>(text: &str) -> Result<T, &'static str> {
+    text.parse().map_err(|_| "expected an id, as the list command beside this one shows them")
 }
 
 #[cfg(test)]
@@ -305,6 +334,8 @@ mod tests {
         assert!(parse(&["post", "edit", "k", "--text", "x"]).is_ok());
         assert!(parse(&["post", "hello"]).is_err(), "an account is needed");
         assert!(parse(&["post", "--account", "a"]).is_err(), "a text is needed");
+        let error = parse(&["job", "show", "launch"]).unwrap_err().to_string();
+        assert!(error.contains("expected an id"), "{error}");
         assert!(parse(&["dead", "resolve", "0191e0f0-0000-7000-8000-000000000000"]).is_err());
     }
 }

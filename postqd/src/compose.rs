@@ -76,6 +76,13 @@ impl Node {
         key::vault(&self.config, &self.accounts().await?)
     }
 
+    /// Fails if a key that is gone, or another one, would keep an engine from starting. To be asked
+    /// before something is taken in: a refused command leaves nothing behind that is sent later.
+    pub(crate) async fn ensure_key(&self) -> anyhow::Result<()> {
+        let accounts = self.accounts().await?;
+        key::ensure_fits(&key::vault(&self.config, &accounts)?, &accounts)
+    }
+
     /// All accounts.
     pub(crate) async fn accounts(&self) -> anyhow::Result<Vec<Account>> {
         Ok(self.backend.accounts.list(TenantId::DEFAULT).await?)

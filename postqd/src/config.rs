@@ -235,7 +235,10 @@ impl Values {
     fn wrong(&self, key: &str, why: impl fmt::Display) -> anyhow::Error {
         let source = self.set(key).map_or(Source::Default, |value| value.source.clone());
         let env = SETTINGS.iter().find(|s| s.key == key).map_or("", |setting| setting.env);
-        anyhow::anyhow!("{key} ({source}; in the environment {env}): {why}")
+        match source {
+            Source::Environment => anyhow::anyhow!("{env} (environment): {why}"),
+            source => anyhow::anyhow!("{key} ({source}; in the environment {env}): {why}"),
+        }
     }
 
     fn parse<T: FromStr>(&self, key: &str, expected: &str) -> anyhow::Result<T> {
@@ -315,7 +318,9 @@ fn in_file(name: &str, text: &str) -> anyhow::Result<BTreeMap<&'static str, Valu
             DeValue::String(text) => text.to_string(),
             DeValue::Integer(number) => number.as_str().to_owned(),
             DeValue::Boolean(on) => on.to_string(),
-            other => bail!("{place}: {written} is a {}, expected a text", other.type_str()),
+            other => {
+                bail!("{place}: {written}: expected a text, this is of type {}", other.type_str())
+            }
         };
         values.insert(setting.key, Value { text, source: Source::File(place) });
     }
@@ -371,7 +376,7 @@ mod tests {
     fn what_is_wrong_is_named() {
         let cases = [
             ("leese = \"90s\"", "postqd.toml:1: unknown key \"leese\"; did you mean \"lease\"?"),
-            ("\nlease = [1]", "postqd.toml:2: lease is a array, expected a text"),
+            ("\nlease = [1]", "postqd.toml:2: lease: expected a text, this is of type array"),
             (
                 "\nlease = 90",
                 "lease (postqd.toml:2; in the environment POSTQ_LEASE): \"90\" has a number without a unit",

@@ -26,7 +26,10 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misuse(&error),
+    };
     let output = Output::new(cli.json);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = match runtime {
@@ -40,4 +43,18 @@ fn main() -> ExitCode {
             if error.is::<Usage>() { USAGE } else { FAILED }
         }
     })
+}
+
+/// Tells what is wrong with the command line, or what help was asked for.
+fn misuse(error: &clap::Error) -> ExitCode {
+    let wants_json = std::env::args_os().any(|argument| argument == "--json");
+    if error.use_stderr() && wants_json {
+        let text = error.render().to_string();
+        let line = text.lines().next().unwrap_or_default();
+        Output::new(true).error(&Usage(line.trim_start_matches("error: ").to_owned()).into());
+        return ExitCode::from(USAGE);
+    }
+    // A reader that went away has seen enough.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { USAGE } else { DONE })
 }

@@ -89,6 +89,12 @@ impl Output {
     }
 }
 
+/// So many of something: `1 row`, `2 rows`.
+pub(crate) fn count(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
 /// The first line of a text, cut to a width.
 pub(crate) fn cut(text: &str, width: usize) -> String {
     let line = text.lines().next().unwrap_or_default();
@@ -136,6 +142,13 @@ mod tests {
         let rows = [["é".to_owned(), "x".to_owned()], ["long".to_owned(), String::new()]];
 
         assert_eq!(table(["a", "b"], &rows), "A     B\né     x\nlong\n");
+    }
+
+    #[test]
+    fn what_is_counted_agrees_with_its_number() {
+        assert_eq!(count(0, "row"), "0 rows");
+        assert_eq!(count(1, "row"), "1 row");
+        assert_eq!(count(2, "row"), "2 rows");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use self::ended::Ended;
 use self::progress::Progress;
 use crate::compose::Node;
-use crate::output::Output;
+use crate::output::{Output, count};
 
 /// How often the store is looked at; less often where a look takes long.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -46,6 +46,8 @@ pub(crate) struct Watch {
     pub(crate) until: Option<DateTime<Utc>>,
     /// Goes on until it is stopped.
     pub(crate) follow: bool,
+    /// What publishes what is left behind, in words.
+    pub(crate) go_on: &'static str,
 }
 
 /// Why the watching ended.
@@ -84,17 +86,18 @@ pub(crate) async fn run(
         progress.line(output, &line, &line);
     }
     ended.summary(output, started.elapsed(), left);
-    verdict(&ended, end, left)
+    verdict(&ended, end, left, watch.go_on)
 }
 
-fn verdict(ended: &Ended, end: End, left: usize) -> anyhow::Result<()> {
+fn verdict(ended: &Ended, end: End, left: usize, go_on: &str) -> anyhow::Result<()> {
     match end {
-        End::Stuck(why) => bail!("{left} jobs wait for a person: {}", why.join("; ")),
+        End::Stuck(why) => bail!(
+            "{} waiting for a person: {}; after that {go_on}",
+            count(left, "post"),
+            why.join("; ")
+        ),
         End::Stopped if left > 0 => {
-            bail!(
-                "stopped with {left} posts to come; nothing is lost: the same command goes on, and \
-                 so does postqd serve"
-            )
+            bail!("stopped with {} to come; nothing is lost: {go_on}", count(left, "post"))
         }
         End::Done | End::Until | End::Stopped => {}
     }

@@ -172,7 +172,7 @@ fn nothing_of_a_file_with_a_bad_row_is_loaded() {
     refused.tells("c.csv:3:5: at: \"never\" is no time that can be read");
     refused.tells("nothing was loaded");
     assert_eq!(posts.values(), [Value::Array(Vec::new())]);
-    skipped.tells("1 dry runs");
+    skipped.tells("1 dry run in");
     skipped.tells("their rows were left out");
 }
 
@@ -183,7 +183,8 @@ fn an_import_is_a_report_until_it_is_applied() {
 
     place.run(&["import", "c.csv"]).exits(0).tells("nothing was loaded, --apply loads them");
     assert_eq!(place.run(&["post", "list", "--json"]).values(), [Value::Array(Vec::new())]);
-    place.run(&["import", "c.csv", "--apply"]).exits(0).tells("1 rows loaded");
+    place.run(&["import", "c.csv", "--apply"]).exits(0).tells("1 row loaded");
+    place.run(&["import", "c.csv", "--apply"]).exits(0).tells("1 row known; postqd serve");
     place.run(&["import", "c.csv"]).exits(0).tells("a: known, scheduled");
 }
 
@@ -196,6 +197,10 @@ fn a_post_without_a_time_goes_out_now() {
 
     posted.tells("dry run");
     listed.tells("published");
+    let twice = place.run(&["post", "hello", "--account", "dry_run:a", "--key", "k"]).exits(1);
+    twice.tells("key: \"k\" is the key of post");
+    place.run(&["post", "edit", "k", "--text", "other"]).exits(0).tells("what is out stays");
+    place.run(&["post", "cancel", "k"]).exits(0).tells("nothing was to come");
     place.run(&["post", "again", "--account", "nobody"]).exits(1).tells("no account \"nobody\"");
     place.run(&["post", "x", "--account", "dry_run:a", "--at", "soon"]).exits(2).tells("--at:");
 }
@@ -210,9 +215,14 @@ fn a_post_is_edited_moved_and_called_off() {
     let moved = ["post", "edit", "k", "--at", "2100-01-01T09:00", "--tz", "Europe/Berlin"];
     place.run(&moved).exits(0).tells("2100-01-01 08:00:00 UTC");
     place.run(&["post", "edit", "k"]).exits(2).tells("nothing to change");
+    let refused = ["post", "edit", "k", "--at", "2101-01-01T09:00Z", "--text", ""];
+    place.run(&refused).exits(1).tells("text: part 1 is empty");
+    let posts = place.run(&["post", "list"]).exits(0);
+    assert!(posts.out.contains("2100-01-01"), "a refused edit changes nothing: {}", posts.out);
     let schedules = place.run(&["schedule", "list", "--json"]).exits(0).values();
     let id = schedules[0][0]["id"].as_str().unwrap().to_owned();
-    place.run(&["post", "cancel", "k"]).exits(0).tells("1 schedules switched off");
+    place.run(&["post", "cancel", "k"]).exits(0).tells("1 schedule switched off");
+    place.run(&["post", "cancel", "k"]).exits(0).tells("nothing was to come");
     place.run(&["schedule", "show", &id]).exits(0).tells("next      off");
     place.run(&["schedule", "enable", &id]).exits(0);
     place.run(&["schedule", "show", &id]).exits(0).tells("2100-01-01");
@@ -232,7 +242,7 @@ fn a_paused_account_ends_a_run_with_its_remedy() {
     place.run(&["account", "resume", "held"]).exits(0);
     let again = place.run(&["run", "c.csv"]).exits(0);
 
-    run.tells("1 jobs wait for a person");
+    run.tells("1 post waiting for a person");
     run.tells("account \"held\" is paused (holidays); postqd account resume held");
     run.tells("dry_run:free  dry run");
     again.tells("held  dry run");
@@ -301,13 +311,44 @@ fn a_run_that_is_stopped_says_how_to_go_on() {
     place.write("c.csv", "key,at,accounts,text\na,+1h,dry_run:a,hello\n");
     let mut child = place.command(&["run", "c.csv"]).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert_eq!(lines.next().unwrap().unwrap(), "1 rows loaded");
+    assert_eq!(lines.next().unwrap().unwrap(), "1 row loaded");
 
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-s", "INT", &id]).status().unwrap().success());
     let ended = Ended::of(child.wait_with_output().unwrap()).exits(1);
 
     ended.tells("nothing is lost: the same command goes on");
+}
+
+#[test]
+fn a_post_that_is_stopped_is_not_to_be_given_again() {
+    let place = Place::new();
+    place.run(&["account", "add", "dry_run", "--name", "held"]).exits(0);
+    place.run(&["account", "pause", "held"]).exits(0);
+
+    let posted = place.run(&["post", "hello", "--account", "held"]).exits(1);
+
+    posted.tells("postqd account resume held; after that postqd serve publishes it");
+    posted.tells("the same command would make another post");
+}
+
+#[test]
+fn a_wrong_key_refuses_before_anything_is_taken_in() {
+    let place = Place::new();
+    let mut add = place.command(&["account", "add", "x", "--name", "acme", "--access-token-stdin"]);
+    let mut add = add.env("DRY_RUN", "true").stdin(Stdio::piped()).spawn().unwrap();
+    add.stdin.take().unwrap().write_all(b"tok-42\n").unwrap();
+    Ended::of(add.wait_with_output().unwrap()).exits(0);
+    place.write("c.csv", "key,at,accounts,text\na,+1s,dry_run:a,hello\n");
+    let other = "ab".repeat(32);
+
+    for args in [&["post", "hello", "--account", "acme"][..], &["run", "c.csv"][..]] {
+        let refused = place.run_with("POSTQ_ENCRYPTION_KEY", &other, args).exits(1);
+        refused.tells("set POSTQ_ENCRYPTION_KEY to that key");
+    }
+
+    let posts = place.run(&["post", "list", "--json"]).exits(0).values();
+    assert_eq!(posts, [Value::Array(Vec::new())], "or postqd serve would publish it later");
 }
 
 #[test]
@@ -358,6 +399,17 @@ fn the_doctor_says_what_is_wrong() {
     }
     place.run(&["doctor"]).exits(1).tells("postq.db");
     place.run(&["post", "list"]).exits(1).tells("postq.db");
+}
+
+#[test]
+fn a_misused_command_is_told_to_programs_too() {
+    let place = Place::new();
+
+    let misused = place.run(&["job", "show", "launch", "--json"]).exits(2);
+
+    let told = misused.values()[0]["error"].as_str().unwrap().to_owned();
+    assert!(told.contains("expected an id"), "{told}");
+    place.run(&["job", "--help", "--json"]).exits(0).tells("Usage: postqd job");
 }
 
 #[test]

@@ -213,6 +213,7 @@ impl State {
                 }
             }
             Deferral::Refused => {
+                self.jobs.get_mut(&id).expect("it was held").job.slot = None;
                 if let Some(open) = self.open_part(root) {
                     open.state = IntentState::NotPublished;
                 }

@@ -19,13 +19,7 @@ impl Desk {
     /// Replaces the content of a post that is not being published. What is out stays as it is.
     pub async fn edit_content(&self, id: PostId, content: &Content) -> Result<Post, DeskError> {
         let what = format!("post {id}");
-        let schedules = self.backend.schedules.of_posts(&[id]).await?;
-        let mut accounts: Vec<AccountId> =
-            schedules.into_iter().flat_map(|schedule| schedule.accounts).collect();
-        accounts.sort_unstable();
-        accounts.dedup();
-        let accounts = self.backend.accounts.load(&accounts).await?;
-        self.content_is_good(content, &accounts)?;
+        self.check_content(id, content).await?;
         for _ in 0..TRIES {
             let mut post = self.find_post(&id.to_string()).await?;
             match self.backend.posts.edit(id, post.revision, content).await? {
@@ -40,6 +34,18 @@ impl Desk {
             }
         }
         Err(DeskError::Changed(what))
+    }
+
+    /// Whether a post may have this content: what [`edit_content`](Self::edit_content) would refuse,
+    /// without changing anything.
+    pub async fn check_content(&self, id: PostId, content: &Content) -> Result<(), DeskError> {
+        let schedules = self.backend.schedules.of_posts(&[id]).await?;
+        let mut accounts: Vec<AccountId> =
+            schedules.into_iter().flat_map(|schedule| schedule.accounts).collect();
+        accounts.sort_unstable();
+        accounts.dedup();
+        let accounts = self.backend.accounts.load(&accounts).await?;
+        Ok(self.content_is_good(content, &accounts)?)
     }
 
     pub(crate) fn content_is_good(
@@ -108,13 +114,31 @@ impl Desk {
     }
 
     /// Calls a post off: switches all its schedules off, which takes back what was planned and not
-    /// begun. The post stays. Answers how many schedules were switched off.
+    /// begun. The post stays. Answers how many schedules were switched off: those that are over, or
+    /// off already, are let be.
     pub async fn cancel(&self, id: PostId) -> Result<usize, DeskError> {
-        let schedules = self.backend.schedules.of_posts(&[id]).await?;
-        for schedule in &schedules {
-            self.switch(schedule.id, false).await?;
+        let to_come = self.to_come(id).await?;
+        for schedule in &to_come {
+            self.switch(*schedule, false).await?;
         }
-        Ok(schedules.len())
+        Ok(to_come.len())
+    }
+
+    /// Whether nothing of a post is to come.
+    pub async fn is_over(&self, id: PostId) -> Result<bool, DeskError> {
+        Ok(self.to_come(id).await?.is_empty())
+    }
+
+    /// The schedules of a post that will fire again, or have jobs that have not ended.
+    async fn to_come(&self, id: PostId) -> Result<Vec<ScheduleId>, DeskError> {
+        let schedules = self.backend.schedules.of_posts(&[id]).await?;
+        let ids: Vec<ScheduleId> = schedules.iter().map(|schedule| schedule.id).collect();
+        let standings = self.standings(&ids).await?;
+        let is_to_come = |schedule: &&Schedule| {
+            let waits = standings.get(&schedule.id).is_some_and(|standing| standing.waiting > 0);
+            waits || (schedule.enabled && schedule.next_run_at.is_some())
+        };
+        Ok(schedules.iter().filter(is_to_come).map(|schedule| schedule.id).collect())
     }
 
     /// Takes a schedule away; what it had planned and not begun is taken back, the post stays.

@@ -22,8 +22,27 @@ impl Desk {
     pub async fn submit(&self, submission: Submission) -> Result<Submitted, DeskError> {
         let mut checked = self.check(&[submission]).await?;
         let entry = checked.entries.pop().expect("one submission gives one entry")?;
+        self.ensure_key_is_free(entry.post.key.as_deref()).await?;
         let mut submitted = self.commit(&checked, vec![entry]).await?;
         Ok(submitted.pop().expect("one entry gives one post"))
+    }
+
+    /// A key is one post's for good. Two that come at the same moment both pass here; then the
+    /// store refuses the second.
+    async fn ensure_key_is_free(&self, key: Option<&str>) -> Result<(), DeskError> {
+        let Some(key) = key else { return Ok(()) };
+        let taken = self.backend.posts.with_keys(self.tenant(), &[key.to_owned()]).await?;
+        match taken.first() {
+            None => Ok(()),
+            Some(post) => Err(DeskError::refused(
+                "key",
+                format!(
+                    "\"{key}\" is the key of post {}, which is not taken in twice; postqd post edit \
+                     changes it, another key makes another post",
+                    post.id
+                ),
+            )),
+        }
     }
 
     /// Writes entries that a check found good, in few transactions. A post is written before its

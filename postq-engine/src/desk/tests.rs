@@ -348,6 +348,8 @@ async fn a_post_that_is_called_off_can_be_switched_on_again() {
     let taken = desk.submit(hello(once("2026-03-08T09:00"))).await.unwrap();
 
     assert_eq!(desk.cancel(taken.post).await.unwrap(), 1);
+    assert_eq!(desk.cancel(taken.post).await.unwrap(), 0, "nothing is to come");
+    assert!(desk.is_over(taken.post).await.unwrap());
     let off = desk.find_schedule(taken.schedule).await.unwrap();
     desk.switch(taken.schedule, true).await.unwrap();
     let on = desk.find_schedule(taken.schedule).await.unwrap();
@@ -355,6 +357,17 @@ async fn a_post_that_is_called_off_can_be_switched_on_again() {
     assert!(!off.enabled);
     assert!(on.enabled);
     assert_eq!(on.next_run_at, Some(taken.first));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_taken_once() {
+    let desk = desk().await;
+    let post = Submission { key: Some("k".to_owned()), ..hello(once("2026-03-08T09:00")) };
+    let taken = desk.submit(post.clone()).await.unwrap();
+
+    let error = desk.submit(post).await.unwrap_err().to_string();
+
+    assert!(error.contains(&format!("\"k\" is the key of post {}", taken.post)), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -128,7 +128,7 @@ pub(super) enum Step {
 pub struct Plan {
     /// The good rows, in the order of the files.
     pub rows: Vec<PlannedRow>,
-    /// All that is wrong.
+    /// All that is wrong, in the order of the files.
     pub problems: Vec<FileProblem>,
     /// What is worth a look: rows without a key that look like something loaded before.
     pub notes: Vec<FileProblem>,
@@ -178,6 +178,7 @@ impl Desk {
         }
         let notes = twins::find(self, &planned).await?;
         planned.sort_by(|a, b| a.place.cmp(&b.place));
+        problems.sort_by(|a, b| a.place.cmp(&b.place));
         Ok(Plan { rows: planned, problems, notes, checked })
     }
 

@@ -53,6 +53,18 @@ fn problems(plan: &Plan) -> Vec<String> {
         .collect()
 }
 
+#[tokio::test(start_paused = true)]
+async fn problems_are_told_in_the_order_of_the_file() {
+    let folder = Folder::new();
+    // What is past is found last, a missing cell first.
+    let rows = "a,2020-01-01T00:00Z,dry_run:a,hi\nb,never,dry_run:a,hi\nc,+1s\n";
+
+    let told = problems(&plan(&desk().await, &folder.csv(rows)).await);
+
+    let lines: Vec<&str> = told.iter().map(|p| &p[.."calendar.csv:2".len()]).collect();
+    assert_eq!(lines, ["calendar.csv:2", "calendar.csv:3", "calendar.csv:4"], "{told:?}");
+}
+
 fn actions(loaded: &Loaded) -> Vec<String> {
     loaded.rows.iter().map(|row| row.action.to_string()).collect()
 }
@@ -141,10 +153,10 @@ async fn nothing_is_loaded_with_a_bad_row_unless_it_is_skipped() {
 
     let expected = [
         "calendar.csv:3:3: at: \"soon\" is no time",
-        "calendar.csv:7:1: key: \"a\" is the key of",
         "calendar.csv:4:7: accounts: there is no account \"acmee\"; did you mean \"acme\"?",
         "calendar.csv:5:12: text: terse: text is 13 long, at most 10",
         "calendar.csv:6:3: at: 2026-03-08 05:00:00 UTC is past",
+        "calendar.csv:7:1: key: \"a\" is the key of",
     ];
     assert_eq!(told.len(), expected.len(), "{told:#?}");
     for (told, expected) in told.iter().zip(expected) {

@@ -89,7 +89,15 @@ async fn add(
     }
     if let Some(token) = token {
         if platform == *node.x.name() && !node.config.dry_run {
-            account.remote_id = whoami(node, output, &token).await?.or(account.remote_id);
+            let who = whoami(node, output, &token).await?;
+            if let (Some(old), Some(new)) = (&account.remote_id, &who)
+                && old != new
+            {
+                output.note(format!(
+                    "account {name} was id {old} until now: what is scheduled goes out as id {new}"
+                ));
+            }
+            account.remote_id = who.or(account.remote_id);
         }
         // Not kept from fitting by other accounts that are sealed with a key that is gone: to
         // connect one again is how that is mended.

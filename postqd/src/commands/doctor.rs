@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::compose::{self, Node};
 use crate::config::Config;
 use crate::key;
-use crate::output::Output;
+use crate::output::{Output, count};
 use crate::watch;
 
 /// How a check ended.
@@ -67,7 +67,7 @@ pub(super) async fn run(config: &Config, output: Output) -> anyhow::Result<()> {
     });
     match findings.iter().filter(|finding| finding.health == Health::Broken).count() {
         0 => Ok(()),
-        broken => bail!("{broken} things are broken"),
+        broken => bail!("{} broken", count(broken, "thing")),
     }
 }
 

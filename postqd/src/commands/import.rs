@@ -1,12 +1,12 @@
 //! `postqd import`: what loading content calendars would do, or did.
 
 use anyhow::bail;
-use postq_engine::import::{FileProblem, Plan};
+use postq_engine::import::{Action, FileProblem, Loaded, Plan};
 use serde_json::json;
 
 use crate::cli::Import;
 use crate::compose::Node;
-use crate::output::Output;
+use crate::output::{Output, count};
 
 /// Problems that are shown one by one.
 const MOST_SHOWN: usize = 200;
@@ -29,12 +29,14 @@ pub(super) async fn run(node: &Node, output: Output, command: Import) -> anyhow:
     if command.apply {
         let loaded = desk.apply_import(plan).await?;
         value["rows"] = json!(loaded.rows);
-        output.tell(format!("{rows} rows loaded; postqd serve publishes them"), &value);
+        let what = summary(&loaded);
+        output.tell(format!("{what}; postqd serve publishes what is to come"), &value);
     } else {
-        output.tell(format!("{rows} rows; nothing was loaded, --apply loads them"), &value);
+        let what = count(rows, "row");
+        output.tell(format!("{what}; nothing was loaded, --apply loads them"), &value);
     }
     if bad > 0 {
-        bail!("{bad} problems; their rows were left out");
+        bail!("{}; their rows were left out", count(bad, "problem"));
     }
     Ok(())
 }
@@ -54,7 +56,27 @@ pub(super) fn tell_problems(output: Output, plan: &Plan) {
 
 /// Why nothing was loaded.
 pub(super) fn refusal(bad: usize) -> String {
-    format!("{bad} problems; nothing was loaded: mend them, or load the good rows with --skip-bad")
+    let what = count(bad, "problem");
+    format!("{what}; nothing was loaded: mend that, or load the good rows with --skip-bad")
+}
+
+/// What became of the rows, in a few words.
+pub(super) fn summary(loaded: &Loaded) -> String {
+    let of = |wanted: fn(&Action) -> bool| loaded.rows.iter().filter(|r| wanted(&r.action)).count();
+    let new = of(|action| matches!(action, Action::Load { .. }));
+    let changed = of(|action| matches!(action, Action::Change { .. }));
+    let known = loaded.rows.len() - new - changed;
+    if known > 1 && known == loaded.rows.len() {
+        return format!("all {known} rows are known");
+    }
+    let counts = [
+        (new, format!("{} loaded", count(new, "row"))),
+        (changed, format!("{} changed", count(changed, "row"))),
+        (known, format!("{} known", count(known, "row"))),
+    ];
+    let told = counts.into_iter().filter(|(number, _)| *number > 0).map(|(_, words)| words);
+    let told: Vec<String> = told.collect();
+    if told.is_empty() { "no rows".to_owned() } else { told.join(", ") }
 }
 
 /// `key: `, or nothing.

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{more, page};
 use crate::cli::{NewPost, Paging, Post, PostCommand, Time};
 use crate::compose::Node;
-use crate::output::{Output, Usage, cut};
+use crate::output::{Output, Usage, count, cut};
 use crate::{signals, watch};
 
 /// The longest text that is read from standard input: a little more than a post may have, so that
@@ -28,10 +28,13 @@ pub(super) async fn run(node: &Node, output: Output, command: Post) -> anyhow::R
             let desk = node.desk();
             let post = desk.find_post(&post).await?;
             let schedules = desk.cancel(post.id).await?;
-            output.tell(
-                format!("called off; {schedules} schedules switched off, what is out stays"),
-                &json!({ "post": post.id, "schedules": schedules }),
-            );
+            let told = match schedules {
+                0 => "nothing was to come; what is out stays".to_owned(),
+                n => {
+                    format!("called off; {} switched off, what is out stays", count(n, "schedule"))
+                }
+            };
+            output.tell(told, &json!({ "post": post.id, "schedules": schedules }));
             Ok(())
         }
     }
@@ -42,6 +45,9 @@ async fn new(node: &Node, output: Output, new: NewPost) -> anyhow::Result<()> {
     let content = content(new.text.as_deref().unwrap_or_default())?;
     let when = when(&new.time)?.unwrap_or(When::Now);
     let waits = when == When::Now && !new.no_wait;
+    if waits {
+        node.ensure_key().await?;
+    }
     let submission = Submission {
         key: new.key,
         tz: new.time.tz.clone(),
@@ -51,7 +57,12 @@ async fn new(node: &Node, output: Output, new: NewPost) -> anyhow::Result<()> {
     let taken = node.desk().submit(submission).await?;
     if waits {
         let schedules = BTreeSet::from([taken.schedule]);
-        let watched = watch::Watch { schedules, until: None, follow: false };
+        let watched = watch::Watch {
+            schedules,
+            until: None,
+            follow: false,
+            go_on: "postqd serve publishes it; the same command would make another post",
+        };
         return watch::run(node, output, watched, stop).await;
     }
     output.tell(
@@ -106,6 +117,14 @@ async fn edit(
     if text.is_none() && when.is_none() {
         return Err(Usage("nothing to change; expected --text, --at or --every".to_owned()).into());
     }
+    let content = text.map(|text| content(&text)).transpose()?.map(|mut edited| {
+        keep_media(&post.content, &mut edited);
+        edited
+    });
+    if let Some(content) = &content {
+        // Before the time is changed: a refused command changes nothing.
+        desk.check_content(post.id, content).await?;
+    }
     let mut changed = Vec::new();
     if let Some(when) = when {
         let schedules = node.backend.schedules.of_posts(&[post.id]).await?;
@@ -119,11 +138,12 @@ async fn edit(
         let first = desk.reschedule(schedule.id, &when).await?;
         changed.push(format!("next at {}", zone::show(first, schedule.tz.as_deref())));
     }
-    if let Some(text) = text {
-        let mut edited = content(&text)?;
-        keep_media(&post.content, &mut edited);
-        let post = desk.edit_content(post.id, &edited).await?;
+    if let Some(content) = &content {
+        let post = desk.edit_content(post.id, content).await?;
         changed.push(format!("text changed, revision {}", post.revision));
+        if desk.is_over(post.id).await? {
+            changed.push("nothing is to come, and what is out stays as it is".to_owned());
+        }
     }
     output.tell(changed.join("; "), &json!({ "post": post.id, "changed": changed }));
     Ok(())

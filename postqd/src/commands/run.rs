@@ -7,17 +7,18 @@ use chrono::{DateTime, Utc};
 use postq_calendar::At;
 use postq_core::id::ScheduleId;
 use postq_core::schedule::Schedule;
-use postq_engine::import::{Action, Loaded};
+use postq_engine::import::Action;
 
-use super::import::{key, refusal, tell_problems};
+use super::import::{key, refusal, summary, tell_problems};
 use crate::cli::Run;
 use crate::compose::Node;
-use crate::output::{Output, Usage};
+use crate::output::{Output, Usage, count};
 use crate::{signals, watch};
 
 pub(super) async fn run(node: &Node, output: Output, command: Run) -> anyhow::Result<()> {
     let stop = signals::shutdown()?;
     let until = until(command.until.as_deref(), node.now().await?)?;
+    node.ensure_key().await?;
     let desk = node.desk();
     let mut plan = desk.plan_import(&command.files).await?;
     tell_problems(output, &plan);
@@ -29,7 +30,11 @@ pub(super) async fn run(node: &Node, output: Output, command: Run) -> anyhow::Re
     }
     let bad = plan.skip_bad().len();
     let loaded = desk.apply_import(plan).await?;
-    tell_loaded(output, &loaded);
+    for row in loaded.rows.iter().filter(|row| !matches!(row.action, Action::Load { .. })) {
+        output.say(format!("{}: {}{}", row.place, key(row.key.as_deref()), row.action));
+    }
+    let value = serde_json::json!({ "event": "loaded", "rows": loaded.rows });
+    output.tell(summary(&loaded), &value);
     let schedules = loaded.schedules();
     let endless = endless(node, &schedules).await?;
     if until.is_none() && !command.follow && endless > 0 {
@@ -42,13 +47,19 @@ pub(super) async fn run(node: &Node, output: Output, command: Run) -> anyhow::Re
             .into());
         }
         output.note(format!(
-            "{endless} rows repeat without an end: this run does not wait for them; --follow does"
+            "without an end: {}; this run does not wait for what repeats so, --follow does",
+            count(endless, "row")
         ));
     }
-    let watched = watch::Watch { schedules, until, follow: command.follow };
+    let watched = watch::Watch {
+        schedules,
+        until,
+        follow: command.follow,
+        go_on: "the same command goes on, and so does postqd serve",
+    };
     watch::run(node, output, watched, stop).await?;
     if bad > 0 {
-        bail!("{bad} problems; their rows were left out");
+        bail!("{}; their rows were left out", count(bad, "problem"));
     }
     Ok(())
 }
@@ -56,23 +67,6 @@ pub(super) async fn run(node: &Node, output: Output, command: Run) -> anyhow::Re
 fn until(text: Option<&str>, now: DateTime<Utc>) -> anyhow::Result<Option<DateTime<Utc>>> {
     let until = text.map(|text| At::parse(text, None)?.instant(now)).transpose();
     until.map_err(|error| Usage(format!("--until: {error}")).into())
-}
-
-fn tell_loaded(output: Output, loaded: &Loaded) {
-    let new = loaded.rows.iter().filter(|row| matches!(row.action, Action::Load { .. })).count();
-    let known = loaded.rows.len() - new;
-    for row in &loaded.rows {
-        if !matches!(row.action, Action::Load { .. }) {
-            output.say(format!("{}: {}{}", row.place, key(row.key.as_deref()), row.action));
-        }
-    }
-    let line = match (new, known) {
-        (0, 0) => "no rows".to_owned(),
-        (0, known) => format!("all {known} rows are known"),
-        (new, 0) => format!("{new} rows loaded"),
-        (new, known) => format!("{new} rows loaded, {known} known"),
-    };
-    output.tell(line, &serde_json::json!({ "event": "loaded", "rows": loaded.rows }));
 }
 
 /// How many of them repeat without an end.

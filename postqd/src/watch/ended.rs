@@ -160,9 +160,10 @@ impl Ended {
             left,
             seconds: took.as_secs_f64(),
         };
+        let dry_runs = if summary.dry_run == 1 { "dry run" } else { "dry runs" };
         let counts = [
             (summary.published, "published"),
-            (summary.dry_run, "dry runs"),
+            (summary.dry_run, dry_runs),
             (summary.failed.len(), "failed"),
             (summary.cancelled, "cancelled or missed"),
             (summary.left, "left"),

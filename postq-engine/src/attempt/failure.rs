@@ -14,7 +14,7 @@ use postq_core::platform::Look;
 use postq_core::retry::{RetryDecision, Tried};
 use postq_core::store::{Block, BlockReason};
 
-use crate::attempt::{End, Publish};
+use super::{End, Publish};
 use crate::engine::Shared;
 use crate::settle::Verdict;
 use crate::worker::Work;
@@ -25,9 +25,18 @@ const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 /// ... and is at least this.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
+/// A job whose account needs a person asks again so often, should the block not hold it.
+const ATTENTION_PAUSE: Duration = Duration::from_secs(60);
+
+/// A job whose account was connected anew while it ran goes on after this.
+const RENEWED_PAUSE: Duration = Duration::from_secs(1);
+
+/// Obeying limits may hold up a receipt for so long, and no longer.
+const OBEY_TIMEOUT: Duration = Duration::from_secs(1);
+
 impl Publish<'_> {
     /// The creating call failed. `Ok` if a look finds that it did publish after all.
-    pub(crate) async fn after_failure(
+    pub(super) async fn after_failure(
         &self,
         mut failure: Failure,
         intent: &Intent,
@@ -99,15 +108,21 @@ impl Publish<'_> {
     }
 
     /// The credentials are refused.
-    pub(crate) async fn needs_attention(&self, failure: &Failure, why: Deferral) -> End {
+    pub(super) async fn needs_attention(&self, failure: &Failure, why: Deferral) -> End {
         self.shared.needs_attention(self.work, self.account, failure, why).await
     }
 
     /// Tightens the limiter by what the platform told.
-    pub(crate) async fn obey(&self, limits: &[LimitReading]) {
-        if !self.shared.settings.rate_limit {
+    pub(super) async fn obey(&self, limits: &[LimitReading]) {
+        if !self.shared.settings.rate_limit || limits.is_empty() {
             return;
         }
+        if tokio::time::timeout(OBEY_TIMEOUT, self.tighten(limits)).await.is_err() {
+            tracing::warn!("limits not taken over: the limiter does not answer");
+        }
+    }
+
+    async fn tighten(&self, limits: &[LimitReading]) {
         let lane = self.account.lane();
         for reading in limits {
             let key = match reading.scope {
@@ -126,13 +141,17 @@ impl Publish<'_> {
 impl Shared {
     /// The job waits for a person: its account stands still, and the person is told once for these
     /// credentials.
-    pub(crate) async fn needs_attention(
+    pub(super) async fn needs_attention(
         &self,
         work: &Work,
         account: &Account,
         failure: &Failure,
         why: Deferral,
     ) -> End {
+        if self.was_renewed(account).await {
+            let again = Settle::Deferred(work.time.now() + RENEWED_PAUSE, why);
+            return Verdict::new(again, "the account was connected anew").into();
+        }
         let lane = account.lane().as_str().to_owned();
         self.block(lane, BlockReason::NeedsAttention, None, failure).await;
         let message = format!(
@@ -148,12 +167,19 @@ impl Shared {
         // Credentials that are renewed have another envelope, and so another key.
         let envelope = account.credentials.as_ref().map(|sealed| fingerprint(&sealed.bytes));
         let key = format!("needs_attention:{}:{:x}", account.id, envelope.unwrap_or_default());
-        let settle = Settle::Deferred(work.time.now(), why);
+        let settle = Settle::Deferred(work.time.now() + ATTENTION_PAUSE, why);
         let verdict = Verdict::new(settle, failure.to_string());
         verdict.followed_by(notify(self, work, &notice, key)).into()
     }
 
-    /// Stops a scope. That it could not be written down is no reason to lose the attempt's end:
+    /// Whether the account has other credentials by now: a refusal of the old ones says nothing.
+    async fn was_renewed(&self, account: &Account) -> bool {
+        let load = self.backend.accounts.load(std::slice::from_ref(&account.id));
+        let known = self.bounded("load the account", load).await.unwrap_or_default();
+        known.first().is_some_and(|known| known.credentials != account.credentials)
+    }
+
+    /// Stops a scope, at least as long as it stands still anyway. That it could not be written down is no reason to lose the attempt's end:
     /// the next attempt meets the same answer.
     async fn block(
         &self,
@@ -162,6 +188,18 @@ impl Shared {
         until: Option<DateTime<Utc>>,
         failure: &Failure,
     ) {
+        let known = self.bounded("list blocks", self.backend.blocks.blocks()).await;
+        let longer = |known: &Block| {
+            let ends_later = match (known.until, until) {
+                (None, _) => true,
+                (Some(known), Some(until)) => known >= until,
+                (Some(_), None) => false,
+            };
+            known.scope == scope && known.reason == reason && ends_later
+        };
+        if known.unwrap_or_default().iter().any(longer) {
+            return;
+        }
         let block = Block { scope, reason, until, note: failure.message.clone() };
         if let Err(error) = self.bounded("block a lane", self.backend.blocks.block(&block)).await {
             tracing::warn!(error = %chain(&error), scope = block.scope, "not blocked");
@@ -169,7 +207,7 @@ impl Shared {
     }
 
     /// Lets the retry strategy decide.
-    pub(crate) fn retry_or_give_up(&self, work: &Work, failure: Failure) -> End {
+    pub(super) fn retry_or_give_up(&self, work: &Work, failure: Failure) -> End {
         let decision = self.retry.decide(Tried {
             failure: &failure,
             attempt: work.job.attempt,
@@ -185,7 +223,7 @@ impl Shared {
 }
 
 /// Gives the job up, and tells a person.
-pub(crate) fn dead(shared: &Shared, work: &Work, failure: Failure, reason: DeadReason) -> End {
+pub(super) fn dead(shared: &Shared, work: &Work, failure: Failure, reason: DeadReason) -> End {
     let made = &work.job.made;
     tracing::error!(%reason, "given up: {}", failure.message);
     let account = work.account.as_ref().map_or("no account", |account| account.name.as_str());
