@@ -82,7 +82,11 @@ pub(crate) fn claim(tx: &Tx<'_>, claim: &Claim, mark: Mark) -> Result<Claimed, F
     while jobs.len() < claim.limit
         && let Some(Reverse(offer)) = offers.pop()
     {
-        jobs.push(wanted.take(offer.key.2)?);
+        match wanted.take(offer.key.2) {
+            Ok(claimed) => jobs.push(claimed),
+            Err(fault) if fault.is_unreadable() => wanted.set_aside(offer, &fault)?,
+            Err(fault) => return Err(fault),
+        }
         if offer.room > 1 {
             let next = match &mut listed {
                 None => wanted.first_in(offer.lane)?,
@@ -151,6 +155,8 @@ impl Wanted<'_> {
         let Some(mut stored) = tx.job(JobId::from_uuid(Uuid::from_bytes(id)))? else {
             return Err(Fault::internal("a job waits in a lane and is in no table"));
         };
+        // Read before anything is written: a row that cannot be read is left as it is.
+        let evidence = tx.evidence(stored.job.root)?;
         stored.job.fence.0 += 1;
         stored.job.attempt += 1;
         stored.settled = None;
@@ -159,8 +165,28 @@ impl Wanted<'_> {
         let lease = i64::try_from(claim.lease.as_millis()).unwrap_or(i64::MAX);
         let insert = "INSERT INTO leases (job_id, ends_at) VALUES (?, ?)";
         tx.run(insert, params![blob(stored.job.id().as_uuid()), tx.boot.saturating_add(lease)])?;
-        let evidence = tx.evidence(stored.job.root)?;
         Ok(ClaimedJob { job: stored.job, evidence })
+    }
+
+    /// Takes a job whose row cannot be read out of its lane, so that it holds back nobody: a dead
+    /// letter, its row kept for whoever repairs it.
+    fn set_aside(&self, offer: Offer, fault: &Fault) -> Result<(), Fault> {
+        let (tx, (rank, planned_at, id)) = (self.tx, offer.key);
+        let reason = format!("its row cannot be read: {fault}");
+        let job = Uuid::from_bytes(id);
+        tracing::error!(job_id = %job, reason, "set aside");
+        let due =
+            "DELETE FROM due WHERE lane_id = ? AND rank = ? AND planned_at = ? AND job_id = ?";
+        tx.run(due, params![offer.lane, rank, planned_at, id])?;
+        tx.touch(offer.lane);
+        let event =
+            "INSERT INTO job_events (job_id, seq, at, from_state, to_state, fence, node, reason)
+             SELECT id, events, ?2, state, 'dead_letter', fence, NULL, ?3 FROM jobs WHERE id = ?1";
+        tx.run(event, params![id, micros(tx.now), reason])?;
+        let dead = "UPDATE jobs SET state = 'dead_letter', dead_reason = 'missing', reason = ?3,
+                 finished_at = ?2, events = events + 1 WHERE id = ?1";
+        tx.run(dead, params![id, micros(tx.now), reason])?;
+        Ok(())
     }
 
     /// The next moment at which some lane with room has something.

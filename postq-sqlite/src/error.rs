@@ -26,6 +26,19 @@ impl Fault {
         Self::Refused(ErrorKind::Internal, what.into())
     }
 
+    /// Whether a stored value could not be read: this row is broken, not the file.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        matches!(
+            self,
+            Self::Sql(
+                rusqlite::Error::FromSqlConversionFailure(..)
+                    | rusqlite::Error::InvalidColumnType(..)
+                    | rusqlite::Error::IntegralValueOutOfRange(..)
+                    | rusqlite::Error::Utf8Error(..)
+            )
+        )
+    }
+
     /// The public error: the action and its file, then the remedy, then SQLite's own words.
     pub(crate) fn during(self, action: &str, path: &Path) -> StoreError {
         match self {
@@ -35,6 +48,15 @@ impl Fault {
                 StoreError::new(kind, format!("{action} in \"{}\"", path.display()))
                     .caused_by(Remedied { remedy, error })
             }
+        }
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sql(error) => error.fmt(f),
+            Self::Refused(_, what) => f.write_str(what),
         }
     }
 }

@@ -62,3 +62,26 @@ fn claim(tx: &Tx<'_>, asked: &Claim) -> Claimed {
 fn seconds(n: i64) -> TimeDelta {
     TimeDelta::seconds(n)
 }
+
+#[test]
+fn a_row_that_cannot_be_read_holds_back_nobody() {
+    let conn = database();
+    let tx = Tx::new(&conn, now());
+    let past = tx.now - TimeDelta::seconds(1);
+    let (broken, good) = (job("x/1", past), job("x/1", past));
+    insert(&tx, &[broken.clone(), good.clone()]);
+    tx.run("UPDATE jobs SET payload = 'no JSON' WHERE id = ?", [broken.id.as_uuid().into_bytes()])
+        .expect("break it");
+
+    let claimed = claim(&tx, &up_to(10));
+    let again = claim(&tx, &up_to(10));
+
+    let ids: Vec<_> = claimed.jobs.iter().chain(&again.jobs).map(|job| job.job.id()).collect();
+    assert_eq!(ids, [good.id], "the one behind it");
+    let left = "SELECT state || ': ' || reason FROM jobs WHERE id = ?";
+    let left: String = tx
+        .get(left, [broken.id.as_uuid().into_bytes()], |row| row.get(0))
+        .expect("read")
+        .expect("kept");
+    assert!(left.starts_with("dead_letter: its row cannot be read"), "{left}");
+}
