@@ -43,12 +43,12 @@ pub(crate) fn ensure_known(conn: &Connection, path: &Path) -> Result<(), StoreEr
         let what = format!("open the store: \"{}\" {what}", path.display());
         Err(StoreError::new(ErrorKind::Invalid, what))
     };
-    // One statement, so that another process that migrates right now is seen before or after.
-    let facts = "SELECT application_id,
-                     (SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'refinery%')
-                 FROM pragma_application_id";
-    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
-    let (id, tables) = conn.query_row(facts, [], read).map_err(sql)?;
+    // The tables before the id: who sees the tables of another process that migrates right now sees
+    // its id as well.
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'refinery%'";
+    let tables: i64 = conn.query_row(tables, [], |row| row.get(0)).map_err(sql)?;
+    let id = "SELECT application_id FROM pragma_application_id";
+    let id: i64 = conn.query_row(id, [], |row| row.get(0)).map_err(sql)?;
     if tables > 0 && id != APPLICATION_ID {
         return refuse("is another program's database; name another file".to_owned());
     }
