@@ -7,18 +7,20 @@ mod backends;
 #[path = "support/scripted.rs"]
 mod scripted;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use backends::{Bench, Running, over_backends, tell};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use postq::core::account::{Account, OnUnknown};
 use postq::core::failure::{Failure, FailureClass, LimitScope};
+use postq::core::id::JobId;
 use postq::core::job::{DeadReason, Job};
 use postq::core::machine::JobState;
-use postq::core::store::{ReplayKey, Replayed};
+use postq::core::store::{Controlled, ReplayKey, Replayed};
+use postq::engine::Settings;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use scripted::{Act, Answer, Hook, Meddled, Scripted, Step, Then, assert_all_out_once};
@@ -39,6 +41,7 @@ over_backends!(
     a_duplicate_refusal_is_looked_into,
     a_platform_that_panics_is_charged_and_looked_for,
     an_attempt_that_hangs_is_ended_by_its_time_limit,
+    cancel_retry_and_replay_race_with_claim_and_settle,
 );
 
 /// The whole of what a post may take to become visible: what the engine waits before it believes.
@@ -78,12 +81,13 @@ async fn accepted_then_silence_is_found_and_never_sent_again(bench: Bench) {
 
 async fn nothing_is_sent_again_before_the_settle_time(bench: Bench) {
     let accounts = bench.accounts(3, "scripted").await;
-    let platform = Scripted::new("scripted", &bench).scripted(|call| match (call.again, case(&call.text)) {
-        (0, 0) => Act { create: None, ..Act::silence(Duration::ZERO, Duration::ZERO) },
-        (0, 1) => Act::refuse(Failure::unknown(FailureClass::Platform, "503")),
-        (0, _) => Act::refuse(Failure::unknown(FailureClass::Network, "cut")),
-        _ => Act::good(),
-    });
+    let platform =
+        Scripted::new("scripted", &bench).scripted(|call| match (call.again, case(&call.text)) {
+            (0, 0) => Act { create: None, ..Act::silence(Duration::ZERO, Duration::ZERO) },
+            (0, 1) => Act::refuse(Failure::unknown(FailureClass::Platform, "503")),
+            (0, _) => Act::refuse(Failure::unknown(FailureClass::Network, "cut")),
+            _ => Act::good(),
+        });
 
     let jobs = publish_all(&bench, &platform, &accounts).await;
 
@@ -98,16 +102,35 @@ async fn nothing_is_sent_again_before_the_settle_time(bench: Bench) {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn looks_are_made_at_their_moments() {
+    let bench = Bench::memory();
+    let account = bench.account("a", "scripted").await;
+    bench.say("hello", &account, bench.now()).await;
+    let cut = || Failure::unknown(FailureClass::Network, "cut");
+    let platform = Scripted::new("scripted", &bench).scripted(move |call| match call.again {
+        0 => Act::refuse(cut()),
+        _ => Act::good(),
+    });
+    let _engine = Running::start(bench.engine().platform(platform.shared()));
+
+    let jobs = bench.rest(1).await;
+
+    assert_all_out_once(&bench, &platform, &jobs).await;
+    assert_eq!(platform.looks(), 5, "at 2, 10 and 30 s, when it is settled, and once more");
+}
+
 async fn a_platform_that_cannot_be_asked_holds_or_resends_as_the_account_says(bench: Bench) {
     let mut accounts = bench.accounts(2, "scripted").await;
     accounts[1].on_unknown = OnUnknown::Resend;
     let updated = bench.backend.accounts.update(&accounts[1]).await.expect("update");
     assert_eq!(updated, postq::core::job::Applied::Applied);
     let cut = || Failure::unknown(FailureClass::Network, "cut");
-    let platform = Scripted::new("scripted", &bench).blind().scripted(move |call| match call.again {
-        0 => Act::lie(cut()),
-        _ => Act::good(),
-    });
+    let platform =
+        Scripted::new("scripted", &bench).blind().scripted(move |call| match call.again {
+            0 => Act::lie(cut()),
+            _ => Act::good(),
+        });
 
     let jobs = publish_all(&bench, &platform, &accounts).await;
 
@@ -149,7 +172,9 @@ async fn frozen_and_fresh(
     sent: usize,
 ) -> (Running, Running) {
     let first = bench.engine_on(Meddled::backend(&bench.another(), hook));
-    let first = Running::start(first.platform(platform.shared()));
+    // A process that stands still has no time-outs either.
+    let settings = Settings { store_timeout: Duration::from_secs(86_400), ..bench.settings() };
+    let first = Running::start(first.settings(settings).platform(platform.shared()));
     bench.until("it runs", |jobs| jobs.iter().any(|job| job.state == JobState::Running)).await;
     while platform.live().len() < sent {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -352,7 +377,7 @@ async fn a_platform_that_panics_is_charged_and_looked_for(bench: Bench) {
     for (n, account) in accounts.iter().enumerate() {
         bench.say(&format!("case {n}"), account, bench.now()).await;
     }
-    let settings = postq::engine::Settings { max_attempts: 2, ..bench.settings() };
+    let settings = Settings { max_attempts: 2, ..bench.settings() };
     let _engine = Running::start(bench.engine().settings(settings).platform(platform.shared()));
 
     let mut jobs = bench.rest(4).await;
@@ -380,7 +405,7 @@ async fn an_attempt_that_hangs_is_ended_by_its_time_limit(bench: Bench) {
         let first = step == Step::AfterIntent && count.fetch_add(1, Ordering::SeqCst) == 0;
         if first { Then::Freeze(Duration::from_secs(86_400)) } else { Then::Go }
     });
-    let settings = postq::engine::Settings {
+    let settings = Settings {
         warn_after: bench.times.send_timeout,
         time_limit: bench.times.send_timeout * 2,
         store_timeout: Duration::from_secs(86_400),
@@ -394,6 +419,112 @@ async fn an_attempt_that_hangs_is_ended_by_its_time_limit(bench: Bench) {
 
     assert_all_out_once(&bench, &platform, &jobs).await;
     assert_eq!(platform.calls().len(), 1, "cut off before it sent");
+}
+
+/// What a person did to a job, and was told.
+#[derive(Debug, Default)]
+struct Done {
+    cancelled: Option<DateTime<Utc>>,
+    replays: BTreeSet<JobId>,
+}
+
+/// Does something to a random job every few milliseconds, for as long as jobs wait.
+async fn meddle(bench: Arc<Bench>, seed: u64, until: Instant) -> BTreeMap<JobId, Done> {
+    let (mut rng, mut done) = (SmallRng::seed_from_u64(seed), BTreeMap::<JobId, Done>::new());
+    while Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(rng.random_range(1..8))).await;
+        let jobs = bench.jobs().await;
+        if jobs.is_empty() {
+            continue;
+        }
+        let job = jobs[rng.random_range(0..jobs.len())].id();
+        let control = &bench.backend.control;
+        match rng.random_range(0..10) {
+            0 => {
+                let before = bench.now();
+                if control.cancel(job, "no more").await.expect("cancel") == Controlled::Applied {
+                    done.entry(job).or_default().cancelled = Some(before);
+                }
+            }
+            1..5 => {
+                let _ = control.due_now(job).await.expect("due now");
+            }
+            _ => {
+                if let Replayed::By(by) =
+                    control.replay(job, ReplayKey::Keep).await.expect("replay")
+                {
+                    done.entry(job).or_default().replays.insert(by);
+                }
+            }
+        }
+    }
+    done
+}
+
+async fn cancel_retry_and_replay_race_with_claim_and_settle(bench: Bench) {
+    const POSTS: usize = 120;
+    let bench = Arc::new(bench);
+    let accounts = bench.accounts(20, "scripted").await;
+    let from = bench.now() + TimeDelta::milliseconds(300);
+    let stretch = TimeDelta::milliseconds(2_000);
+    for n in 0..POSTS {
+        let at = from + stretch / POSTS as i32 * n as i32;
+        bench.say(&format!("case {n}"), &accounts[n % accounts.len()], at).await;
+    }
+    let no_route = || Failure::not_published(FailureClass::Network, "no route");
+    let refusal = || Failure::not_published(FailureClass::Content, "400");
+    let cut = || Failure::unknown(FailureClass::Network, "cut");
+    let platform = Scripted::new("scripted", &bench).scripted(move |call| {
+        match (case(&call.text) % 6, call.again) {
+            (0, 0..2) => Act::refuse(no_route()),
+            (1, 0) => Act::lie(refusal()),
+            (2, 0..3) => Act::refuse(refusal()),
+            (3, 0) => Act::lie(cut()),
+            _ => Act::good(),
+        }
+    });
+    let _nodes = [(), ()]
+        .map(|()| Running::start(bench.engine_on(bench.another()).platform(platform.shared())));
+
+    let until = Instant::now() + Duration::from_millis(4_000);
+    let mut people = JoinSet::new();
+    for seed in 0..3 {
+        people.spawn(meddle(Arc::clone(&bench), seed, until));
+    }
+    let mut done: BTreeMap<JobId, Done> = BTreeMap::new();
+    while let Some(person) = people.join_next().await {
+        for (job, did) in person.expect("every call is answered") {
+            let all = done.entry(job).or_default();
+            all.cancelled = all.cancelled.or(did.cancelled);
+            all.replays.extend(did.replays);
+        }
+    }
+    let jobs = bench.rest(POSTS).await;
+
+    let mut out: BTreeMap<String, usize> = BTreeMap::new();
+    for live in platform.live() {
+        *out.entry(live.text).or_default() += 1;
+    }
+    assert!(out.values().all(|times| *times == 1), "out twice: {out:?}");
+    let (mut cancelled, mut replayed) = (0, 0);
+    for (id, did) in &done {
+        let story = bench.story(*id).await;
+        assert!(did.replays.len() <= 1, "replayed once: {did:?}");
+        replayed += did.replays.len();
+        if let Some(at) = did.cancelled {
+            cancelled += 1;
+            assert_ne!(story.job.state, JobState::Succeeded, "{}", tell(&story));
+            let later =
+                story.events.iter().find(|event| event.to == JobState::Running && event.at > at);
+            assert!(later.is_none(), "called off, and it ran: {}", tell(&story));
+        }
+    }
+    assert!(cancelled > 3 && replayed > 3, "{cancelled} cancelled, {replayed} replayed");
+    for job in jobs.iter().filter(|job| job.state == JobState::Succeeded) {
+        let story = bench.story(job.id()).await;
+        let id = &story.evidence.receipt(0).expect("a receipt").remote_id;
+        assert!(platform.live().iter().any(|live| live.id == *id), "{}", tell(&story));
+    }
 }
 
 /// A thread of five parts to four accounts.
@@ -480,7 +611,7 @@ async fn crash_after_crash_brings_each_part_out_once_memory() {
             engine.crash().await;
             tokio::time::sleep(Duration::from_secs(rng.random_range(0..90))).await;
         }
-        let settings = postq::engine::Settings { max_attempts: 50, ..bench.settings() };
+        let settings = Settings { max_attempts: 50, ..bench.settings() };
         let engine = bench.engine().settings(settings).platform(platform.shared());
         let _engine = Running::start(engine);
 

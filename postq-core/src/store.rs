@@ -277,7 +277,8 @@ pub struct ScheduleEdit {
 ///    (`a_broken_schedule_blocks_nobody`)
 /// 6. An edit (a new rule, other accounts, switching off) cancels, in the same transaction, the jobs
 ///    that have no intent and frees their keys; while one has an intent and is not ended, or runs, the
-///    edit is refused.  (`an_edit_wins_wholly_or_is_refused`)
+///    edit is refused. So is new timing for a one-shot that is out, or may be.
+///    (`an_edit_wins_wholly_or_is_refused`)
 /// 7. `plan` with `only` plans only those.  (`only_what_is_asked_for_is_planned`)
 /// 8. `Planned::next_at` is the next moment worth planning.  (`planning_tells_the_next_moment`)
 /// 9. A schedule that is added or changed ends a `JobFeed::wait` on [`Topic::plan`].

@@ -179,14 +179,7 @@ impl Wanted<'_> {
             "DELETE FROM due WHERE lane_id = ? AND rank = ? AND planned_at = ? AND job_id = ?";
         tx.run(due, params![offer.lane, rank, planned_at, id])?;
         tx.touch(offer.lane);
-        let event =
-            "INSERT INTO job_events (job_id, seq, at, from_state, to_state, fence, node, reason)
-             SELECT id, events, ?2, state, 'dead_letter', fence, NULL, ?3 FROM jobs WHERE id = ?1";
-        tx.run(event, params![id, micros(tx.now), reason])?;
-        let dead = "UPDATE jobs SET state = 'dead_letter', dead_reason = 'missing', reason = ?3,
-                 finished_at = ?2, events = events + 1 WHERE id = ?1";
-        tx.run(dead, params![id, micros(tx.now), reason])?;
-        Ok(())
+        tx.set_job_aside(id, &reason)
     }
 
     /// The next moment at which some lane with room has something.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use postq_core::error::chain;
 use postq_core::feed::{Mark, Only};
-use postq_core::id::{AccountId, JobId};
+use postq_core::id::{AccountId, JobId, ScheduleId};
 use postq_core::job::{CorrelationId, DedupeKey, Job, JobKind, Lane, NewJob, Topic};
 use postq_core::machine::JobState;
 use postq_core::platform::PlatformName;
@@ -87,18 +87,24 @@ impl Planner<'_> {
         let limit = self.request.limit;
         let read = |row: &Row<'_>| schedule(row);
         let bound = i64::try_from(limit).unwrap_or(i64::MAX);
-        let due = match &self.list {
-            None => self.tx.all(DUE, params![early, micros(until), bound], read)?,
-            Some(list) => self.tx.all(DUE_OF, params![early, micros(until), bound, list], read)?,
+        let until_micros = micros(until);
+        let (due, broken) = match &self.list {
+            None => self.tx.readable(DUE, params![early, until_micros, bound], read)?,
+            Some(list) => {
+                self.tx.readable(DUE_OF, params![early, until_micros, bound, list], read)?
+            }
         };
-        self.planned.more |= due.len() >= limit;
+        self.planned.more |= due.len() + broken.len() >= limit;
+        for (id, why) in broken {
+            self.switch_off(ScheduleId::from_uuid(uuid::Uuid::from_bytes(id)), why)?;
+        }
         for schedule in due {
             if self.planned.jobs.len() >= JOBS {
                 self.planned.more = true;
                 break;
             }
             if let Err(problem) = self.plan_one(&schedule, until)? {
-                self.switch_off(&schedule, problem)?;
+                self.switch_off(schedule.id, problem)?;
             }
         }
         Ok(())
@@ -212,10 +218,10 @@ impl Planner<'_> {
         Ok(platform)
     }
 
-    fn switch_off(&mut self, schedule: &Schedule, problem: String) -> Result<(), Fault> {
+    fn switch_off(&mut self, schedule: ScheduleId, problem: String) -> Result<(), Fault> {
         let off = "UPDATE schedules SET enabled = 0, problem = ? WHERE id = ?";
-        self.tx.run(off, params![problem, blob(schedule.id.as_uuid())])?;
-        self.planned.broken.push((schedule.id, problem));
+        self.tx.run(off, params![problem, blob(schedule.as_uuid())])?;
+        self.planned.broken.push((schedule, problem));
         Ok(())
     }
 

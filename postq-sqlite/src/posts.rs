@@ -37,7 +37,8 @@ impl PostStore for SqliteStore {
     async fn load(&self, ids: &[PostId]) -> Result<Vec<Post>, StoreError> {
         let ids = hex_list(ids.iter().map(|id| id.as_uuid()));
         let sql = "SELECT * FROM posts WHERE id IN (SELECT unhex(value) FROM json_each(?))";
-        self.read("load posts", move |tx| Ok(tx.all(sql, [ids], post)?)).await
+        // A post that cannot be read is as good as gone: its jobs end as dead letters.
+        self.read("load posts", move |tx| Ok(tx.readable(sql, [ids], post)?.0)).await
     }
 
     async fn with_keys(&self, tenant: TenantId, keys: &[String]) -> Result<Vec<Post>, StoreError> {

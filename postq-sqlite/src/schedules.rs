@@ -6,12 +6,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use postq_core::error::StoreError;
 use postq_core::id::{PostId, ScheduleId, TenantId};
-use postq_core::schedule::{Resolver, Schedule};
+use postq_core::schedule::{Resolver, Schedule, Timing};
 use postq_core::store::{Edited, Page, PlanRequest, Planned, ScheduleEdit, ScheduleStore};
 use rusqlite::{Row, params};
 
 use crate::changes::About;
 use crate::error::Fault;
+use crate::evidence::FREEZES;
 use crate::plan;
 use crate::rows::{blob, hex_list, json, micros, some_micros, some_time, time, time_of, uuid};
 use crate::store::SqliteStore;
@@ -120,6 +121,9 @@ fn edit(tx: &Tx<'_>, id: ScheduleId, revision: u32, edit: &ScheduleEdit) -> Resu
     if tx.is_in_flight(owner)? {
         return Ok(Edited::AlreadyPublishing);
     }
+    if edit.timing.is_some() && is_spent(tx, &schedule)? {
+        return Ok(Edited::AlreadyPublishing);
+    }
     let freed = tx.take_back_jobs(owner, "the schedule was changed")?;
     if let Some((timing, first)) = &edit.timing {
         schedule.timing = timing.clone();
@@ -142,6 +146,24 @@ fn edit(tx: &Tx<'_>, id: ScheduleId, revision: u32, edit: &ScheduleEdit) -> Resu
     save(tx, &schedule)?;
     tx.wake_planner();
     Ok(Edited::Applied { revision: schedule.revision })
+}
+
+/// Whether the one occurrence of a one-shot is out, or may be: moved, it would go out again.
+fn is_spent(tx: &Tx<'_>, schedule: &Schedule) -> Result<bool, Fault> {
+    if !matches!(schedule.timing, Timing::OneShot { .. }) {
+        return Ok(false);
+    }
+    let sent = format!(
+        "SELECT 1 FROM jobs JOIN evidence ON evidence.root = jobs.root
+         WHERE jobs.schedule_id = ? AND ({FREEZES})"
+    );
+    if tx.has(&sent, [blob(schedule.id.as_uuid())])? {
+        return Ok(true);
+    }
+    // Keys begin with the schedule's id and outlive the jobs; ';' follows ':'.
+    let out = "SELECT 1 FROM published_posts WHERE dedupe_key >= ? AND dedupe_key < ?";
+    let id = schedule.id;
+    Ok(tx.has(out, [format!("{id}:"), format!("{id};")])?)
 }
 
 fn save(tx: &Tx<'_>, schedule: &Schedule) -> Result<(), Fault> {

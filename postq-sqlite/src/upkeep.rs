@@ -70,7 +70,11 @@ fn dispatch(tx: &Tx<'_>, only: &Only, limit: i64) -> Result<Vec<QueuedJob>, Faul
     let planned = match only {
         Only::Any => {
             let sql = "SELECT * FROM jobs WHERE state = 'planned' ORDER BY id LIMIT ?";
-            tx.all(sql, [limit], stored)?
+            let (planned, broken) = tx.readable(sql, [limit], stored)?;
+            for (id, why) in broken {
+                tx.set_job_aside(id, &why)?;
+            }
+            planned
         }
         Only::Jobs(jobs) => {
             let sql = "SELECT * FROM jobs WHERE id IN (SELECT unhex(value) FROM json_each(?))

@@ -27,6 +27,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::boot;
 use crate::changes::{About, Changes};
 use crate::error::Fault;
+use crate::rows::micros;
 use crate::turn::Turns;
 
 /// Pieces of work that may wait; more callers wait in line for a place.
@@ -94,6 +95,45 @@ impl<'a> Tx<'a> {
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Vec<T>> {
         self.conn.prepare_cached(sql)?.query_map(params, read)?.collect()
+    }
+
+    /// The rows that can be read; and those that cannot, by the bytes of their column `id`, with why:
+    /// one bad row must not take the others with it.
+    pub(crate) fn readable<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<(Vec<T>, Vec<([u8; 16], String)>), Fault> {
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        self.walk(sql, params, |row| {
+            match read(row).map_err(Fault::from) {
+                Ok(read) => good.push(read),
+                Err(fault) if fault.is_unreadable() => {
+                    let (id, why) = (row.get("id")?, format!("its row cannot be read: {fault}"));
+                    tracing::error!(id = %uuid::Uuid::from_bytes(id), why, "set aside");
+                    bad.push((id, why));
+                }
+                Err(Fault::Sql(error)) => return Err(error),
+                Err(Fault::Refused(_, what)) => {
+                    return Err(rusqlite::Error::ToSqlConversionFailure(what.into()));
+                }
+            }
+            Ok(true)
+        })?;
+        Ok((good, bad))
+    }
+
+    /// Makes a job whose row cannot be read a dead letter; the row is kept for whoever repairs it.
+    pub(crate) fn set_job_aside(&self, id: [u8; 16], why: &str) -> Result<(), Fault> {
+        let event =
+            "INSERT INTO job_events (job_id, seq, at, from_state, to_state, fence, node, reason)
+             SELECT id, events, ?2, state, 'dead_letter', fence, NULL, ?3 FROM jobs WHERE id = ?1";
+        self.run(event, rusqlite::params![id, micros(self.now), why])?;
+        let dead = "UPDATE jobs SET state = 'dead_letter', dead_reason = 'missing', reason = ?3,
+                 finished_at = ?2, events = events + 1 WHERE id = ?1";
+        self.run(dead, rusqlite::params![id, micros(self.now), why])?;
+        Ok(())
     }
 
     /// The rows for as long as `read` wants more.

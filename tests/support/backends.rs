@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use postq::core::account::Account;
 use postq::core::backend::Backend;
 use postq::core::clock::{Clock, SystemClock, TokioClock};
@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+#[allow(unused_macros, reason = "some tests are about one backend alone")]
 /// Writes each test twice: `memory::NAME` under paused time and `sqlite::NAME` in real time.
 macro_rules! over_backends {
     ($($name:ident),* $(,)?) => {
@@ -117,9 +118,17 @@ impl Bench {
     /// The reference backend; time is expected to be paused.
     pub(crate) fn memory() -> Self {
         let start = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
-        let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(start));
+        Self::memory_with(Arc::new(TokioClock::starting_at(start)), Times::LIFE)
+    }
+
+    /// The reference backend by the host's clock, for tests that talk to a server.
+    pub(crate) fn memory_in_real_time() -> Self {
+        Self::memory_with(Arc::new(SystemClock), Times::SHORT)
+    }
+
+    fn memory_with(clock: Arc<dyn Clock>, times: Times) -> Self {
         let backend = MemoryBackend::new(Arc::clone(&clock)).backend();
-        Self { backend, clock, times: Times::LIFE, file: None }
+        Self { backend, clock, times, file: None }
     }
 
     /// A SQLite file.
@@ -242,9 +251,8 @@ impl Bench {
 
     /// Waits until so many publish jobs are there and all have ended; answers them.
     pub(crate) async fn rest(&self, expected: usize) -> Vec<Job> {
-        let done = |jobs: &[Job]| {
-            jobs.len() >= expected && jobs.iter().all(|job| job.state.is_terminal())
-        };
+        let done =
+            |jobs: &[Job]| jobs.len() >= expected && jobs.iter().all(|job| job.state.is_terminal());
         self.until(&format!("{expected} jobs end"), done).await
     }
 
@@ -281,6 +289,8 @@ pub(crate) fn one_shot(
     at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Schedule {
+    // What every store can keep.
+    let at = at.trunc_subsecs(6);
     let timing = Timing::OneShot { at, local: None };
     Schedule {
         next_run_at: Some(at),

@@ -25,6 +25,9 @@ use postq::core::platform::{
 
 use crate::backends::{Bench, tell};
 
+/// A look costs a round trip.
+const LOOK_TAKES: Duration = Duration::from_millis(20);
+
 /// Where an attempt is when a test steps in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -331,9 +334,10 @@ impl Reconcile for Scripted {
     }
 
     async fn look<'a>(&self, who: &Identity, lookup: Lookup<'a>) -> Result<Look, Failure> {
+        self.lock().looks += 1;
+        tokio::time::sleep(LOOK_TAKES).await;
         let now = self.clock.now();
-        let mut state = self.lock();
-        state.looks += 1;
+        let state = self.lock();
         let found = state.live.iter().find(|live| {
             live.account == who.account
                 && live.text == lookup.intent.text
@@ -358,7 +362,8 @@ pub(crate) async fn assert_all_out_once(bench: &Bench, platform: &Scripted, jobs
         let mut before: Option<String> = None;
         for (index, part) in (0u16..).zip(&posts[0].content.parts) {
             let receipt = story.evidence.receipt(index);
-            let id = receipt.unwrap_or_else(|| panic!("no receipt: {}", tell(&story))).remote_id.clone();
+            let id =
+                receipt.unwrap_or_else(|| panic!("no receipt: {}", tell(&story))).remote_id.clone();
             let out = live.iter().find(|live| live.id == id);
             let out = out.unwrap_or_else(|| panic!("a receipt for nothing: {}", tell(&story)));
             assert_eq!(out.text, part.text, "{}", tell(&story));

@@ -12,8 +12,8 @@ use crate::job::{CorrelationId, DeadReason, DedupeKey, Job, JobKind, NewJob, Top
 use crate::machine::JobState;
 use crate::memory::MemoryBackend;
 use crate::memory::state::State;
-use crate::schedule::{ResolveRequest, Resolver, Schedule, Verdict};
-use crate::store::{Edited, Page, PlanRequest, Planned, ScheduleEdit, ScheduleStore};
+use crate::schedule::{ResolveRequest, Resolver, Schedule, Timing, Verdict};
+use crate::store::{Edited, Page, PlanRequest, Planned, Publication, ScheduleEdit, ScheduleStore};
 
 /// Occurrences of one schedule in one plan.
 const OCCURRENCES: usize = 1_000;
@@ -25,6 +25,20 @@ impl State {
             job.made.schedule_id == Some(schedule) && !job.state.is_terminal()
         };
         self.jobs.keys().filter(live).copied().collect()
+    }
+
+    /// Whether the one occurrence of a one-shot is out, or may be: moved, it would go out again.
+    fn is_spent(&self, id: ScheduleId) -> bool {
+        if !matches!(self.schedules[&id].timing, Timing::OneShot { .. }) {
+            return false;
+        }
+        let prefix = format!("{id}:");
+        let out = |out: &Publication| {
+            out.dedupe_key.as_ref().is_some_and(|key| key.as_str().starts_with(&prefix))
+        };
+        let mut jobs = self.jobs.values().map(|row| &row.job);
+        jobs.any(|job| job.made.schedule_id == Some(id) && self.is_frozen(job))
+            || self.publications.values().any(out)
     }
 
     /// Whether none of these jobs runs, or may have sent something.
@@ -182,6 +196,9 @@ impl ScheduleStore for MemoryBackend {
         }
         let jobs = state.live_jobs_of(id);
         if !state.can_withdraw(&jobs) {
+            return Ok(Edited::AlreadyPublishing);
+        }
+        if edit.timing.is_some() && state.is_spent(id) {
             return Ok(Edited::AlreadyPublishing);
         }
         // Computed again from the earliest moment that was taken back.

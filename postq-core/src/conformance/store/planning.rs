@@ -145,8 +145,10 @@ pub async fn planners_share_the_work(backend: Backend) {
     }
 }
 
+/// Gives a schedule that happens once, though it is no one-shot, its time again: a one-shot that is
+/// out, or may be, cannot be moved.
 async fn moved_back(world: &World, schedule: &Schedule, at: DateTime<Utc>) -> usize {
-    let timing = Timing::OneShot { at, local: None };
+    let timing = every(world, 3_600, at, 1).timing;
     let edit = ScheduleEdit { timing: Some((timing, Some(at))), ..ScheduleEdit::default() };
     let revision = load(&world.backend, schedule.id).await.revision;
     let edited = world.backend.schedules.edit(schedule.id, revision, &edit).await.expect("edit");
@@ -158,7 +160,7 @@ async fn moved_back(world: &World, schedule: &Schedule, at: DateTime<Utc>) -> us
 pub async fn a_published_moment_is_never_planned_again(backend: Backend) {
     let world = World::new(backend).await;
     let at = world.at(-1_000).await;
-    let schedule = once(&world, at);
+    let schedule = every(&world, 3_600, at, 1);
     put(&world.backend, std::slice::from_ref(&schedule)).await;
     plan(&world).await;
     let job = world.take().await;
@@ -178,7 +180,7 @@ pub async fn a_published_moment_is_never_planned_again(backend: Backend) {
 pub async fn a_moment_that_had_an_intent_is_never_planned_again(backend: Backend) {
     let world = World::new(backend).await;
     let at = world.at(-1_000).await;
-    let schedule = once(&world, at);
+    let schedule = every(&world, 3_600, at, 1);
     put(&world.backend, std::slice::from_ref(&schedule)).await;
     plan(&world).await;
     let job = world.take().await;

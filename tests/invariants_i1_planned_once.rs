@@ -1,0 +1,289 @@
+//! I1: an occurrence is planned at most once per account; an edit wins wholly or is refused.
+
+#![allow(missing_docs, reason = "a test")]
+
+#[path = "support/backends.rs"]
+mod backends;
+#[path = "support/scripted.rs"]
+mod scripted;
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backends::{Bench, Running, one_shot, over_backends, tell};
+use chrono::{DateTime, TimeDelta, Utc};
+use postq::calendar::{At, Calendar};
+use postq::core::backend::Backend;
+use postq::core::content::{Content, Post};
+use postq::core::id::{NodeId, PostId, ScheduleId};
+use postq::core::job::Job;
+use postq::core::machine::JobState;
+use postq::core::schedule::{Resolver, Schedule, Timing};
+use postq::core::store::{Edited, PlanRequest, ScheduleEdit};
+use postq::engine::desk::{Desk, DeskError, When};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use scripted::{Act, Scripted, assert_all_out_once};
+use tokio::task::JoinSet;
+
+over_backends!(
+    two_planners_make_exactly_one_job_of_each_of_ten_thousand,
+    engines_that_come_and_go_plan_each_moment_once,
+    a_moment_that_is_out_is_never_planned_again,
+    a_thousand_races_of_a_change_against_the_publish,
+);
+
+const SCHEDULES: usize = 10_000;
+
+async fn plan_all(backend: Backend, node: NodeId) {
+    let resolver: Arc<dyn Resolver> = Arc::new(Calendar);
+    let request = PlanRequest::new(node);
+    loop {
+        let planned = backend.schedules.plan(&request, &resolver).await.expect("plan");
+        if !planned.more && planned.jobs.is_empty() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn two_planners_make_exactly_one_job_of_each_of_ten_thousand(bench: Bench) {
+    let account = bench.account("a", "scripted").await;
+    let post = bench.post(&["hello"]).await;
+    let due = |_| one_shot(post.id, &[account.id], bench.now(), bench.now());
+    let schedules: Vec<Schedule> = (0..SCHEDULES).map(due).collect();
+    for chunk in schedules.chunks(1_000) {
+        bench.backend.schedules.insert(chunk).await.expect("insert");
+    }
+
+    let mut planners = JoinSet::new();
+    for backend in [bench.backend.clone(), bench.another()] {
+        // Two of the same name: a zombie and the one that took its place.
+        planners.spawn(plan_all(backend.clone(), NodeId::from_uuid(account.id.as_uuid())));
+        planners.spawn(plan_all(backend, NodeId::new()));
+    }
+    while let Some(planner) = planners.join_next().await {
+        planner.expect("it plans");
+    }
+
+    let jobs = bench.jobs().await;
+    let of: BTreeSet<_> = jobs.iter().filter_map(|job| job.made.schedule_id).collect();
+    assert_eq!((jobs.len(), of.len()), (SCHEDULES, SCHEDULES));
+}
+
+async fn engines_that_come_and_go_plan_each_moment_once(bench: Bench) {
+    let accounts = bench.accounts(4, "scripted").await;
+    let ids: Vec<_> = accounts.iter().map(|account| account.id).collect();
+    let anchor = bench.now();
+    for n in 0..5 {
+        let post = bench.post(&[&format!("post {n}")]).await;
+        let every = Duration::from_secs(1);
+        let timing = Timing::Interval { every, anchor, count: NonZeroU32::new(3), until: None };
+        let schedule = Schedule {
+            next_run_at: Some(anchor),
+            grace: Duration::from_secs(7 * 86_400),
+            ..Schedule::new(post.id, ids.clone(), timing, anchor)
+        };
+        bench.backend.schedules.insert(&[schedule]).await.expect("insert");
+    }
+    let platform = Scripted::new("scripted", &bench);
+    let engine = || bench.engine_on(bench.another()).platform(platform.shared());
+
+    let steady = Running::start(engine());
+    for life in [1, 7, 30, 90, 300, 900] {
+        let brief = Running::start(engine());
+        tokio::time::sleep(Duration::from_millis(life)).await;
+        if life % 2 == 0 { brief.stop().await } else { brief.crash().await }
+    }
+    let jobs = bench.rest(5 * 4 * 3).await;
+
+    assert_eq!(jobs.len(), 5 * 4 * 3);
+    assert_all_out_once(&bench, &platform, &jobs).await;
+    drop(steady);
+}
+
+async fn a_moment_that_is_out_is_never_planned_again(bench: Bench) {
+    let account = bench.account("a", "scripted").await;
+    let post = bench.post(&["hello"]).await;
+    let at = bench.now();
+    let id = bench.once(post.id, &[account.id], at).await;
+    let platform = Scripted::new("scripted", &bench);
+    let _engine = Running::start(bench.engine().platform(platform.shared()));
+    bench.rest(1).await;
+
+    // Somebody switches it off and on, at the very moment that is out already.
+    for enabled in [false, true] {
+        let timing = Timing::OneShot { at, local: None };
+        let edit = ScheduleEdit {
+            timing: Some((timing, Some(at))),
+            enabled: Some(enabled),
+            ..ScheduleEdit::default()
+        };
+        let schedule = bench.backend.schedules.load(&[id]).await.expect("load").remove(0);
+        let edited = bench.backend.schedules.edit(id, schedule.revision, &edit).await;
+        assert_eq!(edited.expect("edit"), Edited::AlreadyPublishing, "it is out");
+    }
+    plan_all(bench.another(), NodeId::new()).await;
+
+    let jobs = bench.rest(1).await;
+    assert_eq!(jobs.len(), 1);
+    assert_eq!(platform.calls().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_one_shot_that_is_out_is_not_moved() {
+    let bench = Bench::memory();
+    let account = bench.account("a", "scripted").await;
+    let id = bench.say("hello", &account, bench.now()).await;
+    let platform = Scripted::new("scripted", &bench);
+    let engine = Running::start(bench.engine().platform(platform.shared()));
+    bench.rest(1).await;
+
+    // Somebody wanted it to go out later, and came a moment too late.
+    let later = When::At(At::After(Duration::from_secs(60)));
+    let moved = engine.engine.desk().reschedule(id, &later).await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+
+    assert_eq!(platform.live().len(), 1, "out again");
+    moved.expect_err("it is out: nothing is left to be moved");
+}
+
+/// What somebody did to a post about the time at which it went out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Edit,
+    Move,
+    Cancel,
+}
+
+/// A post, and what came of the change.
+#[derive(Debug)]
+struct Race {
+    post: PostId,
+    schedule: ScheduleId,
+    text: String,
+    change: Change,
+    refused: bool,
+    /// When the answer was there.
+    told_at: DateTime<Utc>,
+    moved_to: DateTime<Utc>,
+}
+
+const RACES: usize = 1_000;
+/// Moved posts go out so much later.
+const LATER: TimeDelta = TimeDelta::seconds(5);
+
+async fn race(desk: Desk, mut race: Race, from_now: Duration) -> Race {
+    tokio::time::sleep(from_now).await;
+    let result = match race.change {
+        Change::Edit => desk
+            .edit_content(race.post, &Content::text(format!("new {}", race.text)))
+            .await
+            .map(drop),
+        Change::Move => {
+            let when = When::At(At::parse(&race.moved_to.to_rfc3339(), None).expect("a time"));
+            desk.reschedule(race.schedule, &when).await.map(drop)
+        }
+        Change::Cancel => desk.cancel(race.post).await.map(drop),
+    };
+    race.refused = match result {
+        Ok(()) => false,
+        Err(DeskError::AlreadyPublishing(_)) => true,
+        Err(other) => panic!("{:?}: {other}", race.change),
+    };
+    race.told_at = desk.backend().jobs.now().await.expect("the time");
+    race
+}
+
+async fn a_thousand_races_of_a_change_against_the_publish(bench: Bench) {
+    let accounts = bench.accounts(250, "scripted").await;
+    let platform = Scripted::new("scripted", &bench).scripted(|call| Act {
+        takes: Duration::from_millis(5 + call.n as u64 % 30),
+        ..Act::good()
+    });
+    let engine = Running::start(bench.engine().platform(platform.shared()));
+    let mut rng = SmallRng::seed_from_u64(10);
+    let (mut races, desk) = (JoinSet::new(), engine.engine.desk());
+    let start = bench.now() + TimeDelta::seconds(3);
+    let mut posts: Vec<(Post, Schedule, Change, Duration)> = Vec::new();
+    for n in 0..RACES {
+        let content = Content::text(format!("race {n}"));
+        let post = Post::new(content, bench.now());
+        let at = start + TimeDelta::milliseconds(4 * n as i64);
+        let schedule = one_shot(post.id, &[accounts[n % accounts.len()].id], at, bench.now());
+        let change = [Change::Edit, Change::Move, Change::Cancel][n % 3];
+        // Well before, about the claim, a quarter of a second before, or about the send.
+        let near = [-400, -250, 0][rng.random_range(0..3)];
+        let around = at + TimeDelta::milliseconds(near + rng.random_range(-40..60));
+        posts.push((post, schedule, change, (around - bench.now()).to_std().expect("ahead")));
+    }
+    let (all, schedules): (Vec<_>, Vec<_>) =
+        posts.iter().map(|(post, schedule, ..)| (post.clone(), schedule.clone())).unzip();
+    bench.backend.posts.insert(&all).await.expect("posts");
+    bench.backend.schedules.insert(&schedules).await.expect("schedules");
+    for (post, schedule, change, from_now) in posts {
+        let entered = Race {
+            post: post.id,
+            schedule: schedule.id,
+            text: post.content.parts[0].text.clone(),
+            change,
+            refused: false,
+            told_at: schedule.created_at,
+            moved_to: schedule.next_run_at.expect("one shot") + LATER,
+        };
+        races.spawn(race(desk.clone(), entered, from_now));
+    }
+    let mut ran = Vec::new();
+    while let Some(raced) = races.join_next().await {
+        ran.push(raced.expect("an answer"));
+    }
+    tokio::time::sleep(LATER.to_std().expect("positive") + Duration::from_secs(1)).await;
+    let jobs = bench.rest(RACES).await;
+
+    for race in &ran {
+        judge(&bench, &platform, race, &jobs).await;
+    }
+    let won = |change| ran.iter().filter(|race| race.change == change && !race.refused).count();
+    let wins = [won(Change::Edit), won(Change::Move), won(Change::Cancel)];
+    // How many depends on how fast the machine is; that both sides win does not.
+    let all: usize = wins.iter().sum();
+    let even = (50..RACES - 50).contains(&all);
+    assert!(even, "a race that one side always wins proves nothing: {wins:?}");
+}
+
+async fn judge(bench: &Bench, platform: &Scripted, race: &Race, jobs: &[Job]) {
+    let new = format!("new {}", race.text);
+    let live = platform.live();
+    let out = live.iter().filter(|live| live.text == race.text || live.text == new);
+    let out: Vec<_> = out.collect();
+    let jobs = jobs.iter().filter(|job| job.made.post_id == Some(race.post));
+    let mut told = format!("{race:?}: {out:?}");
+    for job in jobs.clone() {
+        told += &tell(&bench.story(job.id()).await);
+    }
+    // Ended before the answer was there: then the change came after the post was out.
+    let ended_first = jobs.clone().any(|job| {
+        job.state == JobState::Succeeded && job.finished_at.is_some_and(|at| at <= race.told_at)
+    });
+    // A move that came after the post was out is `a_one_shot_that_is_out_is_not_moved`.
+    let most = if race.change == Change::Move && !race.refused && ended_first { 2 } else { 1 };
+    assert!(out.len() <= most, "out twice: {told}");
+    let old_is_out = out.first().is_some_and(|live| live.text == race.text);
+    match (race.change, race.refused) {
+        (_, true) => assert!(old_is_out, "refused, and not published: {told}"),
+        (Change::Edit, false) => {
+            assert_eq!(out.len(), 1, "an edit loses nothing: {told}");
+            assert!(!old_is_out || ended_first, "edited, and the old text is out: {told}");
+        }
+        (Change::Move, false) => {
+            assert!(!out.is_empty(), "a move loses nothing: {told}");
+            let early = out[0].created_at < race.moved_to;
+            assert!(!early || ended_first, "moved, and out at the old time: {told}");
+        }
+        (Change::Cancel, false) => {
+            assert!(out.is_empty() || ended_first, "called off, and out: {told}");
+        }
+    }
+}
