@@ -104,7 +104,7 @@ impl<'a> Tx<'a> {
         sql: &str,
         params: impl Params,
         read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<(Vec<T>, Vec<([u8; 16], String)>), Fault> {
+    ) -> Result<(Vec<T>, Vec<Unreadable>), Fault> {
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         self.walk(sql, params, |row| {
             match read(row).map_err(Fault::from) {
@@ -175,6 +175,9 @@ impl<'a> Tx<'a> {
         Ok(())
     }
 }
+
+/// The id of a row that cannot be read, and why.
+pub(crate) type Unreadable = ([u8; 16], String);
 
 /// The sending side of a writer thread.
 pub(crate) struct Writer {
