@@ -1,24 +1,68 @@
 //! The resolver.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use chrono::{DateTime, Utc};
 
 use postq_core::error::ScheduleError;
-use postq_core::schedule::{ResolveRequest, Resolved, Resolver, Schedule};
+use postq_core::schedule::{ResolveRequest, Resolved, Resolver, Schedule, Timing};
 
 use crate::misfire;
+use crate::rule::Rule;
 use crate::series::Series;
 
-/// Resolves schedules to occurrences. What it costs does not depend on how old a rule is or how often
-/// it fires: it computes places in a series and walks nothing but the answer.
+/// Rules kept in memory. More are read again.
+const MOST_KEPT: usize = 4_096;
+
+/// Resolves schedules to occurrences. What it costs does not depend on how old a rule is: it computes
+/// places in a series, or moves a rule's start along to where the answer is. A rule is read once and
+/// kept, so that many schedules with one expression are cheap. Clones share what they keep.
 ///
 /// At most [`Calendar::MISSED_ROWS`] missed occurrences are answered one by one; older ones are counted
-/// in the first of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Calendar;
+/// in the first of them. Of a cron or RRULE schedule one call walks at most 10,000 occurrences and makes
+/// up for at most 5,000; where more are due, its answer says where to go on.
+#[derive(Clone, Debug, Default)]
+pub struct Calendar {
+    kept: Arc<Mutex<HashMap<Key, Arc<Rule>>>>,
+}
+
+/// What a rule was read from: the rule and its zone.
+type Key = (Timing, Option<String>);
 
 impl Calendar {
     /// Missed occurrences that an answer shows one by one.
     pub const MISSED_ROWS: u64 = 100;
+
+    /// One that keeps nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The rule of a schedule.
+    pub fn rule(&self, timing: &Timing, tz: Option<&str>) -> Result<Arc<Rule>, ScheduleError> {
+        if matches!(timing, Timing::OneShot { .. } | Timing::Interval { .. }) {
+            return Rule::new(timing, tz).map(Arc::new);
+        }
+        let key = (timing.clone(), tz.map(str::to_owned));
+        if let Some(rule) = self.kept().get(&key) {
+            return Ok(Arc::clone(rule));
+        }
+        // Read without the lock: a rule may take milliseconds.
+        let rule = Arc::new(Rule::new(timing, tz)?);
+        let mut kept = self.kept();
+        if kept.len() >= MOST_KEPT {
+            // Those in use come back; there is no order worth keeping.
+            kept.clear();
+        }
+        kept.insert(key, Arc::clone(&rule));
+        Ok(rule)
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<Rule>>> {
+        // Whoever panicked left a whole table.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Resolver for Calendar {
@@ -27,9 +71,7 @@ impl Resolver for Calendar {
         schedule: &Schedule,
         after: Option<DateTime<Utc>>,
     ) -> Result<Option<DateTime<Utc>>, ScheduleError> {
-        let series = Series::of(&schedule.timing)?;
-        let place = after.map_or(0, |after| series.place_after(after));
-        Ok(series.nth(place))
+        Ok(self.rule(&schedule.timing, schedule.tz.as_deref())?.next(after))
     }
 
     fn resolve(
@@ -37,10 +79,11 @@ impl Resolver for Calendar {
         schedule: &Schedule,
         request: ResolveRequest,
     ) -> Result<Resolved, ScheduleError> {
-        let series = Series::of(&schedule.timing)?;
+        let rule = self.rule(&schedule.timing, schedule.tz.as_deref())?;
         let Some(from) = schedule.next_run_at else {
             return Ok(Resolved { occurrences: Vec::new(), next_run_at: None });
         };
+        let series = Series::of(&rule, from, request.until);
         Ok(misfire::resolve(&series, from, schedule.misfire, schedule.grace, request))
     }
 }
@@ -72,7 +115,7 @@ mod tests {
             until: until.map(instant),
         };
         let mut schedule = Schedule::new(PostId::new(), vec![], timing, instant(0));
-        schedule.next_run_at = Calendar.next(&schedule, None).unwrap();
+        schedule.next_run_at = Calendar::new().next(&schedule, None).unwrap();
         schedule
     }
 
@@ -100,7 +143,7 @@ mod tests {
         let mut schedule = Schedule::new(PostId::new(), vec![], timing, instant(0));
         schedule.next_run_at = Some(at);
 
-        let resolved = Calendar.resolve(&schedule, request(0)).unwrap();
+        let resolved = Calendar::new().resolve(&schedule, request(0)).unwrap();
 
         assert_eq!(fired(&resolved), [at]);
         assert_eq!(resolved.next_run_at, None);
@@ -113,7 +156,7 @@ mod tests {
         let by_both = every(10, Some(9), Some(20));
 
         for schedule in [by_count, by_until, by_both] {
-            let resolved = Calendar.resolve(&schedule, request(0)).unwrap();
+            let resolved = Calendar::new().resolve(&schedule, request(0)).unwrap();
 
             assert_eq!(fired(&resolved), [0, 10, 20].map(instant));
             assert_eq!(resolved.next_run_at, None);
@@ -124,7 +167,7 @@ mod tests {
     fn an_end_before_the_anchor_never_fires() {
         let schedule = every(10, None, Some(-1));
 
-        assert_eq!(Calendar.next(&schedule, None).unwrap(), None);
+        assert_eq!(Calendar::new().next(&schedule, None).unwrap(), None);
     }
 
     #[test]
@@ -140,7 +183,7 @@ mod tests {
             };
             let schedule = Schedule::new(PostId::new(), vec![], timing, instant(0));
 
-            let error = Calendar.next(&schedule, None).unwrap_err();
+            let error = Calendar::new().next(&schedule, None).unwrap_err();
 
             assert!(error.to_string().contains(why), "{error}");
         }
@@ -151,8 +194,8 @@ mod tests {
         let mut schedule = every(600, None, None);
         schedule.misfire = Misfire::Skip;
 
-        let on_the_edge = Calendar.resolve(&schedule, request(300)).unwrap();
-        let beyond = Calendar.resolve(&schedule, request(301)).unwrap();
+        let on_the_edge = Calendar::new().resolve(&schedule, request(300)).unwrap();
+        let beyond = Calendar::new().resolve(&schedule, request(301)).unwrap();
 
         assert_eq!((fired(&on_the_edge), missed(&on_the_edge)), (vec![instant(0)], 0));
         assert_eq!((fired(&beyond), missed(&beyond)), (vec![], 1));
@@ -166,7 +209,7 @@ mod tests {
         let ask = request(4_200);
         let mut policy = |misfire| {
             schedule.misfire = misfire;
-            let resolved = Calendar.resolve(&schedule, ask).unwrap();
+            let resolved = Calendar::new().resolve(&schedule, ask).unwrap();
             (fired(&resolved), missed(&resolved))
         };
 
@@ -183,7 +226,7 @@ mod tests {
         let schedule = every(1, None, None);
         let started = Instant::now();
 
-        let resolved = Calendar.resolve(&schedule, request(3_650 * DAY)).unwrap();
+        let resolved = Calendar::new().resolve(&schedule, request(3_650 * DAY)).unwrap();
 
         assert!(started.elapsed() < Duration::from_millis(5), "{:?}", started.elapsed());
         assert_eq!(resolved.occurrences.len() as u64, Calendar::MISSED_ROWS + 1 + 300 + 61);
@@ -200,7 +243,7 @@ mod tests {
         let schedule = every(1, None, None);
         let ask = ResolveRequest { limit: 5, ..request(0) };
 
-        let resolved = Calendar.resolve(&schedule, ask).unwrap();
+        let resolved = Calendar::new().resolve(&schedule, ask).unwrap();
 
         assert_eq!(fired(&resolved), [0, 1, 2, 3, 4].map(instant));
         assert_eq!(resolved.next_run_at, Some(instant(5)));
@@ -211,10 +254,10 @@ mod tests {
         let far = DateTime::from_timestamp(253_402_300_790, 0).unwrap();
         let schedule = every(1_000_000_007, None, None);
 
-        assert_eq!(Calendar.next(&schedule, Some(far)).unwrap(), None);
-        assert_eq!(Calendar.next(&schedule, Some(DateTime::<Utc>::MAX_UTC)).unwrap(), None);
+        assert_eq!(Calendar::new().next(&schedule, Some(far)).unwrap(), None);
+        assert_eq!(Calendar::new().next(&schedule, Some(DateTime::<Utc>::MAX_UTC)).unwrap(), None);
         assert_eq!(
-            Calendar.next(&schedule, Some(DateTime::<Utc>::MIN_UTC)).unwrap(),
+            Calendar::new().next(&schedule, Some(DateTime::<Utc>::MIN_UTC)).unwrap(),
             Some(instant(0))
         );
     }
@@ -247,7 +290,7 @@ mod tests {
         let (mut seen, mut next) = (Vec::new(), schedule.next_run_at);
         while let Some(at) = next.filter(|at| *at <= until) {
             seen.push(at);
-            next = Calendar.next(schedule, Some(at)).unwrap();
+            next = Calendar::new().next(schedule, Some(at)).unwrap();
         }
         (seen, next)
     }
@@ -257,7 +300,7 @@ mod tests {
         fn next_is_strictly_later(schedule in schedules(), after in -5_000i64..30_000, nanos in 0u32..1_000_000_000) {
             let after = instant(after) + Duration::from_nanos(u64::from(nanos));
 
-            if let Some(next) = Calendar.next(&schedule, Some(after)).unwrap() {
+            if let Some(next) = Calendar::new().next(&schedule, Some(after)).unwrap() {
                 prop_assert!(next > after);
             }
         }
@@ -267,7 +310,7 @@ mod tests {
             let until = instant(now + ahead);
             let ask = ResolveRequest { now: instant(now), until, limit: 100_000 };
 
-            let resolved = Calendar.resolve(&schedule, ask).unwrap();
+            let resolved = Calendar::new().resolve(&schedule, ask).unwrap();
 
             let (walked, next) = walk(&schedule, until);
             let hidden = walked.len() - resolved.occurrences.len();
@@ -285,12 +328,12 @@ mod tests {
         #[test]
         fn a_restart_gives_the_same_tail(schedule in schedules(), now in 0i64..20_000, limit in 1usize..50) {
             // The schedule is asked in small portions, as a planner that stops and starts would.
-            let whole = Calendar
+            let whole = Calendar::new()
                 .resolve(&schedule, ResolveRequest { limit: 100_000, ..request(now) })
                 .unwrap();
             let (mut portions, mut going) = (Vec::new(), schedule);
             loop {
-                let part = Calendar
+                let part = Calendar::new()
                     .resolve(&going, ResolveRequest { limit, ..request(now) })
                     .unwrap();
                 let done = part.next_run_at == going.next_run_at;
@@ -325,7 +368,7 @@ mod tests {
             schedule.next_run_at = Some(at(anchor));
             let ask = ResolveRequest { now: at(now), until: at(now), limit: 10 };
 
-            if let Ok(resolved) = Calendar.resolve(&schedule, ask) {
+            if let Ok(resolved) = Calendar::new().resolve(&schedule, ask) {
                 prop_assert!(resolved.occurrences.len() <= 110);
             }
         }

@@ -20,13 +20,18 @@ pub(crate) fn resolve(
     grace: Duration,
     request: ResolveRequest,
 ) -> Resolved {
-    let start = series.place_at(from);
-    let end = series.place_after(request.until).max(start);
+    let start = series.start(from);
+    let end = series.end(request.until).max(start);
     let on_time = series.late(request.now, grace).clamp(start, end);
-    let firing = on_time - fired_although_late(policy, on_time - start);
+    let firing = on_time - fired_although_late(policy, on_time - start, series);
+    let missed = missed(series, start, firing);
+    if on_time == end && series.hides_late(request.until, request.now, grace) {
+        // Which are the latest ones is not known yet: the next call goes on with these.
+        return Resolved { occurrences: missed, next_run_at: series.nth(firing) };
+    }
     let stop = end.min(firing.saturating_add(request.limit as u64));
 
-    let mut occurrences = missed(series, start, firing);
+    let mut occurrences = missed;
     occurrences.extend(
         (firing..stop)
             .filter_map(|place| series.nth(place))
@@ -35,12 +40,13 @@ pub(crate) fn resolve(
     Resolved { occurrences, next_run_at: series.nth(stop) }
 }
 
-fn fired_although_late(policy: Misfire, late: u64) -> u64 {
-    match policy {
-        Misfire::FireOnce => late.min(1),
-        Misfire::FireAll { most } => late.min(u64::from(most.get())),
+fn fired_although_late(policy: Misfire, late: u64, series: &Series) -> u64 {
+    let most = match policy {
+        Misfire::FireOnce => 1,
+        Misfire::FireAll { most } => u64::from(most.get()),
         Misfire::Skip => 0,
-    }
+    };
+    late.min(most).min(series.most_made_up())
 }
 
 /// The latest ones in full, those before them as a number on the first.

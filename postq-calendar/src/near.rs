@@ -5,8 +5,14 @@ use std::collections::BTreeSet;
 /// At most so many suggestions.
 const MOST: usize = 3;
 
+/// No name is as long as this, in bytes: to compare it would only take time.
+const LONGEST: usize = 1_000;
+
 /// The known names nearest to what was written, nearest first; none if nothing is near.
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    if written.len() > LONGEST {
+        return Vec::new();
+    }
     let written = written.to_lowercase();
     let mut near: BTreeSet<(usize, &str)> = BTreeSet::new();
     for name in known {

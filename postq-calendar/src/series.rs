@@ -1,96 +1,107 @@
-//! Evenly spaced occurrences, reached by arithmetic and never by walking.
+//! Occurrences by number: what misfire policies choose from.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use postq_core::error::{ErrorKind, ScheduleError};
-use postq_core::schedule::Timing;
+use crate::even::Even;
+use crate::rule::Rule;
 
-/// 9999-12-31T23:59:59Z in microseconds: later years have no RFC 3339 form.
-const LAST: i128 = 253_402_300_799_000_000;
-
-/// The occurrences of a rule, numbered from 0, in microseconds of the epoch.
-///
-/// Computed in 128 bits: no distance and no anchor can overflow it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Series {
-    first: i128,
-    step: i128,
-    len: u64,
+/// Occurrences of a rule, numbered in order.
+#[derive(Clone, Debug)]
+pub(crate) enum Series {
+    /// All of them, by arithmetic.
+    Even(Even),
+    /// Those from somewhere on, walked once; the first has the number 0.
+    Walked {
+        /// One after another, the last of them only as where to go on.
+        walked: Vec<DateTime<Utc>>,
+        /// How many of them may be chosen from.
+        len: usize,
+    },
 }
 
 impl Series {
-    /// The occurrences of this rule.
-    pub(crate) fn of(timing: &Timing) -> Result<Self, ScheduleError> {
-        match timing {
-            Timing::OneShot { at, .. } => Ok(Self { first: micros(*at), step: 1, len: 1 }),
-            Timing::Interval { every, anchor, count, until } => {
-                let last = until.map_or(LAST, |until| micros(until).min(LAST));
-                let mut series =
-                    Self { first: micros(*anchor), step: step(*every)?, len: u64::MAX };
-                series.len = series.place_from(last + 1);
-                if let Some(count) = count {
-                    series.len = series.len.min(u64::from(count.get()));
-                }
-                Ok(series)
-            }
-            _ => Err(ScheduleError::new(
-                ErrorKind::Invalid,
-                "this version of the calendar does not know this kind of rule",
-            )),
+    /// The most occurrences that are walked in one call.
+    pub(crate) const WALKED: usize = 10_000;
+
+    /// The occurrences of this rule from `from` to `until`, both inclusive, and the one after.
+    pub(crate) fn of(rule: &Rule, from: DateTime<Utc>, until: DateTime<Utc>) -> Self {
+        if let Some(even) = rule.even() {
+            return Self::Even(even);
         }
+        let before = from.checked_sub_signed(chrono::TimeDelta::microseconds(1));
+        let mut walked = Vec::new();
+        for at in rule.after(before).take(Self::WALKED + 1) {
+            walked.push(at);
+            if at > until {
+                break;
+            }
+        }
+        let len = walked.partition_point(|at| *at <= until).min(Self::WALKED);
+        Self::Walked { walked, len }
     }
 
     /// The occurrence with this number; none after the last.
     pub(crate) fn nth(&self, place: u64) -> Option<DateTime<Utc>> {
-        if place >= self.len {
-            return None;
+        match self {
+            Self::Even(even) => even.nth(place),
+            Self::Walked { walked, .. } => walked.get(usize::try_from(place).ok()?).copied(),
         }
-        let at = self.first + i128::from(place) * self.step;
-        i64::try_from(at).ok().and_then(DateTime::from_timestamp_micros)
     }
 
-    /// The number of the first occurrence later than this instant, or how many there are.
-    pub(crate) fn place_after(&self, after: DateTime<Utc>) -> u64 {
-        self.place_from(micros(after) + 1)
+    /// The number of the first occurrence at or after `from`.
+    pub(crate) fn start(&self, from: DateTime<Utc>) -> u64 {
+        match self {
+            Self::Even(even) => even.place_at(from),
+            Self::Walked { .. } => 0,
+        }
     }
 
-    /// The number of the first occurrence at or after this instant, or how many there are.
-    pub(crate) fn place_at(&self, from: DateTime<Utc>) -> u64 {
-        // An instant between two microseconds is after the first of them.
-        let rest = i128::from(!from.timestamp_subsec_nanos().is_multiple_of(1_000));
-        self.place_from(micros(from) + rest)
+    /// The number of the first occurrence that is not chosen from: it is later than `until`.
+    pub(crate) fn end(&self, until: DateTime<Utc>) -> u64 {
+        match self {
+            Self::Even(even) => even.place_after(until),
+            Self::Walked { len, .. } => *len as u64,
+        }
     }
 
     /// How many occurrences are late at `now` by more than `grace`.
     pub(crate) fn late(&self, now: DateTime<Utc>, grace: Duration) -> u64 {
-        let grace = i128::try_from(grace.as_micros()).unwrap_or(LAST * 2);
-        self.place_from(micros(now) - grace)
+        match self {
+            Self::Even(even) => even.late(now, grace),
+            Self::Walked { walked, .. } => {
+                let late = |at: &DateTime<Utc>| is_late(*at, now, grace);
+                walked.partition_point(late) as u64
+            }
+        }
     }
 
-    fn place_from(&self, from: i128) -> u64 {
-        let steps = (from - self.first + self.step - 1).div_euclid(self.step).max(0);
-        u64::try_from(steps).unwrap_or(u64::MAX).min(self.len)
+    /// The most that can be made up for: of what is walked, half, so that each call gets on.
+    pub(crate) fn most_made_up(&self) -> u64 {
+        match self {
+            Self::Even(_) => u64::MAX,
+            Self::Walked { .. } => Self::WALKED as u64 / 2,
+        }
+    }
+
+    /// Whether more of them are late than are walked at once: which are the latest is not known yet.
+    pub(crate) fn hides_late(
+        &self,
+        until: DateTime<Utc>,
+        now: DateTime<Utc>,
+        grace: Duration,
+    ) -> bool {
+        match self {
+            Self::Even(_) => false,
+            Self::Walked { walked, len } => {
+                let next = walked.get(*len);
+                next.is_some_and(|next| *next <= until && is_late(*next, now, grace))
+            }
+        }
     }
 }
 
-fn step(every: Duration) -> Result<i128, ScheduleError> {
-    let refuse = |expected: &str| {
-        Err(ScheduleError::new(
-            ErrorKind::Invalid,
-            format!("the distance of an interval is {every:?}, expected {expected}"),
-        ))
-    };
-    if every < Duration::from_secs(1) {
-        return refuse("at least 1s");
-    }
-    if !every.subsec_nanos().is_multiple_of(1_000) {
-        return refuse("whole microseconds");
-    }
-    i128::try_from(every.as_micros()).or_else(|_| refuse("less"))
-}
-
-fn micros(at: DateTime<Utc>) -> i128 {
-    i128::from(at.timestamp_micros())
+fn is_late(at: DateTime<Utc>, now: DateTime<Utc>, grace: Duration) -> bool {
+    (now - at).to_std().is_ok_and(|late| late > grace)
 }

@@ -6,7 +6,7 @@ use postq_calendar::Calendar;
 use postq_core::schedule::Resolver;
 
 async fn fresh() -> Arc<dyn Resolver> {
-    Arc::new(Calendar)
+    Arc::new(Calendar::new())
 }
 
 postq_core::resolver_conformance!(fresh);

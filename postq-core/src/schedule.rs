@@ -36,6 +36,26 @@ pub enum Timing {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<DateTime<Utc>>,
     },
+    /// A cron expression, in the schedule's zone.
+    Cron {
+        /// As it was written: `0 9 * * 1-5`.
+        expr: String,
+        /// No occurrence before this instant.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<DateTime<Utc>>,
+        /// How many occurrences in all, counted from `from`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        count: Option<NonZeroU32>,
+        /// No occurrence after this instant.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<DateTime<Utc>>,
+    },
+    /// A recurrence rule of RFC 5545.
+    Rrule {
+        /// Its content lines as they were written, `DTSTART` among them. Its zone is that of
+        /// `DTSTART`, or else the schedule's.
+        expr: String,
+    },
 }
 
 impl Timing {
@@ -43,7 +63,14 @@ impl Timing {
     pub fn is_finite(&self) -> bool {
         match self {
             Self::OneShot { .. } => true,
-            Self::Interval { count, until, .. } => count.is_some() || until.is_some(),
+            Self::Interval { count, until, .. } | Self::Cron { count, until, .. } => {
+                count.is_some() || until.is_some()
+            }
+            // Without a rule there are only the dates that are listed.
+            Self::Rrule { expr } => {
+                let expr = expr.to_ascii_uppercase();
+                ["COUNT=", "UNTIL="].iter().any(|end| expr.contains(end)) || !expr.contains("FREQ=")
+            }
         }
     }
 }
