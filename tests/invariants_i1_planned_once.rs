@@ -17,11 +17,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use postq::calendar::{At, Calendar};
 use postq::core::backend::Backend;
 use postq::core::content::{Content, Post};
+use postq::core::failure::{Failure, FailureClass};
 use postq::core::id::{NodeId, PostId, ScheduleId};
 use postq::core::job::Job;
 use postq::core::machine::JobState;
 use postq::core::schedule::{Resolver, Schedule, Timing};
-use postq::core::store::{Edited, PlanRequest, ScheduleEdit};
+use postq::core::store::{Edited, PlanRequest, ReplayKey, Replayed, Retention, ScheduleEdit};
 use postq::engine::desk::{Desk, DeskError, When};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -32,13 +33,14 @@ over_backends!(
     two_planners_make_exactly_one_job_of_each_of_ten_thousand,
     engines_that_come_and_go_plan_each_moment_once,
     a_moment_that_is_out_is_never_planned_again,
+    a_schedule_that_is_set_back_plans_nothing_again,
     a_thousand_races_of_a_change_against_the_publish,
 );
 
 const SCHEDULES: usize = 10_000;
 
 async fn plan_all(backend: Backend, node: NodeId) {
-    let resolver: Arc<dyn Resolver> = Arc::new(Calendar);
+    let resolver: Arc<dyn Resolver> = Arc::new(Calendar::new());
     let request = PlanRequest::new(node);
     loop {
         let planned = backend.schedules.plan(&request, &resolver).await.expect("plan");
@@ -130,6 +132,50 @@ async fn a_moment_that_is_out_is_never_planned_again(bench: Bench) {
     let jobs = bench.rest(1).await;
     assert_eq!(jobs.len(), 1);
     assert_eq!(platform.calls().len(), 1);
+}
+
+async fn a_schedule_that_is_set_back_plans_nothing_again(bench: Bench) {
+    let account = bench.account("a", "scripted").await;
+    let (post, anchor) = (bench.post(&["hello"]).await, bench.now());
+    let every = Duration::from_secs(1);
+    let timing = Timing::Interval { every, anchor, count: NonZeroU32::new(2), until: None };
+    let schedule = Schedule {
+        next_run_at: Some(anchor),
+        ..Schedule::new(post.id, vec![account.id], timing.clone(), anchor)
+    };
+    let id = schedule.id;
+    bench.backend.schedules.insert(&[schedule]).await.expect("insert");
+    // The second one is refused at first; a person replays it.
+    let platform = Scripted::new("scripted", &bench).scripted(|call| match call.n {
+        1 => Act::refuse(Failure::not_published(FailureClass::Content, "not today")),
+        _ => Act::good(),
+    });
+    let _engine = Running::start(bench.engine().platform(platform.shared()));
+    let jobs = bench.rest(2).await;
+    let dead = jobs.iter().find(|job| job.state == JobState::DeadLetter).expect("the second");
+    // Somebody sets it back to where it began.
+    let set_back = async |revision| {
+        let edit = ScheduleEdit {
+            timing: Some((timing.clone(), Some(anchor))),
+            ..ScheduleEdit::default()
+        };
+        let edited = bench.backend.schedules.edit(id, revision, &edit).await.expect("edit");
+        assert_eq!(edited, Edited::Applied { revision: revision + 1 });
+        plan_all(bench.another(), NodeId::new()).await;
+    };
+
+    set_back(1).await;
+    assert_eq!(bench.jobs().await.len(), 2, "its job has the key");
+    let replayed = bench.backend.control.replay(dead.id(), ReplayKey::Keep).await;
+    assert!(matches!(replayed, Ok(Replayed::By(_))), "{replayed:?}");
+    bench.rest(3).await;
+    let nothing = Retention { ended: Duration::ZERO, resolved: Duration::ZERO, keep: 0 };
+    bench.backend.upkeep.clean(&nothing, 100).await.expect("clean");
+    assert!(bench.jobs().await.is_empty(), "only the publications are left");
+    set_back(2).await;
+    let again = bench.jobs().await;
+    assert!(again.is_empty(), "planned again: {again:?}");
+    assert_eq!(platform.live().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

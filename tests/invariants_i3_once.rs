@@ -23,7 +23,7 @@ use postq::core::store::{Controlled, ReplayKey, Replayed};
 use postq::engine::Settings;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use scripted::{Act, Answer, Hook, Meddled, Scripted, Step, Then, assert_all_out_once};
+use scripted::{Act, Answer, Hook, Hooked, Scripted, Step, Then, assert_all_out_once};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -171,14 +171,12 @@ async fn frozen_and_fresh(
     hook: &Hook,
     sent: usize,
 ) -> (Running, Running) {
-    let first = bench.engine_on(Meddled::backend(&bench.another(), hook));
+    let first = bench.engine_on(Hooked::backend(&bench.another(), hook));
     // A process that stands still has no time-outs either.
     let settings = Settings { store_timeout: Duration::from_secs(86_400), ..bench.settings() };
     let first = Running::start(first.settings(settings).platform(platform.shared()));
     bench.until("it runs", |jobs| jobs.iter().any(|job| job.state == JobState::Running)).await;
-    while platform.live().len() < sent {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    bench.wait_for("it is out", || platform.live().len() >= sent).await;
     let second = Running::start(bench.engine().platform(platform.shared()));
     (first, second)
 }
@@ -272,7 +270,7 @@ async fn settle_trouble(bench: Bench, step: Step) {
     bench.once(post.id, &[account.id], bench.now()).await;
     let platform = Scripted::new("scripted", &bench);
     let (hook, failed) = fail_at(step, 3);
-    let backend = Meddled::backend(&bench.backend, &hook);
+    let backend = Hooked::backend(&bench.backend, &hook);
 
     let _engine = Running::start(bench.engine_on(backend).platform(platform.shared()));
     let jobs = bench.rest(1).await;
@@ -411,7 +409,7 @@ async fn an_attempt_that_hangs_is_ended_by_its_time_limit(bench: Bench) {
         store_timeout: Duration::from_secs(86_400),
         ..bench.settings()
     };
-    let backend = Meddled::backend(&bench.backend, &hook);
+    let backend = Hooked::backend(&bench.backend, &hook);
     let engine = bench.engine_on(backend).settings(settings).platform(platform.shared());
 
     let _engine = Running::start(engine);
@@ -550,7 +548,7 @@ async fn crash_at(bench: &Bench, crash: Option<usize>) -> usize {
         }
         Then::Go
     });
-    let first = bench.engine_on(Meddled::backend(&bench.backend, &hook));
+    let first = bench.engine_on(Hooked::backend(&bench.backend, &hook));
     let first = Running::start(first.platform(platform.hooked(&hook).shared()));
     if crash.is_some() {
         crashed.notified().await;

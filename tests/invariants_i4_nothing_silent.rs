@@ -207,9 +207,8 @@ async fn a_dead_letter_notifies_and_stays(bench: Bench) {
     let settings = Settings { retention: nothing, ..settings };
 
     let _engine = Running::start(engine.settings(settings).platform(platform.shared()));
-    while told.told.lock().expect("no panic").is_empty() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let is_told = || !told.told.lock().expect("no panic").is_empty();
+    bench.wait_for("somebody is told", is_told).await;
     tokio::time::sleep(bench.times.sweep_every * 3).await;
 
     let jobs = bench.all_jobs().await;
@@ -329,7 +328,7 @@ async fn damaged(stage: Stage, sql: &str) {
         bench.say(text, account, at).await;
     }
     if stage >= Stage::Planned {
-        let (request, resolver) = (PlanRequest::new(NodeId::new()), Arc::new(Calendar));
+        let (request, resolver) = (PlanRequest::new(NodeId::new()), Arc::new(Calendar::new()));
         let resolver: Arc<dyn Resolver> = resolver;
         bench.backend.schedules.plan(&request, &resolver).await.expect("plan");
     }

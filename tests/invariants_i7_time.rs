@@ -15,7 +15,7 @@ use std::time::Duration;
 use backends::{Bench, Running, SetClock};
 use chrono::TimeDelta;
 use postq::core::machine::JobState;
-use scripted::{Act, Hook, Meddled, Scripted, Step, Then, assert_all_out_once};
+use scripted::{Act, Hook, Hooked, Scripted, Step, Then, assert_all_out_once};
 use tokio::time::Instant;
 
 fn bench() -> (Bench, Arc<SetClock>) {
@@ -38,9 +38,7 @@ async fn a_step_of_the_clock_ends_no_lease() {
         let _nodes = [bench.another(), bench.another()]
             .map(|node| Running::start(bench.engine_on(node).platform(platform.shared())));
 
-        while platform.calls().is_empty() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        bench.wait_for("it is sent", || !platform.calls().is_empty()).await;
         clock.step(step);
         let jobs = bench.rest(1).await;
 
@@ -59,7 +57,7 @@ async fn a_step_of_the_clock_extends_no_lease() {
         Step::BeforeIntent => Then::Freeze(Duration::from_secs(86_400)),
         _ => Then::Go,
     });
-    let lost = bench.engine_on(Meddled::backend(&bench.backend, &hook));
+    let lost = bench.engine_on(Hooked::backend(&bench.backend, &hook));
     let lost = Running::start(lost.platform(platform.shared()));
     let running =
         |jobs: &[postq::core::job::Job]| jobs.iter().any(|j| j.state == JobState::Running);

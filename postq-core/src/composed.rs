@@ -29,10 +29,8 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
 /// store gave the job, so that the queue holds nothing of a running job, and the store's lease is
 /// the only one. What the queue did not propose (it was wiped, it cannot be reached, the lane was
 /// full when it did, the job is due only within `ahead`) the store gives by itself: the claim for
-/// the places that are left is also the one that tells the next moment.
-///
-/// One difference to a store that is also the queue: of a lane's due jobs the one that was proposed
-/// goes first, so that a retry which no sweep has pushed yet may go after a job planned later.
+/// the places that are left is also the one that tells the next moment. A proposal that is not the
+/// first of its lane is among these: a retry that no sweep has pushed yet may go before it.
 #[derive(Clone, Debug)]
 pub struct Composed {
     queue: Arc<dyn Queue>,

@@ -21,7 +21,7 @@ pub enum Only {
     /// Any.
     #[default]
     Any,
-    /// These: what a queue proposed.
+    /// These: what a queue proposed. A claim gives none before a due job that comes first in its lane.
     Jobs(Arc<BTreeSet<JobId>>),
     /// Those of these schedules: what a run of one calendar file may touch.
     Schedules(Arc<BTreeSet<ScheduleId>>),
@@ -163,12 +163,16 @@ pub struct Settlement {
 /// 2. A job is never claimed earlier than `ahead` before its `run_at`.  (`nothing_is_claimed_early`)
 /// 3. However many claim at once, a job goes to one of them.  (`claims_are_exclusive`)
 /// 4. At most `lane_width` jobs of a lane run at once, per topic; within a lane the highest
-///    priority goes first, then the earliest `planned_at`, then the lowest id.
-///    (`a_lane_runs_one_at_a_time_in_order`)
+///    priority goes first, then the earliest `planned_at`, then the lowest id, also among what a
+///    queue proposed and what waits for a retry.  (`a_lane_runs_one_at_a_time_in_order`,
+///    `what_is_proposed_keeps_its_place_in_the_lane`, `a_retry_goes_before_what_was_planned_later`)
 /// 5. Across lanes: the highest priority first, then the earliest `planned_at`.
 ///    (`lanes_compete_by_priority_then_time`)
 /// 6. Blocked and skipped lanes give nothing and hold back nobody; a lifted or ended block lets
 ///    them go on.  (`a_blocked_lane_waits_alone`)
+///    Where the platform had asked a whole app to wait, one job goes first: see
+///    [`Block::asks_first`](crate::store::Block::asks_first).
+///    (`one_job_goes_first_when_an_app_may_go_on`, `other_blocks_end_for_all_at_once`)
 /// 7. `only` leaves other jobs untouched.  (`only_what_is_asked_for_is_claimed`)
 /// 8. `next_at` is the next moment worth a claim.  (`a_claim_tells_the_next_moment`)
 ///

@@ -66,6 +66,8 @@ ids! {
     JobId;
     /// Identifies a publication.
     PublicationId;
+    /// Identifies a token of the API.
+    TokenId;
     /// Identifies one running process. Always random: never a host name, so that a process that
     /// comes back is not taken for the one that went away.
     NodeId;

@@ -8,8 +8,10 @@
 //! | [`failure`], [`retry`], [`cadence`] | pure policies |
 //! | [`intent`] | intents, receipts, evidence: what keeps a post from going out twice |
 //! | [`store`], [`feed`], [`queue`], [`lock`], [`limiter`], [`cache`] | what a backend implements |
+//! | [`token`], [`idempotency`] | what an API needs of a backend |
 //! | [`platform`], [`vault`], [`notifier`], [`clock`] | what else an engine is given |
 //! | [`backend`], [`memory`], [`composed`] | the bundle an adapter makes, the reference one, and a feed over queue and store |
+//! | [`fallback`] | going on without a queue or limiter that is away |
 //! | `conformance` (feature) | one public test per rule of each trait's contract |
 //!
 //! ```
@@ -30,8 +32,10 @@ pub mod conformance;
 pub mod content;
 pub mod error;
 pub mod failure;
+pub mod fallback;
 pub mod feed;
 pub mod id;
+pub mod idempotency;
 pub mod intent;
 pub mod job;
 pub mod limiter;
@@ -44,4 +48,5 @@ pub mod queue;
 pub mod retry;
 pub mod schedule;
 pub mod store;
+pub mod token;
 pub mod vault;

@@ -178,6 +178,17 @@ pub struct Block {
     pub note: String,
 }
 
+impl Block {
+    /// Whether its end lets one job go first: a whole app waited because its platform had asked for
+    /// it, and only a call can tell whether it still has to. Until that job has settled, for the
+    /// length of its lease at most, the others wait; its success takes the block away, and any other
+    /// end lets the next one go first. A new block in its place begins anew.
+    pub fn asks_first(&self) -> bool {
+        let asked = matches!(self.reason, BlockReason::RateLimit | BlockReason::Credits);
+        asked && self.until.is_some() && self.scope.ends_with('/')
+    }
+}
+
 /// Keeps what stands still.
 ///
 /// # Contract
@@ -258,6 +269,11 @@ pub struct ScheduleEdit {
     pub timing: Option<(Timing, Option<DateTime<Utc>>)>,
     /// Other accounts.
     pub accounts: Option<Vec<AccountId>>,
+    /// Another zone, and the version of the zone database that knows it. It moves nothing by itself:
+    /// what it means for the rule is in `timing`.
+    pub tz: Option<(String, String)>,
+    /// Another priority.
+    pub priority: Option<i16>,
     /// Switched on or off; on resolves anew from now.
     pub enabled: Option<bool>,
 }
@@ -269,20 +285,25 @@ pub struct ScheduleEdit {
 /// 1. Planning is one transaction: occurrences within the look-ahead become `planned` jobs, one per
 ///    account, and `next_run_at` moves on.  (`planning_makes_a_job_per_account`)
 /// 2. However many plan at once, an occurrence becomes one job per account.  (`planners_share_the_work`)
-/// 3. A moment that was published, or that has a job that had an intent, is never planned again.
-///    (`a_published_moment_is_never_planned_again`)
+/// 3. A moment that was published, or that has a job that had an intent, is never planned again. A
+///    replay takes over its letter's dedupe key, and its publication has it.
+///    (`a_published_moment_is_never_planned_again`, `a_replayed_moment_is_never_planned_again`)
 /// 4. What the resolver says is missed becomes a `cancelled` job, reason `missed`.
 ///    (`missed_occurrences_are_recorded`)
 /// 5. A schedule that cannot be resolved is switched off with its problem, and holds nobody back.
 ///    (`a_broken_schedule_blocks_nobody`)
-/// 6. An edit (a new rule, other accounts, switching off) cancels, in the same transaction, the jobs
-///    that have no intent and frees their keys; while one has an intent and is not ended, or runs, the
-///    edit is refused. So is new timing for a one-shot that is out, or may be.
+/// 6. An edit (a new rule, other accounts, zone or priority, switching off) cancels, in the same
+///    transaction, the jobs that have no intent and frees their keys; while one has an intent and is
+///    not ended, or runs, the edit is refused. So is new timing for a one-shot that is out, or may be.
 ///    (`an_edit_wins_wholly_or_is_refused`)
 /// 7. `plan` with `only` plans only those.  (`only_what_is_asked_for_is_planned`)
 /// 8. `Planned::next_at` is the next moment worth planning.  (`planning_tells_the_next_moment`)
 /// 9. A schedule that is added or changed ends a `JobFeed::wait` on [`Topic::plan`].
 ///    (`a_new_schedule_wakes_the_planner`)
+/// 10. An edit changes what it names and nothing else; what is planned after it has its priority.
+///     (`an_edit_changes_what_it_names`)
+/// 11. A time between two microseconds is kept as the earlier one, and planned.
+///     (`a_moment_between_microseconds_is_planned`)
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait ScheduleStore: fmt::Debug + Send + Sync + 'static {
@@ -476,7 +497,8 @@ impl Default for Retention {
 /// 3. `waiting` shows every claimable job that is due by `until`: what a queue should hold.
 ///    (`waiting_shows_what_a_queue_should_hold`)
 /// 4. `clean` removes ended jobs and their history in batches; an unresolved dead letter, a job
-///    that has not ended and a publication never.  (`cleaning_spares_what_matters`)
+///    that has not ended and a publication never.  (`cleaning_spares_what_matters`,
+///    `an_endless_retention_keeps_everything`)
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait JobUpkeep: fmt::Debug + Send + Sync + 'static {

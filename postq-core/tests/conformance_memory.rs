@@ -5,10 +5,14 @@ use std::sync::Arc;
 use postq_core::backend::Backend;
 use postq_core::cache::Cache;
 use postq_core::clock::SystemClock;
+use postq_core::idempotency::IdempotencyStore;
 use postq_core::limiter::RateLimiter;
 use postq_core::lock::DedupeLock;
-use postq_core::memory::{MemoryBackend, MemoryCache, MemoryQueue};
+use postq_core::memory::{
+    MemoryBackend, MemoryCache, MemoryIdempotency, MemoryQueue, MemoryTokens,
+};
 use postq_core::queue::Queue;
+use postq_core::token::TokenStore;
 
 async fn fresh() -> Backend {
     MemoryBackend::new(Arc::new(SystemClock)).backend()
@@ -30,12 +34,22 @@ async fn cache() -> Arc<dyn Cache> {
     Arc::new(MemoryCache::new(Arc::new(SystemClock)))
 }
 
+async fn tokens() -> Arc<dyn TokenStore> {
+    Arc::new(MemoryTokens::default())
+}
+
+async fn idempotency() -> Arc<dyn IdempotencyStore> {
+    Arc::new(MemoryIdempotency::new(Arc::new(SystemClock)))
+}
+
 postq_core::store_conformance!(fresh);
 postq_core::feed_conformance!(fresh);
 postq_core::queue_conformance!(queue);
 postq_core::lock_conformance!(lock);
 postq_core::limiter_conformance!(limiter);
 postq_core::cache_conformance!(cache);
+postq_core::token_conformance!(tokens);
+postq_core::idempotency_conformance!(idempotency);
 
 /// Seeded ids change nothing of the contract.
 mod seeded {

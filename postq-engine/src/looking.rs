@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use postq_core::intent::PartEvidence;
 
 /// Early looks, since the intent: they can only find.
-const EARLY: [Duration; 3] =
+pub(crate) const EARLY: [Duration; 3] =
     [Duration::from_secs(2), Duration::from_secs(10), Duration::from_secs(30)];
 
 /// Looks after the settle time that must find nothing before absence is believed.

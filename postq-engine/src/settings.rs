@@ -6,6 +6,8 @@ use postq_core::feed::Only;
 use postq_core::job::{NewJob, Topic};
 use postq_core::store::Retention;
 
+use crate::desk::DeskSettings;
+
 /// How many attempts of a topic run at once on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicWorkers {
@@ -61,6 +63,8 @@ pub struct Settings {
     pub look_bound: Duration,
     /// Which jobs this engine may touch. Defaults to any.
     pub only: Only,
+    /// What [`Engine::desk`](crate::Engine::desk) takes in.
+    pub desk: DeskSettings,
 }
 
 impl Default for Settings {
@@ -88,6 +92,7 @@ impl Default for Settings {
             rate_limit: true,
             look_bound: seconds(3_600),
             only: Only::Any,
+            desk: DeskSettings::default(),
         }
     }
 }

@@ -15,13 +15,14 @@ use postq_core::account::{Account, OnUnknown};
 use postq_core::backend::Backend;
 use postq_core::clock::{Clock, TokioClock};
 use postq_core::composed::Composed;
+use postq_core::conformance::meddled::{Meddle, Meddled};
 use postq_core::content::{Content, Part, Post};
 use postq_core::error::{ErrorKind, LimitError, QueueError, StoreError, VaultError};
 use postq_core::failure::{Failure, FailureClass, LimitReading, LimitScope};
-use postq_core::feed::{Claim, Claimed, JobFeed, Mark, Settle, Settlement};
+use postq_core::feed::{Claim, JobFeed, Settle, Settlement};
 use postq_core::id::{AccountId, JobId, NodeId};
 use postq_core::intent::{Intent, IntentAnswer, PlatformKey, Receipt};
-use postq_core::job::{Applied, Held, Job, JobKind, NewJob, Topic};
+use postq_core::job::{Applied, DeadReason, Job, JobKind, NewJob, Topic};
 use postq_core::limiter::{Rate, RateLimiter, Take};
 use postq_core::machine::JobState;
 use postq_core::memory::MemoryBackend;
@@ -31,6 +32,7 @@ use postq_core::platform::{
 use postq_core::queue::{Delivery, Depth, Lease, Queue, QueuedJob, Reserve};
 use postq_core::store::{BlockReason, JobStory};
 use postq_core::vault::{Sealed, Vault};
+use postq_engine::desk::DeskSettings;
 use postq_engine::handler::Handler;
 use postq_engine::{Engine, EngineBuilder, Settings, TopicWorkers};
 use secrecy::SecretString;
@@ -46,6 +48,8 @@ enum Act {
     Publish,
     /// Nothing is made.
     Refuse(Failure),
+    /// Nothing is made; the answer is the id of another post.
+    AnswerWith(String),
     /// While the request is on its way the account is connected anew; the old token is refused.
     RefuseOldToken(Backend, Box<Account>),
     Panic,
@@ -137,6 +141,11 @@ impl Platform for Scripted {
                 Ok(Published { receipt, limits: self.limits.clone() })
             }
             Act::Refuse(failure) => Err(failure),
+            Act::AnswerWith(id) => {
+                let (text, at) = (part.text.to_owned(), self.clock.now());
+                let receipt = receipt(&Live { id, text, at }, part.part);
+                Ok(Published { receipt, limits: Vec::new() })
+            }
             Act::RefuseOldToken(backend, account) => {
                 assert_eq!(backend.accounts.update(&account).await.unwrap(), Applied::Applied);
                 let (blocks, lane) = (&backend.blocks, account.lane());
@@ -329,26 +338,9 @@ struct LateSettles {
 }
 
 #[async_trait]
-impl JobFeed for LateSettles {
-    async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
-        self.inner.claim(claim).await
-    }
-
-    async fn wait(
-        &self,
-        topic: &Topic,
-        mark: Mark,
-        until: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        self.inner.wait(topic, mark, until).await
-    }
-
-    async fn renew(&self, held: &[Held], lease: Duration) -> Result<Vec<Applied>, StoreError> {
-        self.inner.renew(held, lease).await
-    }
-
-    async fn intent(&self, intent: &Intent, room: Duration) -> Result<IntentAnswer, StoreError> {
-        self.inner.intent(intent, room).await
+impl Meddle for LateSettles {
+    fn feed(&self) -> &dyn JobFeed {
+        self.inner.as_ref()
     }
 
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Applied>, StoreError> {
@@ -460,7 +452,7 @@ async fn a_receipt_in_hand_outlives_the_time_limit() {
     .await;
     let job = world.insert(world.job()).await;
     let (inner, from) = (Arc::clone(&world.backend.feed), Instant::now() + 10 * MINUTE);
-    let feed = Arc::new(LateSettles { inner, from });
+    let feed = Arc::new(Meddled(LateSettles { inner, from }));
     let backend = Backend { feed, ..world.backend.clone() };
 
     run_for(60 * MINUTE, world.engine_on(backend)).await;
@@ -533,6 +525,59 @@ async fn a_panic_while_sending_is_charged_and_looked_for() {
     assert!(gaps.len() == 2 && gaps.iter().all(|gap| *gap >= 60), "settle time first: {gaps:?}");
     let story = world.story(job).await;
     assert_eq!((story.job.state, story.job.attempt), (JobState::Succeeded, 3));
+}
+
+/// Publishes one post of the world, whose id is "0"; then a second job is answered with that id.
+async fn answered_with_anothers_id(world: &World) -> JobId {
+    world.platform.will([Act::Publish, Act::AnswerWith("0".to_owned())]);
+    let first = world.insert(world.job()).await;
+    run_for(10 * SECOND, world.engine()).await;
+    assert_eq!(world.state(first).await.0, JobState::Succeeded);
+    world.insert(world.job()).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_with_anothers_id_is_held_at_once_where_nobody_can_look() {
+    let world = World::with(|_, platform| platform.can_look = false, &["hello"]).await;
+    let job = answered_with_anothers_id(&world).await;
+
+    run_for(10 * SECOND, world.engine()).await;
+
+    let story = world.story(job).await;
+    assert_eq!(story.job.state, JobState::DeadLetter, "{:?}", story.events);
+    assert_eq!(story.job.dead_reason, Some(DeadReason::OutcomeUnknown));
+    assert!(story.evidence.open().is_some(), "something may be out: {:?}", story.evidence);
+    assert_eq!(world.platform.asked().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_with_anothers_id_is_looked_for_and_not_sent_again() {
+    let world = World::new().await;
+    let job = answered_with_anothers_id(&world).await;
+
+    run_for(10 * SECOND, world.engine()).await;
+    assert!(!world.platform.looked.lock().unwrap().is_empty(), "looked for within seconds");
+    assert!(world.story(job).await.evidence.open().is_some(), "the outcome is unknown");
+    run_for(10 * MINUTE, world.engine()).await;
+
+    let story = world.story(job).await;
+    assert_eq!(story.job.dead_reason, Some(DeadReason::Content), "{:?}", story.events);
+    assert_eq!(world.platform.asked().len(), 2, "the platform has this text already");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_answered_with_anothers_id_holds_its_thread() {
+    let world = World::with(|_, platform| platform.can_look = false, &["one", "two"]).await;
+    world.platform.will([Act::Publish, Act::Publish, Act::AnswerWith("1".to_owned())]);
+    world.insert(world.job()).await;
+    run_for(10 * SECOND, world.engine()).await;
+    let job = world.insert(world.job()).await;
+
+    run_for(10 * SECOND, world.engine()).await;
+
+    let story = world.story(job).await;
+    assert_eq!(story.job.dead_reason, Some(DeadReason::OutcomeUnknown), "{:?}", story.events);
+    assert_eq!(world.platform.live().len(), 2, "its second part was not sent");
 }
 
 // Nothing spins, stands still or is given up for somebody else's trouble.
@@ -632,6 +677,18 @@ async fn a_busy_worker_is_ready() {
     running.abort();
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_engines_desk_has_the_engines_settings() {
+    let world = World::new().await;
+    let tenant = postq_core::id::TenantId::new();
+    let desk = DeskSettings { tenant, ..DeskSettings::default() };
+    let settings = Settings { desk, ..Settings::default() };
+
+    let engine = world.engine().settings(settings).build().unwrap();
+
+    assert_eq!(engine.desk().tenant(), tenant);
+}
+
 // Slots of the limiter.
 
 #[tokio::test(start_paused = true)]
@@ -692,4 +749,38 @@ async fn slots_that_passed_behind_a_block_are_not_used_all_at_once() {
     let gaps = world.platform.gaps();
     assert_eq!(gaps.len(), 6, "{gaps:?}");
     assert!(gaps.iter().all(|gap| *gap >= 59), "one per minute, but after {gaps:?} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_hand_when_its_app_must_wait_is_not_sent_unless_a_person_lifts_it() {
+    for lifted in [false, true] {
+        let world = World::with(|_, platform| platform.can_look = false, &["hello"]).await;
+        let other = Account::new("other", world.account.platform.clone(), world.clock.now());
+        world.backend.accounts.insert(&other).await.unwrap();
+        world.platform.will([Act::Refuse(limited(LimitScope::App, 30 * MINUTE))]);
+        let now = world.clock.now();
+        world.insert(world.job()).await;
+        // Claimed ahead with the first, and due only after its answer.
+        let in_hand = NewJob {
+            lane: Some(other.lane()),
+            account_id: Some(other.id),
+            planned_at: now + TimeDelta::milliseconds(240),
+            ..world.job()
+        };
+        let in_hand = world.insert(in_hand).await;
+        let blocks = Arc::clone(&world.backend.blocks);
+        let engine = tokio::spawn(run_for(MINUTE, world.engine()));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(world.state(in_hand).await.0, JobState::Running);
+        if lifted {
+            let app = other.lane().app().to_owned();
+            blocks.lift(&app, BlockReason::RateLimit).await.unwrap();
+        }
+        engine.await.unwrap();
+
+        let expected = if lifted { JobState::Succeeded } else { JobState::Enqueued };
+        let story = world.story(in_hand).await;
+        assert_eq!(story.job.state, expected, "lifted {lifted}: {:?}", story.events);
+        assert_eq!(world.platform.asked().len(), if lifted { 2 } else { 1 }, "lifted {lifted}");
+    }
 }

@@ -5,6 +5,7 @@ use postq_core::error::StoreError;
 use postq_core::store::{Block, BlockReason, BlockStore};
 use rusqlite::{Row, params};
 
+use crate::asking::OVER;
 use crate::rows::{micros, some_micros, some_time, word};
 use crate::store::SqliteStore;
 
@@ -13,7 +14,7 @@ impl BlockStore for SqliteStore {
     async fn block(&self, block: &Block) -> Result<(), StoreError> {
         let block = block.clone();
         self.write("block a lane", move |tx| {
-            tx.run("DELETE FROM blocks WHERE until <= ?", [micros(tx.now)])?;
+            tx.run(&format!("DELETE FROM blocks WHERE {OVER}"), [micros(tx.now)])?;
             tx.run(
                 "INSERT OR REPLACE INTO blocks (scope, reason, until, note) VALUES (?, ?, ?, ?)",
                 params![block.scope, block.reason.as_str(), some_micros(block.until), block.note],

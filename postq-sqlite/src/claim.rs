@@ -14,6 +14,7 @@ use postq_core::machine::JobState;
 use rusqlite::{Row, params};
 use uuid::Uuid;
 
+use crate::asking::Asking;
 use crate::error::Fault;
 use crate::lanes::FOR_EVER;
 use crate::only::Listed;
@@ -69,6 +70,7 @@ pub(crate) fn claim(tx: &Tx<'_>, claim: &Claim, mark: Mark) -> Result<Claimed, F
     let ahead = TimeDelta::from_std(claim.ahead).unwrap_or(TimeDelta::days(365));
     let wanted = Wanted { tx, claim, horizon: tx.now + ahead };
     tx.end_blocks(&claim.topic)?;
+    let mut asking = Asking::of(tx)?;
     tx.promote(&claim.topic, wanted.horizon)?;
     let mut listed = match claim.only {
         Only::Any => None,
@@ -82,8 +84,14 @@ pub(crate) fn claim(tx: &Tx<'_>, claim: &Claim, mark: Mark) -> Result<Claimed, F
     while jobs.len() < claim.limit
         && let Some(Reverse(offer)) = offers.pop()
     {
+        if !asking.admits(tx, offer.lane)? {
+            continue;
+        }
         match wanted.take(offer.key.2) {
-            Ok(claimed) => jobs.push(claimed),
+            Ok(claimed) => {
+                asking.taken(tx, offer.lane, claimed.job.id(), claim.lease)?;
+                jobs.push(claimed);
+            }
             Err(fault) if fault.is_unreadable() => wanted.set_aside(offer, &fault)?,
             Err(fault) => return Err(fault),
         }

@@ -76,9 +76,11 @@ fn replay(tx: &Tx<'_>, id: JobId, replay: JobId, key: ReplayKey) -> Result<Repla
         ReplayKey::Keep => stored.job.root,
         ReplayKey::New => replay,
     };
+    // Its moment's key goes with it, so that it is taken for as long as somebody may publish for it,
+    // and the publication has it for good.
+    tx.free_key(id)?;
     let made = NewJob {
         id: replay,
-        dedupe_key: None,
         correlation_id: CorrelationId::new(replay.to_string()),
         ..stored.job.made.clone()
     };

@@ -21,10 +21,10 @@ const PROMOTE: i64 = 20_000;
 /// Lanes that are looked at again in one claim because a block ended or a job became due.
 const LANES_AT_ONCE: i64 = 1_000;
 
-/// The latest end among the blocks in force for the lane `lanes.name`; `?1` is the time.
+/// The latest end among the blocks that hold back the lane `lanes.name`; `?1` is the time.
 const BLOCKED_UNTIL: &str = "(
-    SELECT max(coalesce(until, 9223372036854775807)) FROM blocks
-    WHERE (until IS NULL OR until > ?1)
+    SELECT max(coalesce(max(until, coalesce(asking_until, until)), 9223372036854775807)) FROM blocks
+    WHERE (until IS NULL OR until > ?1 OR asking_until > ?1)
       AND (scope = lanes.name
            OR (scope LIKE '%/' AND substr(lanes.name, 1, length(scope)) = scope)))";
 

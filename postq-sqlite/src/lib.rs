@@ -4,7 +4,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `store`, `config`, `facts` | [`SqliteStore`], how it is opened, what a doctor asks |
-//! | `posts` … `snapshots`, `feed`, `queue`, `lock`, `limiter` | one file per implemented trait |
+//! | `posts` … `snapshots`, `feed`, `queue`, `lock`, `limiter`, `tokens`, `idempotency` | one file per implemented trait |
 //! | `claim`, `only`, `lanes` | which due jobs go to whom |
 //! | `transition`, `settle`, `intent`, `evidence`, `takeback`, `plan` | what happens to a job |
 //! | `writer`, `turn`, `readers`, `changes` | threads and connections |
@@ -35,6 +35,7 @@
 //! ```
 
 mod accounts;
+mod asking;
 mod blocks;
 mod boot;
 mod changes;
@@ -46,6 +47,7 @@ mod error;
 mod evidence;
 mod facts;
 mod feed;
+mod idempotency;
 mod intent;
 mod jobs;
 mod lanes;
@@ -66,6 +68,7 @@ mod store;
 mod takeback;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod transition;
 mod turn;
 mod upkeep;

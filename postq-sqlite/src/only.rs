@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use postq_core::feed::Only;
 use rusqlite::{Row, params};
 
-use crate::claim::{HEADS, Key, NEXT, Offer, Wanted, earlier};
+use crate::claim::{HEADS, Key, NEXT, Offer, Wanted, earlier, key};
 use crate::error::Fault;
 use crate::rows::{hex_list, micros};
 
@@ -56,7 +56,25 @@ impl Listed {
                 Ok(())
             })?;
         }
+        if let Only::Jobs(_) = wanted.claim.only {
+            listed.keep_the_first(wanted)?;
+        }
         Ok(listed)
+    }
+
+    /// Leaves out what is not among the first due jobs of its lane, as many as the lane has room for:
+    /// a queue may propose a job and not know of one that goes before it.
+    fn keep_the_first(&mut self, wanted: &Wanted<'_>) -> Result<(), Fault> {
+        let horizon = micros(wanted.horizon);
+        for (lane, waiting) in &mut self.lanes {
+            // Without a lane no job waits for another.
+            if waiting.room < i64::MAX {
+                let params = params![lane, horizon, waiting.room];
+                let first = wanted.tx.all(FIRST_OF_LANE, params, key)?;
+                waiting.keys.retain(|key| first.contains(key));
+            }
+        }
+        Ok(())
     }
 
     /// The first job of each lane.
@@ -149,6 +167,11 @@ impl Listed {
         Ok(Some((key, room)))
     }
 }
+
+/// The first jobs of a lane that are due by a time.
+const FIRST_OF_LANE: &str =
+    "SELECT rank, planned_at, job_id FROM due WHERE lane_id = ? AND run_at <= ?
+     ORDER BY rank, planned_at, job_id LIMIT ?";
 
 /// The due jobs of one lane, with the lane.
 const IN_LANE: &str =

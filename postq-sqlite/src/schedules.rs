@@ -136,6 +136,11 @@ fn edit(tx: &Tx<'_>, id: ScheduleId, revision: u32, edit: &ScheduleEdit) -> Resu
     if let Some(accounts) = &edit.accounts {
         schedule.accounts = accounts.clone();
     }
+    if let Some((tz, tzdb)) = &edit.tz {
+        schedule.tz = Some(tz.clone());
+        schedule.tzdb = Some(tzdb.clone());
+    }
+    schedule.priority = edit.priority.unwrap_or(schedule.priority);
     if let Some(enabled) = edit.enabled {
         schedule.enabled = enabled;
         if enabled {
@@ -169,12 +174,15 @@ fn is_spent(tx: &Tx<'_>, schedule: &Schedule) -> Result<bool, Fault> {
 fn save(tx: &Tx<'_>, schedule: &Schedule) -> Result<(), Fault> {
     let accounts: Vec<_> = schedule.accounts.iter().map(|id| id.as_uuid()).collect();
     tx.run(
-        "UPDATE schedules SET accounts = ?, timing = ?, enabled = ?, problem = ?, next_run_at = ?,
-             revision = ?
+        "UPDATE schedules SET accounts = ?, timing = ?, tz = ?, tzdb = ?, priority = ?, enabled = ?,
+             problem = ?, next_run_at = ?, revision = ?
          WHERE id = ?",
         params![
             serde_json::to_string(&accounts)?,
             serde_json::to_string(&schedule.timing)?,
+            schedule.tz,
+            schedule.tzdb,
+            schedule.priority,
             schedule.enabled,
             schedule.problem,
             some_micros(schedule.next_run_at),

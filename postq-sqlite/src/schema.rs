@@ -1,11 +1,12 @@
 //! The schema: migrations embedded in the binary, applied when a file is opened.
 
+use std::error::Error as StdError;
 use std::path::Path;
 
 use postq_core::error::{ErrorKind, StoreError};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use crate::error::Fault;
+use crate::error::{Fault, explain};
 
 mod embedded {
     refinery::embed_migrations!("src/migrations");
@@ -45,7 +46,10 @@ pub(crate) fn ensure_known(conn: &Connection, path: &Path) -> Result<(), StoreEr
     };
     // The tables before the id: who sees the tables of another process that migrates right now sees
     // its id as well.
-    let tables = "SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'refinery%'";
+    // Refinery commits its own table, and with it an index that SQLite names, before our tables: a
+    // file may have these alone, for a moment or since a crash.
+    let tables = "SELECT count(*) FROM sqlite_schema
+                  WHERE type = 'table' AND name NOT GLOB 'refinery_*' AND name NOT GLOB 'sqlite_*'";
     let tables: i64 = conn.query_row(tables, [], |row| row.get(0)).map_err(sql)?;
     let id = "SELECT application_id FROM pragma_application_id";
     let id: i64 = conn.query_row(id, [], |row| row.get(0)).map_err(sql)?;
@@ -60,6 +64,20 @@ pub(crate) fn ensure_known(conn: &Connection, path: &Path) -> Result<(), StoreEr
         )),
         _ => Ok(()),
     }
+}
+
+/// Refinery's words for where it failed help nobody but us: what SQLite said of it, if it did.
+fn not_migrated(error: &refinery::Error, path: &Path) -> StoreError {
+    let what = format!("migrate \"{}\" to schema version {}", path.display(), ours());
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<rusqlite::Error>() {
+            let (kind, why) = explain(error);
+            return StoreError::new(kind, what).caused_by(why);
+        }
+        cause = error.source();
+    }
+    StoreError::new(ErrorKind::Unavailable, what).caused_by(error.to_string())
 }
 
 /// Brings the file to our version.
@@ -77,11 +95,71 @@ pub(crate) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreErr
         tried += 1;
         match embedded::migrations::runner().set_grouped(true).run(conn) {
             Ok(_) => return Ok(()),
-            Err(error) if tried >= TRIES => {
-                let what = format!("migrate \"{}\" to schema version {}", path.display(), ours());
-                return Err(StoreError::new(ErrorKind::Unavailable, what).caused_by(error));
-            }
+            Err(error) if tried >= TRIES => return Err(not_migrated(&error, path)),
             Err(error) => tracing::debug!(%error, "another process may be migrating: trying again"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use postq_core::error::chain;
+    use rusqlite::OpenFlags;
+
+    use super::*;
+
+    fn file(sql: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("posts.db");
+        Connection::open(&path).expect("open").execute_batch(sql).expect("make it");
+        (folder, path)
+    }
+
+    #[test]
+    fn what_was_cut_off_before_its_first_table_is_migrated() {
+        let (_folder, path) = file(
+            "CREATE TABLE refinery_schema_history(version INT4 PRIMARY KEY, name VARCHAR(255),
+                 applied_on VARCHAR(255), checksum VARCHAR(255))",
+        );
+        let mut conn = Connection::open(&path).expect("open");
+
+        migrate(&mut conn, &path).expect("it is ours");
+
+        assert_eq!(of(&conn).expect("read"), Some(ours()));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_migrated_says_why_once() {
+        let (_folder, path) = file("VACUUM");
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let mut conn = Connection::open_with_flags(&path, flags).expect("open");
+
+        let error = migrate(&mut conn, &path).expect_err("it cannot be written");
+
+        assert_eq!(
+            chain(&error),
+            format!(
+                "migrate \"{}\" to schema version {}: the file or its folder cannot be written; give \
+                 this user the right to write both",
+                path.display(),
+                ours()
+            )
+        );
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_is_brought_up_to_ours() {
+        let mut conn = Connection::open_in_memory().expect("a database in memory");
+        let first = refinery::Target::Version(1);
+        embedded::migrations::runner().set_target(first).run(&mut conn).expect("the first version");
+        let block = "INSERT INTO blocks (scope, reason, note) VALUES ('x/', 'paused', '')";
+        conn.execute(block, []).expect("a row of that time");
+
+        migrate(&mut conn, Path::new(":memory:")).expect("migrate");
+
+        assert_eq!(of(&conn).expect("a version"), Some(ours()));
+        let kept = "SELECT count(*) FROM blocks WHERE scope = 'x/' AND asking IS NULL";
+        let kept: i64 = conn.query_row(kept, [], |row| row.get(0)).expect("the row");
+        assert_eq!(kept, 1);
     }
 }

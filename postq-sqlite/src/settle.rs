@@ -46,6 +46,7 @@ pub(crate) fn settle(tx: &Tx<'_>, settlement: &Settlement) -> Result<Applied, Fa
         if stored.job.state != JobState::Running {
             stored.settled = Some(digest);
             tx.save(&stored)?;
+            tx.end_asking(stored.job.id(), stored.job.state == JobState::Succeeded)?;
         }
         for job in &settlement.follow_ups {
             tx.enqueue_new(job, Some(settlement.node))?;

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postq_core::backend::Backend;
+use postq_core::idempotency::IdempotencyStore;
 use postq_core::limiter::RateLimiter;
 use postq_core::lock::DedupeLock;
 use postq_core::queue::Queue;
+use postq_core::token::TokenStore;
 use postq_sqlite::{Config, SqliteStore};
 use tempfile::TempDir;
 
@@ -36,11 +38,23 @@ async fn fresh_limiter() -> (Arc<dyn RateLimiter>, TempDir) {
     (store.backend().limiter, folder)
 }
 
+async fn fresh_tokens() -> (Arc<dyn TokenStore>, TempDir) {
+    let (store, folder) = open();
+    (store.tokens(), folder)
+}
+
+async fn fresh_idempotency() -> (Arc<dyn IdempotencyStore>, TempDir) {
+    let (store, folder) = open();
+    (store.idempotency(), folder)
+}
+
 postq_core::store_conformance!(fresh);
 postq_core::feed_conformance!(fresh);
 postq_core::queue_conformance!(fresh_queue);
 postq_core::lock_conformance!(fresh_lock);
 postq_core::limiter_conformance!(fresh_limiter);
+postq_core::token_conformance!(fresh_tokens);
+postq_core::idempotency_conformance!(fresh_idempotency);
 
 /// The same where workers and whoever makes their work are two processes: jobs, blocks and the rest
 /// go through another store on the same file. The marks of planning and those that the feed waits

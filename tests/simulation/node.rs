@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use postq_core::conformance::meddled::{Meddle, Meddled};
 use postq_core::error::{ErrorKind, StoreError};
-use postq_core::feed::{Claim, Claimed, JobFeed, Mark, Settlement};
+use postq_core::feed::{Claim, Claimed, JobFeed, Settlement};
 use postq_core::intent::{Intent, IntentAnswer};
-use postq_core::job::{Applied, Held, Topic};
+use postq_core::job::{Applied, Held};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;
@@ -29,9 +29,10 @@ struct State {
 }
 
 impl Flaky {
-    pub(crate) fn new(inner: Arc<dyn JobFeed>, seed: u64, quiet: bool) -> Self {
+    pub(crate) fn feed(inner: Arc<dyn JobFeed>, seed: u64, quiet: bool) -> Arc<dyn JobFeed> {
         let rng = SmallRng::seed_from_u64(seed);
-        Self { inner, state: Mutex::new(State { rng, blocked_until: Instant::now(), quiet }) }
+        let state = Mutex::new(State { rng, blocked_until: Instant::now(), quiet });
+        Arc::new(Meddled(Self { inner, state }))
     }
 
     /// A call on its way to the store. An answer of `true`: the way back will fail.
@@ -69,18 +70,13 @@ fn lost() -> StoreError {
 }
 
 #[async_trait]
-impl JobFeed for Flaky {
-    async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
-        self.call(self.inner.claim(claim)).await
+impl Meddle for Flaky {
+    fn feed(&self) -> &dyn JobFeed {
+        self.inner.as_ref()
     }
 
-    async fn wait(
-        &self,
-        topic: &Topic,
-        mark: Mark,
-        until: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        self.inner.wait(topic, mark, until).await
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
+        self.call(self.inner.claim(claim)).await
     }
 
     async fn renew(&self, held: &[Held], lease: Duration) -> Result<Vec<Applied>, StoreError> {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use postq_core::backend::Backend;
+use postq_core::conformance::meddled::{Meddle, Meddled};
 use postq_core::error::StoreError;
-use postq_core::feed::{Claim, Claimed, JobFeed, Mark, Settlement};
+use postq_core::feed::{JobFeed, Settlement};
 use postq_core::id::JobId;
 use postq_core::intent::{Intent, IntentAnswer};
-use postq_core::job::{Applied, Fence, Held, Topic};
+use postq_core::job::{Applied, Fence, Held};
 use postq_core::store::JobStore;
 
 /// What is taken out.
@@ -37,7 +37,10 @@ impl Sabotaged {
     pub(crate) fn feed(backend: &Backend, sabotage: Option<Sabotage>) -> Arc<dyn JobFeed> {
         let inner = Arc::clone(&backend.feed);
         match sabotage {
-            Some(sabotage) => Arc::new(Self { inner, jobs: Arc::clone(&backend.jobs), sabotage }),
+            Some(sabotage) => {
+                let jobs = Arc::clone(&backend.jobs);
+                Arc::new(Meddled(Self { inner, jobs, sabotage }))
+            }
             None => inner,
         }
     }
@@ -52,22 +55,9 @@ impl Sabotaged {
 }
 
 #[async_trait]
-impl JobFeed for Sabotaged {
-    async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
-        self.inner.claim(claim).await
-    }
-
-    async fn wait(
-        &self,
-        topic: &Topic,
-        mark: Mark,
-        until: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        self.inner.wait(topic, mark, until).await
-    }
-
-    async fn renew(&self, held: &[Held], lease: Duration) -> Result<Vec<Applied>, StoreError> {
-        self.inner.renew(held, lease).await
+impl Meddle for Sabotaged {
+    fn feed(&self) -> &dyn JobFeed {
+        self.inner.as_ref()
     }
 
     async fn intent(&self, intent: &Intent, room: Duration) -> Result<IntentAnswer, StoreError> {

@@ -104,7 +104,7 @@ struct EngineMaker {
 
 impl EngineMaker {
     fn make(&self, seed: u64, quiet: bool) -> Engine {
-        let feed = Arc::new(Flaky::new(Arc::clone(&self.backend.feed), seed, quiet));
+        let feed = Flaky::feed(Arc::clone(&self.backend.feed), seed, quiet);
         Engine::builder(Backend { feed, ..self.backend.clone() })
             .platform(Arc::new(self.liar.clone()))
             .clock(Arc::clone(&self.clock))

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use postq::core::account::Account;
 use postq::core::backend::Backend;
 use postq::core::clock::{Clock, SystemClock, TokioClock};
@@ -256,6 +256,15 @@ impl Bench {
         self.until(&format!("{expected} jobs end"), done).await
     }
 
+    /// Waits until something has happened that no job tells of.
+    pub(crate) async fn wait_for(&self, what: &str, done: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !done() {
+            assert!(begun.elapsed() < self.times.patience, "still waiting until {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Waits until the publish jobs are as described; answers them.
     pub(crate) async fn until(&self, what: &str, done: impl Fn(&[Job]) -> bool) -> Vec<Job> {
         let begun = Instant::now();
@@ -289,8 +298,6 @@ pub(crate) fn one_shot(
     at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Schedule {
-    // What every store can keep.
-    let at = at.trunc_subsecs(6);
     let timing = Timing::OneShot { at, local: None };
     Schedule {
         next_run_at: Some(at),

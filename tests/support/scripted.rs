@@ -11,13 +11,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use postq::core::clock::Clock;
+use postq::core::conformance::meddled::{Meddle, Meddled};
 use postq::core::content::Part;
 use postq::core::error::{ErrorKind, StoreError};
 use postq::core::failure::{Failure, FailureClass};
-use postq::core::feed::{Claim, Claimed, JobFeed, Mark, Settlement};
+use postq::core::feed::{JobFeed, Settlement};
 use postq::core::id::AccountId;
 use postq::core::intent::{Intent, IntentAnswer, Receipt};
-use postq::core::job::{Applied, Held, Job, Topic};
+use postq::core::job::{Applied, Held, Job};
 use postq::core::machine::JobState;
 use postq::core::platform::{
     Identity, Look, Lookup, Outgoing, Pace, Platform, PlatformName, Published, Reconcile, Violation,
@@ -384,24 +385,24 @@ pub(crate) async fn assert_all_out_once(bench: &Bench, platform: &Scripted, jobs
 
 /// A feed with which a test meddles.
 #[derive(Clone)]
-pub(crate) struct Meddled {
+pub(crate) struct Hooked {
     inner: Arc<dyn JobFeed>,
     hook: Hook,
 }
 
-impl fmt::Debug for Meddled {
+impl fmt::Debug for Hooked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Meddled").field("inner", &self.inner).finish_non_exhaustive()
+        f.debug_struct("Hooked").field("inner", &self.inner).finish_non_exhaustive()
     }
 }
 
-impl Meddled {
+impl Hooked {
     pub(crate) fn backend(
         backend: &postq::core::backend::Backend,
         hook: &Hook,
     ) -> postq::core::backend::Backend {
         let feed = Self { inner: Arc::clone(&backend.feed), hook: Arc::clone(hook) };
-        postq::core::backend::Backend { feed: Arc::new(feed), ..backend.clone() }
+        postq::core::backend::Backend { feed: Arc::new(Meddled(feed)), ..backend.clone() }
     }
 
     async fn step(&self, step: Step) -> Result<(), StoreError> {
@@ -415,18 +416,9 @@ impl Meddled {
 }
 
 #[async_trait]
-impl JobFeed for Meddled {
-    async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
-        self.inner.claim(claim).await
-    }
-
-    async fn wait(
-        &self,
-        topic: &Topic,
-        mark: Mark,
-        until: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        self.inner.wait(topic, mark, until).await
+impl Meddle for Hooked {
+    fn feed(&self) -> &dyn JobFeed {
+        self.inner.as_ref()
     }
 
     async fn renew(&self, held: &[Held], lease: Duration) -> Result<Vec<Applied>, StoreError> {

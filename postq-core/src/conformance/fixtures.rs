@@ -425,6 +425,10 @@ impl Steps {
                 }
                 steps
             }
+            Timing::Cron { .. } | Timing::Rrule { .. } => {
+                let why = "the suites have no rules, only intervals";
+                return Err(ScheduleError::new(ErrorKind::Invalid, why));
+            }
         })
     }
 

@@ -27,6 +27,8 @@
 //! | `queue_conformance!` | `Arc<dyn Queue>` |
 //! | `lock_conformance!` | `Arc<dyn DedupeLock>` |
 //! | `limiter_conformance!` | `Arc<dyn RateLimiter>` |
+//! | `token_conformance!` | `Arc<dyn TokenStore>` |
+//! | `idempotency_conformance!` | `Arc<dyn IdempotencyStore>` |
 //! | `cache_conformance!` | `Arc<dyn Cache>` |
 //! | `platform_conformance!` | `Arc<dyn PlatformHarness>`, see [`platform::PlatformHarness`] |
 //! | `vault_conformance!` | `Arc<dyn Vault>` |
@@ -47,13 +49,16 @@ pub mod cadence;
 pub mod clock;
 pub mod feed;
 pub mod fixtures;
+pub mod idempotency;
 pub mod limiter;
 pub mod lock;
+pub mod meddled;
 pub mod platform;
 pub mod queue;
 pub mod resolver;
 pub mod retry;
 pub mod store;
+pub mod token;
 pub mod vault;
 
 /// What a suite's argument yields: the thing under test itself, or a pair of it and of what must

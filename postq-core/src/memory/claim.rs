@@ -1,7 +1,5 @@
 //! Claiming: which due jobs go to whom.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 
 use crate::feed::{Claim, ClaimedJob, Only};
@@ -19,7 +17,19 @@ impl State {
             Only::Jobs(ids) => self.due_of(claim, ids.iter(), now),
             Only::Any | Only::Schedules(_) => self.due(claim, now),
         };
-        due.into_iter().take(claim.limit).map(|(_, _, id)| self.take(id, claim, now)).collect()
+        let mut claimed = Vec::new();
+        for (_, _, id) in due {
+            if claimed.len() >= claim.limit {
+                break;
+            }
+            let lane = self.jobs[&id].job.made.lane.clone();
+            // Open before: closed by now if a job of its app that was just taken goes first.
+            if self.is_open(claim, lane.as_ref(), now) {
+                self.begin_asking(id, lane.as_ref(), now + claim.lease);
+                claimed.push(self.take(id, claim, now));
+            }
+        }
+        claimed
     }
 
     /// What may be claimed of the topic's lanes, in order: from each lane no more than it has room
@@ -51,23 +61,25 @@ impl State {
         now: DateTime<Utc>,
     ) -> Vec<Rank> {
         let by = now + claim.ahead;
-        let mut due: Vec<Rank> = ids
-            .filter_map(|id| self.claimable(claim, *id))
-            .filter(|job| job.run_at <= by && self.is_open(claim, job.made.lane.as_ref(), now))
-            .map(rank)
-            .collect();
-        due.sort_unstable();
-        let mut rooms: BTreeMap<Option<Lane>, usize> = BTreeMap::new();
-        due.retain(|(_, _, id)| {
-            let lane = &self.jobs[id].job.made.lane;
-            let room = rooms.entry(lane.clone()).or_insert_with(|| {
-                room(claim, lane.as_ref(), self.lanes.running(&claim.topic, lane))
-            });
-            let fits = *room > 0;
-            *room = room.saturating_sub(1);
-            fits
+        let due = ids.filter_map(|id| self.claimable(claim, *id)).filter(|job| {
+            job.run_at <= by
+                && self.is_open(claim, job.made.lane.as_ref(), now)
+                && self.is_among_the_first(claim, job, by)
         });
+        let mut due: Vec<Rank> = due.map(rank).collect();
+        due.sort_unstable();
         due
+    }
+
+    /// Whether a job is one of those that its lane has room for, all its due jobs considered. Without
+    /// a lane it waits for no other.
+    fn is_among_the_first(&self, claim: &Claim, job: &Job, by: DateTime<Utc>) -> bool {
+        let lane = &job.made.lane;
+        let (Some(name), Some(jobs)) = (lane, self.lanes.of(&claim.topic, lane)) else {
+            return true;
+        };
+        let due = jobs.ranked.iter().filter(|(_, _, id)| self.jobs[id].job.run_at <= by);
+        due.take(room(claim, Some(name), jobs.running)).any(|(_, _, id)| *id == job.id())
     }
 
     /// The job, if it waits in the topic of the claim.
@@ -103,8 +115,13 @@ impl State {
     pub(super) fn next_claim(&self, claim: &Claim, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         if let Only::Jobs(ids) = &claim.only {
             let jobs = ids.iter().filter_map(|id| self.claimable(claim, *id));
+            let by = now + claim.ahead;
+            // The end of what goes before one in its lane is a change, and wakes.
+            let jobs =
+                jobs.filter(|job| job.run_at > by || self.is_among_the_first(claim, job, by));
             let moments = jobs.filter_map(|job| {
-                let running = self.lanes.running(&claim.topic, &job.made.lane);
+                let running = self.lanes.of(&claim.topic, &job.made.lane).map(|lane| lane.running);
+                let running = running.unwrap_or_default();
                 self.moment(claim, job.made.lane.as_ref(), running, job.run_at, now)
             });
             return moments.min();

@@ -23,12 +23,11 @@ impl State {
             ReplayKey::Keep => old.root,
             ReplayKey::New => id,
         };
-        let made = NewJob {
-            id,
-            dedupe_key: None,
-            correlation_id: CorrelationId::new(id.to_string()),
-            ..old.made.clone()
-        };
+        // Its moment's key goes with it, so that it is taken for as long as somebody may publish for
+        // it, and the publication has it for good.
+        self.free_key(old.id());
+        let made =
+            NewJob { id, correlation_id: CorrelationId::new(id.to_string()), ..old.made.clone() };
         let job = Job { root, replay_of: Some(old.id()), run_at: now, ..Job::from_new(made) };
         self.add_job(job, now, Some("a replay"));
         self.transition(id, JobState::Enqueued, now, None, None);

@@ -115,6 +115,7 @@ impl State {
         }
         let row = self.jobs.get_mut(&held.job).expect("found above");
         row.settled = Some((held.fence, settle.clone()));
+        self.end_asking(held.job, matches!(settle, Settle::Succeeded(_)));
         self.follow_up(settlement, now)
     }
 

@@ -50,10 +50,9 @@ impl Lanes {
         })
     }
 
-    /// Jobs of a lane that run.
-    pub(super) fn running(&self, topic: &Topic, lane: &Option<Lane>) -> u32 {
-        let lane = self.0.get(topic).and_then(|topic| topic.lanes.get(lane));
-        lane.map_or(0, |lane| lane.running)
+    /// The jobs of a lane; none if nothing waits or runs in it.
+    pub(super) fn of(&self, topic: &Topic, lane: &Option<Lane>) -> Option<&LaneJobs> {
+        self.0.get(topic)?.lanes.get(lane)
     }
 
     /// Takes a job in, in the state in which it is.

@@ -33,6 +33,7 @@ mod claim;
 mod control;
 mod evidence;
 mod feed;
+mod idempotency;
 mod ids;
 mod jobs;
 mod lanes;
@@ -43,10 +44,13 @@ mod publications;
 mod queue;
 mod schedules;
 mod state;
+mod tokens;
 mod upkeep;
 
 pub use self::cache::MemoryCache;
+pub use self::idempotency::MemoryIdempotency;
 pub use self::queue::MemoryQueue;
+pub use self::tokens::MemoryTokens;
 
 /// Every store, the job feed, the dedupe lock and the rate limiter over one state in memory. Clones
 /// share it.

@@ -11,8 +11,8 @@ use crate::id::{AccountId, JobId, PostId, ScheduleId, TenantId};
 use crate::job::{CorrelationId, DeadReason, DedupeKey, Job, JobKind, NewJob, Topic};
 use crate::machine::JobState;
 use crate::memory::MemoryBackend;
-use crate::memory::state::State;
-use crate::schedule::{ResolveRequest, Resolver, Schedule, Timing, Verdict};
+use crate::memory::state::{State, whole};
+use crate::schedule::{Occurrence, ResolveRequest, Resolver, Schedule, Timing, Verdict};
 use crate::store::{Edited, Page, PlanRequest, Planned, Publication, ScheduleEdit, ScheduleStore};
 
 /// Occurrences of one schedule in one plan.
@@ -53,7 +53,9 @@ impl State {
     pub(super) fn withdraw(&mut self, jobs: &[JobId], now: DateTime<Utc>, reason: &str) {
         for &job in jobs {
             self.give_back(job, now, reason);
-            if !self.jobs[&job].had_intent {
+            // A replay has its moment's key from a job that may have sent something.
+            let row = &self.jobs[&job];
+            if !row.had_intent && row.job.replay_of.is_none() {
                 self.free_key(job);
             }
         }
@@ -90,15 +92,16 @@ impl State {
         let ask = ResolveRequest { now, until, limit: OCCURRENCES };
         let resolved = resolver.resolve(&schedule, ask).map_err(|error| chain(&error))?;
         for occurrence in &resolved.occurrences {
+            let occurrence = Occurrence { planned_at: whole(occurrence.planned_at), ..*occurrence };
             for &account in &schedule.accounts {
-                self.plan_job(&schedule, account, *occurrence, request, now, planned);
+                self.plan_job(&schedule, account, occurrence, request, now, planned);
             }
         }
         let known = self.schedules.get_mut(&id).expect("cloned above");
         if let Some(last) = resolved.occurrences.last() {
-            known.last_run_at = Some(last.planned_at);
+            known.last_run_at = Some(whole(last.planned_at));
         }
-        known.next_run_at = resolved.next_run_at;
+        known.next_run_at = resolved.next_run_at.map(whole);
         Ok(())
     }
 
@@ -106,7 +109,7 @@ impl State {
         &mut self,
         schedule: &Schedule,
         account: AccountId,
-        occurrence: crate::schedule::Occurrence,
+        occurrence: Occurrence,
         request: &PlanRequest,
         now: DateTime<Utc>,
         planned: &mut Planned,
@@ -144,6 +147,16 @@ impl State {
     }
 }
 
+/// A schedule as it is kept.
+fn kept(schedule: &Schedule) -> Schedule {
+    Schedule {
+        next_run_at: schedule.next_run_at.map(whole),
+        last_run_at: schedule.last_run_at.map(whole),
+        created_at: whole(schedule.created_at),
+        ..schedule.clone()
+    }
+}
+
 fn is_wanted(only: &Only, schedule: ScheduleId) -> bool {
     match only {
         Only::Any => true,
@@ -157,7 +170,7 @@ impl ScheduleStore for MemoryBackend {
     async fn insert(&self, schedules: &[Schedule]) -> Result<(), StoreError> {
         let mut state = self.lock();
         for schedule in schedules {
-            state.schedules.entry(schedule.id).or_insert_with(|| schedule.clone());
+            state.schedules.entry(schedule.id).or_insert_with(|| kept(schedule));
         }
         drop(state);
         self.changed();
@@ -208,7 +221,7 @@ impl ScheduleStore for MemoryBackend {
         match &edit.timing {
             Some((timing, first)) => {
                 schedule.timing = timing.clone();
-                schedule.next_run_at = *first;
+                schedule.next_run_at = first.map(whole);
             }
             None => {
                 let next = schedule.next_run_at.into_iter().chain(earliest).min();
@@ -218,6 +231,11 @@ impl ScheduleStore for MemoryBackend {
         if let Some(accounts) = &edit.accounts {
             schedule.accounts.clone_from(accounts);
         }
+        if let Some((tz, tzdb)) = &edit.tz {
+            schedule.tz = Some(tz.clone());
+            schedule.tzdb = Some(tzdb.clone());
+        }
+        schedule.priority = edit.priority.unwrap_or(schedule.priority);
         if let Some(enabled) = edit.enabled {
             schedule.enabled = enabled;
             if enabled {

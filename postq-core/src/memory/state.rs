@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use uuid::Uuid;
 
 use crate::account::Account;
@@ -13,10 +13,11 @@ use crate::intent::Evidence;
 use crate::job::{DedupeKey, Fence, Job, JobEvent};
 use crate::limiter::Bucket;
 use crate::machine::{JobMachine, JobState, StateMachine};
+use crate::memory::blocks::Standing;
 use crate::memory::ids::Ids;
 use crate::memory::lanes::Lanes;
 use crate::schedule::Schedule;
-use crate::store::{Block, BlockReason, Publication, Snapshot};
+use crate::store::{BlockReason, Publication, Snapshot};
 
 /// A job with what is kept beside it.
 #[derive(Clone, Debug)]
@@ -39,7 +40,7 @@ pub(super) struct State {
     ids: Ids,
     pub(super) posts: BTreeMap<PostId, Post>,
     pub(super) accounts: BTreeMap<AccountId, Account>,
-    pub(super) blocks: BTreeMap<(String, BlockReason), Block>,
+    pub(super) blocks: BTreeMap<(String, BlockReason), Standing>,
     pub(super) schedules: BTreeMap<ScheduleId, Schedule>,
     pub(super) jobs: BTreeMap<JobId, Row>,
     pub(super) keys: BTreeMap<DedupeKey, JobId>,
@@ -178,6 +179,11 @@ impl State {
         };
         self.evidence.get(&job.root).is_some_and(sent)
     }
+}
+
+/// What is kept of a time: whole microseconds, as every store does.
+pub(super) fn whole(at: DateTime<Utc>) -> DateTime<Utc> {
+    at.trunc_subsecs(6)
 }
 
 fn event(

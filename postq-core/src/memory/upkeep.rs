@@ -124,7 +124,8 @@ impl JobUpkeep for MemoryBackend {
             let spare =
                 jobs.len().saturating_sub(usize::try_from(retention.keep).unwrap_or(usize::MAX));
             let oldest = jobs.into_iter().take(spare);
-            old.extend(oldest.filter(|(at, _)| at.is_some_and(|at| at + age <= now)));
+            let is_old = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|since| since >= age);
+            old.extend(oldest.filter(|(at, _)| at.is_some_and(is_old)));
         }
         old.truncate(limit);
         for (_, job) in &old {

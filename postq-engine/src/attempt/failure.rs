@@ -83,14 +83,14 @@ impl Publish<'_> {
 
     /// The platform asks to wait: the account or the whole app stands still until then.
     async fn wait_as_asked(&self, failure: &Failure, wait: Wait) -> End {
-        let until = self.work.time.now() + wait.for_.clamp(SHORTEST_WAIT, LONGEST_WAIT);
-        let lane = self.account.lane();
-        let scope = match wait.scope {
-            LimitScope::App => lane.app().to_owned(),
-            LimitScope::Account => lane.as_str().to_owned(),
+        let asked = wait.for_.clamp(SHORTEST_WAIT, LONGEST_WAIT);
+        let (lane, now) = (self.account.lane(), self.work.time.now());
+        let (scope, until) = match wait.scope {
+            LimitScope::App => (lane.app(), self.shared.pauses.end(lane.app(), asked, now)),
+            LimitScope::Account => (lane.as_str(), now + asked),
         };
         let reason = if failure.no_credits { BlockReason::Credits } else { BlockReason::RateLimit };
-        self.shared.block(scope, reason, Some(until), failure).await;
+        self.shared.block(scope.to_owned(), reason, Some(until), failure).await;
         let settle = Settle::Deferred(until, Deferral::Refused);
         let verdict = Verdict::new(settle, failure.to_string());
         if !failure.no_credits {
@@ -105,6 +105,21 @@ impl Publish<'_> {
         // Once a day and app, however many jobs meet the answer.
         let key = format!("no_credits:{}:{}", lane.app(), until.date_naive());
         verdict.followed_by(notify(self.shared, self.work, &notice, key)).into()
+    }
+
+    /// While this job was in hand another one may have met the answer that the whole app has to wait.
+    pub(super) async fn ensure_app_goes_on(&self) -> Result<(), End> {
+        let (lane, now) = (self.account.lane(), self.work.time.now());
+        if !self.shared.pauses.is_on(lane.app(), now) {
+            return Ok(());
+        }
+        // A person may have lifted it since.
+        let blocks = self.shared.bounded("list blocks", self.shared.backend.blocks.blocks()).await;
+        if !blocks.unwrap_or_default().iter().any(|block| block.scope == lane.app()) {
+            return Ok(());
+        }
+        let why = format!("{} stands still", self.account.platform);
+        Err(Verdict::new(Settle::Deferred(now, Deferral::Wait), why).into())
     }
 
     /// The credentials are refused.
@@ -179,8 +194,8 @@ impl Shared {
         known.first().is_some_and(|known| known.credentials != account.credentials)
     }
 
-    /// Stops a scope, at least as long as it stands still anyway. That it could not be written down is no reason to lose the attempt's end:
-    /// the next attempt meets the same answer.
+    /// Stops a scope, at least as long as it stands still anyway. That it could not be written down is
+    /// no reason to lose the attempt's end: the next attempt meets the same answer.
     async fn block(
         &self,
         scope: String,

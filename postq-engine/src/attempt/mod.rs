@@ -37,6 +37,7 @@ use self::admit::admit;
 use self::failure::dead;
 use crate::engine::Shared;
 use crate::keeper::Kept;
+use crate::looking::EARLY;
 use crate::settle::{Report, ReportResult, Verdict, settle};
 use crate::worker::Work;
 
@@ -105,7 +106,7 @@ pub(crate) async fn run(shared: Arc<Shared>, work: Work, shutdown: CancellationT
             tracing::error!("a receipt could not be written down");
         }
     }
-    let verdict = match ended {
+    let mut verdict = match ended {
         Ok(verdict) => verdict,
         Err(End::Settle(verdict)) => *verdict,
         Err(End::Lost) => {
@@ -113,8 +114,16 @@ pub(crate) async fn run(shared: Arc<Shared>, work: Work, shutdown: CancellationT
             return;
         }
     };
-    let settling = settle(&shared, work.job.held(), &verdict);
-    match tokio::time::timeout(SETTLE_BOUND, settling).await {
+    let settled = async |verdict: &Verdict| {
+        let settling = settle(&shared, work.job.held(), verdict);
+        tokio::time::timeout(SETTLE_BOUND, settling).await
+    };
+    let mut answer = settled(&verdict).await;
+    if let (Ok(Applied::Stale), Settle::Succeeded(Some(receipt))) = (&answer, &verdict.settle) {
+        verdict = not_ours(&work, receipt);
+        answer = settled(&verdict).await;
+    }
+    match answer {
         Ok(Applied::Applied) => report(&shared, &work, &verdict),
         Ok(applied) => tracing::warn!(?applied, "settled by another worker before"),
         Err(_) => tracing::error!("what the attempt came to could not be written down"),
@@ -200,6 +209,7 @@ impl Publish<'_> {
             };
             out.push(receipt);
         }
+        self.shared.pauses.over(self.account.lane().app());
         let lateness = self.work.time.now() - self.work.job.made.planned_at;
         tracing::info!(lateness_ms = lateness.num_milliseconds(), "published");
         Ok(Verdict::plain(Settle::Succeeded(out.pop())))
@@ -224,6 +234,7 @@ impl Publish<'_> {
             return Err(exhausted(self.shared, self.work));
         }
         let at = self.wait_for_slot(slot).await?;
+        self.ensure_app_goes_on().await?;
         let intent = self.intent(index, part, before);
         let sent_at = match self.record(&intent).await? {
             Ok(sent_at) => sent_at,
@@ -305,7 +316,10 @@ impl Publish<'_> {
         self.holding.receipt().replace(receipt.clone());
         let applied = self.apply(&Verdict::plain(Settle::Part(receipt.clone()))).await;
         self.holding.receipt().take();
-        applied
+        applied.map_err(|end| match end {
+            End::Lost => not_ours(self.work, receipt).into(),
+            other => other,
+        })
     }
 
     async fn apply(&self, verdict: &Verdict) -> Result<(), End> {
@@ -377,6 +391,17 @@ impl Publish<'_> {
         }
         Ok(slot)
     }
+}
+
+/// The store refuses a receipt. Either the lease is lost, and then it refuses this as well; or another
+/// publication of the account has the remote id: the platform took the post for that one, or gave a
+/// wrong answer. What is out is unknown, so the intent stays open and the platform is asked.
+fn not_ours(work: &Work, receipt: &Receipt) -> Verdict {
+    let id = &receipt.remote_id;
+    let message = format!("the platform answered with \"{id}\", which is another publication");
+    let failure = Failure::unknown(FailureClass::Platform, message).as_duplicate();
+    let first_look = RetryDecision::RetryAt(work.time.now() + EARLY[0]);
+    Verdict::plain(Settle::Failed(failure, first_look))
 }
 
 fn exhausted(shared: &Shared, work: &Work) -> End {

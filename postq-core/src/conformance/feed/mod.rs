@@ -34,6 +34,10 @@ macro_rules! feed_conformance {
                 lanes_compete_by_priority_then_time,
                 a_blocked_lane_waits_alone,
                 a_backlog_of_one_lane_holds_back_nobody,
+                what_is_proposed_keeps_its_place_in_the_lane,
+                a_retry_goes_before_what_was_planned_later,
+                one_job_goes_first_when_an_app_may_go_on,
+                other_blocks_end_for_all_at_once,
             } }
             $crate::conformance_rules! { $fresh, feed::settling {
                 an_older_fence_changes_nothing,

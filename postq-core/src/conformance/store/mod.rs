@@ -46,6 +46,7 @@ macro_rules! store_conformance {
                 schedules_are_inserted_once,
                 an_edit_wins_wholly_or_is_refused,
                 an_edit_needs_the_seen_revision,
+                an_edit_changes_what_it_names,
                 a_changed_schedule_plans_its_moment_again,
                 a_waiting_retry_is_given_up_by_an_edit,
                 a_removed_schedule_never_fires,
@@ -55,6 +56,7 @@ macro_rules! store_conformance {
                 media_is_planned_earlier,
                 planners_share_the_work,
                 a_published_moment_is_never_planned_again,
+                a_replayed_moment_is_never_planned_again,
                 a_moment_that_had_an_intent_is_never_planned_again,
                 missed_occurrences_are_recorded,
                 a_broken_schedule_blocks_nobody,
@@ -62,6 +64,7 @@ macro_rules! store_conformance {
                 planning_tells_the_next_moment,
                 a_new_schedule_wakes_the_planner,
                 a_limit_cuts_planning_into_pieces,
+                a_moment_between_microseconds_is_planned,
             } }
             $crate::conformance_rules! { $fresh, store::jobs {
                 a_dedupe_key_makes_one_job,
@@ -84,6 +87,7 @@ macro_rules! store_conformance {
                 cleaning_spares_what_matters,
                 cleaning_keeps_the_youngest,
                 cleaning_keeps_the_evidence_of_a_replay,
+                an_endless_retention_keeps_everything,
             } }
             $crate::conformance_rules! { $fresh, store::publications {
                 claimed_lists_every_part,

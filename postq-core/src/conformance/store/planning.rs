@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use super::schedules::{jobs_of, load, once, plan, put};
 use crate::backend::Backend;
@@ -19,7 +19,7 @@ use crate::job::{DeadReason, DedupeKey, JobKind, Topic};
 use crate::machine::JobState;
 use crate::retry::RetryDecision;
 use crate::schedule::{Misfire, Schedule, Timing};
-use crate::store::{Edited, PlanRequest, Planned, Retention, ScheduleEdit};
+use crate::store::{Edited, PlanRequest, Planned, ReplayKey, Replayed, Retention, ScheduleEdit};
 
 async fn plan_with(world: &World, request: &PlanRequest) -> Planned {
     world.backend.schedules.plan(request, &TestResolver::shared()).await.expect("plan")
@@ -174,6 +174,47 @@ pub async fn a_published_moment_is_never_planned_again(backend: Backend) {
     assert_eq!(moved_back(&world, &schedule, at).await, 0, "its publication has the key");
     let other = at + TimeDelta::microseconds(1);
     assert_eq!(moved_back(&world, &schedule, other).await, 1, "another moment");
+}
+
+/// Nor is one that a replay published: its publication has the key of the moment, and no edit frees
+/// it while the replay waits.
+pub async fn a_replayed_moment_is_never_planned_again(backend: Backend) {
+    let world = World::new(backend).await;
+    let at = world.at(-1_000).await;
+    let schedule = every(&world, 3_600, at, 1);
+    put(&world.backend, std::slice::from_ref(&schedule)).await;
+    plan(&world).await;
+    let dead = world.take().await;
+    world.send(&dead, 0).await;
+    world.give_up(&dead, DeadReason::OutcomeUnknown).await;
+    let retention = Retention { ended: Duration::ZERO, resolved: Duration::ZERO, keep: 0 };
+    let clean =
+        async || world.backend.upkeep.clean(&retention, 10).await.expect("clean up the letter");
+    let replay = async |id, key| match world.backend.control.replay(id, key).await {
+        Ok(Replayed::By(replay)) => replay,
+        other => panic!("it is not replayed: {other:?}"),
+    };
+
+    let sent_again = replay(dead.id(), ReplayKey::New).await;
+    assert_eq!(clean().await, 1, "the first letter");
+    assert_eq!(moved_back(&world, &schedule, at).await, 0, "taken back, its moment stays taken");
+    assert_eq!(world.job_now(sent_again).await.state, JobState::Cancelled);
+
+    let schedule = every(&world, 3_600, at, 1);
+    put(&world.backend, std::slice::from_ref(&schedule)).await;
+    plan(&world).await;
+    let dead = world.take().await;
+    world.give_up(&dead, DeadReason::Content).await;
+    let replayed = replay(dead.id(), ReplayKey::Keep).await;
+    let job = world.take().await;
+    assert_eq!(job.id(), replayed);
+    world.send(&job, 0).await;
+    world.apply(&job, Settle::Succeeded(Some(world.receipt(0).await))).await;
+    assert!(clean().await >= 2, "the letter and its replay");
+    let out = world.backend.publications.of_jobs(&[replayed]).await.expect("publications");
+    let key = DedupeKey::occurrence(schedule.id, at, world.account.id);
+    assert_eq!(out[0].dedupe_key, Some(key), "that of the occurrence");
+    assert_eq!(moved_back(&world, &schedule, at).await, 0, "its publication has the key");
 }
 
 /// A moment whose job had an intent is never planned again.
@@ -340,4 +381,29 @@ pub async fn a_limit_cuts_planning_into_pieces(backend: Backend) {
     assert_eq!(pieces.iter().sum::<usize>(), 5);
     assert!(pieces.iter().all(|piece| *piece <= 2), "{pieces:?}");
     assert!(pieces.len() <= 4, "and it ends: {pieces:?}");
+}
+
+/// A schedule given between two microseconds is kept at the earlier one and planned like any other,
+/// when it is made and when it is moved.
+pub async fn a_moment_between_microseconds_is_planned(backend: Backend) {
+    let world = World::new(backend).await;
+    let whole = world.at(1_000).await.trunc_subsecs(6);
+    let between = whole + TimeDelta::nanoseconds(789);
+    let schedule = once(&world, between);
+    put(&world.backend, std::slice::from_ref(&schedule)).await;
+    assert_eq!(load(&world.backend, schedule.id).await.next_run_at, Some(whole));
+
+    let later = between + TimeDelta::seconds(1);
+    let timing = Timing::OneShot { at: later, local: None };
+    let edit = ScheduleEdit { timing: Some((timing, Some(later))), ..ScheduleEdit::default() };
+    let edited = world.backend.schedules.edit(schedule.id, 1, &edit).await.expect("edit");
+    assert_eq!(edited, Edited::Applied { revision: 2 });
+    let moved = load(&world.backend, schedule.id).await;
+    assert_eq!(moved.next_run_at, Some(whole + TimeDelta::seconds(1)));
+
+    assert_eq!(plan_all(&world).await.jobs.len(), 1);
+    let jobs = jobs_of(&world.backend, schedule.id).await;
+    assert_eq!(jobs[0].made.planned_at, whole + TimeDelta::seconds(1));
+    let planned = load(&world.backend, schedule.id).await;
+    assert_eq!(planned.last_run_at, Some(jobs[0].made.planned_at));
 }

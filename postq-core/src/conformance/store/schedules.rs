@@ -178,6 +178,35 @@ pub async fn an_edit_needs_the_seen_revision(backend: Backend) {
     assert_eq!(load(&world.backend, expected.id).await, expected);
 }
 
+/// An edit changes what it names and nothing else; what is planned after it has its priority.
+pub async fn an_edit_changes_what_it_names(backend: Backend) {
+    let world = World::new(backend).await;
+    let schedule = once(&world, world.at(30_000).await);
+    put(&world.backend, std::slice::from_ref(&schedule)).await;
+    plan(&world).await;
+
+    let zone = ("Europe/Warsaw".to_owned(), "2026a".to_owned());
+    let zoned = ScheduleEdit { tz: Some(zone), ..ScheduleEdit::default() };
+    assert_eq!(edit(&world, schedule.id, 1, zoned).await, Edited::Applied { revision: 2 });
+    let urgent = ScheduleEdit { priority: Some(-7), ..ScheduleEdit::default() };
+    assert_eq!(edit(&world, schedule.id, 2, urgent).await, Edited::Applied { revision: 3 });
+
+    let expected = Schedule {
+        tz: Some("Europe/Warsaw".to_owned()),
+        tzdb: Some("2026a".to_owned()),
+        priority: -7,
+        last_run_at: schedule.next_run_at,
+        revision: 3,
+        ..schedule
+    };
+    assert_eq!(load(&world.backend, expected.id).await, expected);
+    plan(&world).await;
+    let jobs = jobs_of(&world.backend, expected.id).await;
+    let live: Vec<_> = jobs.iter().filter(|job| !job.state.is_terminal()).collect();
+    assert_eq!(live.len(), 1, "its moment is planned again");
+    assert_eq!(live[0].made.priority, -7);
+}
+
 /// The moments of cancelled jobs come again after other accounts were named, or it was switched off
 /// and on: none is lost and none doubled.
 pub async fn a_changed_schedule_plans_its_moment_again(backend: Backend) {

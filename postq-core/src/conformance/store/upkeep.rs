@@ -183,3 +183,15 @@ pub async fn cleaning_keeps_the_evidence_of_a_replay(backend: Backend) {
     assert_eq!(again, crate::intent::IntentAnswer::Unresolved);
     world.give_up(&claimed.job, DeadReason::OutcomeUnknown).await;
 }
+
+/// A retention that is longer than time keeps everything.
+pub async fn an_endless_retention_keeps_everything(backend: Backend) {
+    let world = World::new(backend).await;
+    world.published().await;
+    let resolved = world.dead_letter().await;
+    let applied = world.backend.control.resolve(resolved.id(), Resolution::Discarded).await;
+    assert_eq!(applied.expect("resolve"), Controlled::Applied);
+    let endless = Retention { ended: Duration::MAX, resolved: Duration::MAX, keep: 0 };
+
+    assert_eq!(world.backend.upkeep.clean(&endless, 100).await.expect("clean"), 0);
+}
