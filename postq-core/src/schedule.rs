@@ -212,6 +212,7 @@ pub struct Resolved {
 /// 4. Bounded: whatever the rule, a call ends within milliseconds; it is called inside a
 ///    transaction.
 /// 5. What is later than the grace follows the schedule's misfire policy.  (`late_ones_follow_the_policy`)
+/// 6. It may refuse cron expressions and recurrences; those that it takes follow the same rules.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Resolver: fmt::Debug + Send + Sync + 'static {
     /// The first occurrence strictly later than `after`, or the first of all.

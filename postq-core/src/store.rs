@@ -499,6 +499,8 @@ impl Default for Retention {
 /// 4. `clean` removes ended jobs and their history in batches; an unresolved dead letter, a job
 ///    that has not ended and a publication never.  (`cleaning_spares_what_matters`,
 ///    `an_endless_retention_keeps_everything`)
+/// 5. A job that has a dedupe key and ended before its `planned_at` is as old as that: until then the key
+///    keeps its moment from being planned again.  (`a_moment_to_come_is_not_cleaned_up`)
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait JobUpkeep: fmt::Debug + Send + Sync + 'static {

@@ -28,11 +28,12 @@ use crate::desk::Desk;
 use crate::handler::{Handler, Notify};
 use crate::health::Health;
 use crate::keeper::Keeper;
+use crate::pauses::Pauses;
 use crate::planner::SLOW_SWEEP;
 use crate::platforms::Platforms;
 use crate::settings::Settings;
 use crate::settle::Report;
-use crate::{keeper, planner, sweeper, worker};
+use crate::{keeper, planner, rezone, sweeper, worker};
 
 /// Plans, publishes, looks, retries: everything between a schedule and a publication.
 ///
@@ -82,6 +83,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) health: Health,
     pub(crate) keeper: Keeper,
+    pub(crate) pauses: Pauses,
     pub(crate) reports: broadcast::Sender<Report>,
     rng: Mutex<SmallRng>,
 }
@@ -145,7 +147,7 @@ impl Engine {
             backend,
             platforms: Vec::new(),
             vault: None,
-            resolver: Arc::new(Calendar),
+            resolver: Arc::new(Calendar::new()),
             retry: Arc::new(ExponentialJitter::default()),
             notifier: Arc::new(LogNotifier),
             handlers: BTreeMap::new(),
@@ -167,6 +169,7 @@ impl Engine {
         loops.spawn(supervised("sweeper", again(), sweeper::run));
         if self.shared.settings.plan {
             loops.spawn(supervised("planner", again(), planner::run));
+            loops.spawn(supervised("rezone", again(), rezone::run));
         }
         let mut workers = JoinSet::new();
         for topic in self.shared.settings.topics.clone() {
@@ -189,13 +192,34 @@ impl Engine {
         &self.shared.backend
     }
 
-    /// Where posts and schedules come in.
+    /// Which engine this is.
+    pub fn node(&self) -> NodeId {
+        self.shared.node
+    }
+
+    /// What it was set to.
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// What opens the accounts' credentials.
+    pub fn vault(&self) -> Option<&Arc<dyn Vault>> {
+        self.shared.vault.as_ref()
+    }
+
+    /// The platforms it publishes on.
+    pub fn platforms(&self) -> &Platforms {
+        &self.shared.platforms
+    }
+
+    /// Where posts and schedules come in, with the engine's [`Settings::desk`].
     pub fn desk(&self) -> Desk {
         Desk::new(
             self.shared.backend.clone(),
             self.shared.platforms.clone(),
             Arc::clone(&self.shared.resolver),
         )
+        .with_settings(self.shared.settings.desk)
     }
 
     /// What becomes of each attempt, as it happens. A receiver that lags loses the oldest.
@@ -330,6 +354,7 @@ impl EngineBuilder {
             settings: self.settings,
             health: Health::new(self.clock),
             keeper: Keeper::default(),
+            pauses: Pauses::default(),
             reports: broadcast::Sender::new(4_096),
             rng: Mutex::new(SmallRng::seed_from_u64(seed)),
         };

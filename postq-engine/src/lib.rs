@@ -5,7 +5,9 @@
 //! | [`engine`], [`settings`] | putting an engine together and running it |
 //! | `attempt` | **the life of an attempt**, in one function |
 //! | `looking` | what is done when nobody knows whether something is out |
+//! | `pauses` | how long an app stands still that is refused again and again |
 //! | `planner`, `worker`, `keeper`, `sweeper` | the loops |
+//! | `rezone` | what a new zone database moves |
 //! | [`health`] | when each loop last succeeded |
 //! | [`desk`], [`import`] | how posts and schedules come in |
 //! | [`dry_run`], [`platforms`], [`handler`] | what an engine is given |
@@ -19,8 +21,10 @@ pub mod health;
 pub mod import;
 mod keeper;
 mod looking;
+mod pauses;
 mod planner;
 pub mod platforms;
+mod rezone;
 pub mod settings;
 mod settle;
 mod sweeper;

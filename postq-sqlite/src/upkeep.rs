@@ -160,6 +160,7 @@ impl Cleaning {
         let old = format!(
             "SELECT id, root FROM jobs
              WHERE {of} AND finished_at <= ?1 AND (finished_at, id) <= (?2, ?3)
+               AND (dedupe_key IS NULL OR planned_at <= ?1)
              ORDER BY finished_at, id LIMIT ?4"
         );
         let old = tx.all(&old, params![self.before, finished_at, id, limit], |row| {

@@ -1,4 +1,5 @@
-//! The rules of [`Resolver`], on the timings that every resolver knows.
+//! The rules of [`Resolver`], on the timings that every resolver knows, and on cron expressions and
+//! recurrences where it knows them.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -49,15 +50,54 @@ fn once() -> Schedule {
     schedule(Timing::OneShot { at: noon(), local: None })
 }
 
-fn samples() -> Vec<Schedule> {
-    vec![
+fn samples(resolver: &dyn Resolver) -> Vec<Schedule> {
+    let mut samples = vec![
         once(),
         every(1, None, None),
         every(60, Some(5), None),
         every(3_600, None, Some(noon() + TimeDelta::hours(7))),
         every(90, Some(1), Some(noon())),
         every(86_400, Some(1_000), Some(noon() + TimeDelta::days(3))),
-    ]
+    ];
+    samples.extend(known(
+        resolver,
+        [
+            cron("*/20 * * * *", NonZeroU32::new(7)),
+            cron("30 9-17/2 * * 1-5", None),
+            rrule("FREQ=HOURLY;INTERVAL=2;COUNT=9"),
+            rrule("FREQ=DAILY;BYHOUR=9,12,15;BYMINUTE=0,1,2"),
+        ],
+    ));
+    samples
+}
+
+/// A rule in a zone whose clocks change, from noon on.
+fn cron(expr: &str, count: Option<NonZeroU32>) -> Schedule {
+    let timing = Timing::Cron { expr: expr.to_owned(), from: Some(noon()), count, until: None };
+    Schedule { tz: Some("Europe/Berlin".to_owned()), ..schedule(timing) }
+}
+
+fn rrule(rule: &str) -> Schedule {
+    let start = noon().format("%Y%m%dT%H%M%SZ");
+    schedule(Timing::Rrule { expr: format!("DTSTART:{start}\nRRULE:{rule}") })
+}
+
+/// Those of a kind that the resolver knows: it may refuse the others.
+fn known(
+    resolver: &dyn Resolver,
+    schedules: impl IntoIterator<Item = Schedule>,
+) -> impl Iterator<Item = Schedule> {
+    schedules.into_iter().filter(|schedule| resolver.next(schedule, None).is_ok())
+}
+
+/// Every minute since noon, by each kind of rule that the resolver knows.
+fn minutely(resolver: &dyn Resolver) -> Vec<Schedule> {
+    let rules = known(resolver, [cron("* * * * *", None), rrule("FREQ=MINUTELY")]);
+    std::iter::once(every(60, None, None)).chain(rules).collect()
+}
+
+fn started_samples(resolver: &dyn Resolver) -> Vec<Schedule> {
+    samples(resolver).into_iter().map(|schedule| started(resolver, schedule)).collect()
 }
 
 /// The schedule as a store has it: with its first occurrence.
@@ -100,7 +140,7 @@ fn walk(resolver: &dyn Resolver, schedule: &Schedule, until: DateTime<Utc>) -> V
 
 /// The same question has the same answer, whatever was asked before.
 pub async fn resolving_is_pure(resolver: Arc<dyn Resolver>) {
-    for schedule in samples().into_iter().map(|schedule| started(&*resolver, schedule)) {
+    for schedule in started_samples(&*resolver) {
         let ask = || {
             (
                 resolver.next(&schedule, Some(noon())).expect("next"),
@@ -115,7 +155,7 @@ pub async fn resolving_is_pure(resolver: Arc<dyn Resolver>) {
 
 /// `next` is strictly later than `after`.
 pub async fn next_is_strictly_later(resolver: Arc<dyn Resolver>) {
-    for schedule in samples() {
+    for schedule in samples(&*resolver) {
         for micros in [-1_000_000, -1, 0, 1, 999_999, 1_000_000, 59_999_999, 86_400_000_000] {
             let after = noon() + TimeDelta::microseconds(micros);
             let next = resolver.next(&schedule, Some(after)).expect("next");
@@ -134,7 +174,7 @@ pub async fn next_is_strictly_later(resolver: Arc<dyn Resolver>) {
 
 /// The occurrences of `resolve` are those that `next` walks through, from `next_run_at` on.
 pub async fn resolve_and_next_agree(resolver: Arc<dyn Resolver>) {
-    for schedule in samples().into_iter().map(|schedule| started(&*resolver, schedule)) {
+    for schedule in started_samples(&*resolver) {
         for minutes in [0, 1, 10, 300] {
             let until = noon() + TimeDelta::minutes(minutes);
             let expected = walk(&*resolver, &schedule, until);
@@ -168,8 +208,11 @@ pub async fn late_ones_follow_the_policy(resolver: Arc<dyn Resolver>) {
         (Misfire::FireOnce, vec![minute(25)]),
         (Misfire::FireAll { most: most(3) }, vec![minute(23), minute(24), minute(25)]),
     ];
-    for (misfire, made_up) in cases {
-        let schedule = started(&*resolver, Schedule { misfire, ..every(60, None, None) });
+    let cases = cases.iter().flat_map(|(misfire, made_up)| {
+        minutely(&*resolver).into_iter().map(move |minutely| (minutely, *misfire, made_up))
+    });
+    for (minutely, misfire, made_up) in cases {
+        let schedule = started(&*resolver, Schedule { misfire, ..minutely });
 
         let resolved = resolve(&*resolver, &schedule, now, minute(31), 1_000);
 
@@ -209,20 +252,22 @@ pub async fn a_call_is_bounded(resolver: Arc<dyn Resolver>) {
 /// Where the limit cuts, the next call goes on: piece by piece gives the same as at once.
 pub async fn a_restart_gives_the_same_tail(resolver: Arc<dyn Resolver>) {
     let until = noon() + TimeDelta::hours(2);
-    let mut schedule = started(&*resolver, every(60, None, None));
-    let at_once = fired(&resolve(&*resolver, &schedule, noon(), until, 1_000));
+    for minutely in minutely(&*resolver) {
+        let mut schedule = started(&*resolver, minutely);
+        let at_once = fired(&resolve(&*resolver, &schedule, noon(), until, 1_000));
 
-    let mut pieces = Vec::new();
-    for _ in 0..1_000 {
-        let piece = resolve(&*resolver, &schedule, noon(), until, 7);
-        assert!(fired(&piece).len() <= 7, "at most what was asked for");
-        pieces.extend(fired(&piece));
-        schedule.next_run_at = piece.next_run_at;
-        if schedule.next_run_at.is_none_or(|next| next > until) {
-            break;
+        let mut pieces = Vec::new();
+        for _ in 0..1_000 {
+            let piece = resolve(&*resolver, &schedule, noon(), until, 7);
+            assert!(fired(&piece).len() <= 7, "at most what was asked for");
+            pieces.extend(fired(&piece));
+            schedule.next_run_at = piece.next_run_at;
+            if schedule.next_run_at.is_none_or(|next| next > until) {
+                break;
+            }
         }
-    }
 
-    assert_eq!(at_once.len(), 121);
-    assert_eq!(pieces, at_once);
+        assert_eq!(at_once.len(), 121, "{:?}", schedule.timing);
+        assert_eq!(pieces, at_once, "{:?}", schedule.timing);
+    }
 }

@@ -118,19 +118,26 @@ impl JobUpkeep for MemoryBackend {
                 .jobs
                 .values()
                 .filter(|row| is_kind(&row.job))
-                .map(|row| (row.job.finished_at, row.job.id()))
+                .map(|row| (row.job.finished_at, row.job.id(), keyed_for(&row.job)))
                 .collect();
             jobs.sort_unstable();
             let spare =
                 jobs.len().saturating_sub(usize::try_from(retention.keep).unwrap_or(usize::MAX));
             let oldest = jobs.into_iter().take(spare);
             let is_old = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|since| since >= age);
-            old.extend(oldest.filter(|(at, _)| at.is_some_and(is_old)));
+            old.extend(oldest.filter(|(at, _, keyed_for)| {
+                at.is_some_and(is_old) && keyed_for.is_none_or(is_old)
+            }));
         }
         old.truncate(limit);
-        for (_, job) in &old {
+        for (_, job, _) in &old {
             state.remove_job(*job);
         }
         Ok(old.len() as u64)
     }
+}
+
+/// The moment that a job's key keeps from being planned again.
+fn keyed_for(job: &Job) -> Option<DateTime<Utc>> {
+    job.made.dedupe_key.as_ref().map(|_| job.made.planned_at)
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use postq_calendar::zone;
+use postq_calendar::{At, zone};
 use postq_core::account::Account;
 use postq_core::content::{Content, Post};
 use postq_core::id::{AccountId, PostId, ScheduleId};
@@ -10,7 +10,8 @@ use postq_core::schedule::{Schedule, Timing};
 use postq_core::store::{Edited, ScheduleEdit};
 
 use super::check::content_problems;
-use super::{Desk, DeskError, Refused, When};
+use super::meaning::{Meant, own_zone};
+use super::{Amendment, Desk, DeskError, Problem, Refused, When};
 
 /// A change that meets another one is tried again so often.
 const TRIES: usize = 3;
@@ -58,6 +59,25 @@ impl Desk {
         if problems.is_empty() { Ok(()) } else { Err(Refused { problems }) }
     }
 
+    /// Changes when a schedule fires, the zone it is written in or its priority; what it had planned
+    /// and not begun is taken back and planned anew. Answers the first occurrence of a new time.
+    ///
+    /// A zone without a time moves what was written as a local time: 09:00 stays 09:00, in the new
+    /// zone. An instant stays an instant.
+    pub async fn amend(
+        &self,
+        id: ScheduleId,
+        amendment: &Amendment,
+    ) -> Result<Option<DateTime<Utc>>, DeskError> {
+        let schedule = self.find_schedule(id).await?;
+        let mut edit = ScheduleEdit { priority: amendment.priority, ..ScheduleEdit::default() };
+        let accounts = self.backend.accounts.load(&schedule.accounts).await?;
+        let now = self.backend.jobs.now().await?;
+        self.move_by(&mut edit, &schedule, amendment, &accounts, now)?;
+        self.change(id, &edit).await?;
+        Ok(edit.timing.and_then(|(_, first)| first))
+    }
+
     /// Gives a schedule another time; what it had planned and not begun is taken back. Answers the
     /// first occurrence.
     pub async fn reschedule(
@@ -65,34 +85,58 @@ impl Desk {
         id: ScheduleId,
         when: &When,
     ) -> Result<DateTime<Utc>, DeskError> {
-        let schedule = self.find_schedule(id).await?;
-        let accounts = self.backend.accounts.load(&schedule.accounts).await?;
-        let now = self.backend.jobs.now().await?;
-        let (timing, first) = self.moved(&schedule, when, &accounts, now)?;
-        let edit = ScheduleEdit { timing: Some((timing, Some(first))), ..ScheduleEdit::default() };
-        self.change(id, &edit).await?;
-        Ok(first)
+        let moved = Amendment { when: Some(when.clone()), ..Amendment::default() };
+        Ok(self.amend(id, &moved).await?.expect("a new time has a first occurrence"))
     }
 
-    /// The rule that `when` means for a schedule that is there already, and its first occurrence.
-    pub(crate) fn moved(
+    /// Adds to an edit what an amendment means for a schedule's zone and time.
+    pub(super) fn move_by(
         &self,
+        edit: &mut ScheduleEdit,
         schedule: &Schedule,
-        when: &When,
+        amendment: &Amendment,
         accounts: &[Account],
         now: DateTime<Utc>,
-    ) -> Result<(Timing, DateTime<Utc>), Refused> {
-        let tz = schedule.tz.as_deref();
-        let (mut timing, first) = self
-            .timing(when, tz, accounts, now)
-            .map_err(|problem| Refused { problems: vec![problem] })?;
+    ) -> Result<(), Refused> {
+        let tz = amendment.tz.as_deref().map(zone::check).transpose();
+        let tz = tz.map_err(|error| refused("tz", error.to_string()))?;
+        let written = || written_in(&schedule.timing, tz.as_deref()?);
+        if let Some(zone) = &tz {
+            edit.tz = Some((zone.clone(), zone::tzdb_version().to_owned()));
+        }
+        if let Some(when) = amendment.when.clone().or_else(written) {
+            self.move_to(edit, schedule, &when, tz.as_deref(), accounts, now)?;
+        }
+        Ok(())
+    }
+
+    /// Adds another time to an edit. It is in the zone `tz`, or in the one that it names itself, or else
+    /// in the schedule's.
+    pub(crate) fn move_to(
+        &self,
+        edit: &mut ScheduleEdit,
+        schedule: &Schedule,
+        when: &When,
+        tz: Option<&str>,
+        accounts: &[Account],
+        now: DateTime<Utc>,
+    ) -> Result<(), Refused> {
+        let own = match when {
+            When::Rrule { expr } => own_zone(&Timing::Rrule { expr: expr.clone() }),
+            _ => None,
+        };
+        let zone = tz.or(own.as_deref()).or(schedule.tz.as_deref());
+        let meant = self.meant(when, zone, accounts, now);
+        let Meant { mut timing, tz, first } =
+            meant.map_err(|problem| Refused { problems: vec![problem] })?;
         if let Timing::OneShot { at, local } = &mut timing {
             // The schedule keeps its zone, so the local time is what that zone's clocks show.
-            *local = tz
-                .and_then(|tz| zone::instant_to_local(*at, tz).ok())
-                .map(|wall| wall.format("%Y-%m-%dT%H:%M:%S%.f").to_string());
+            *local = tz.as_deref().and_then(|tz| local_in(*at, tz));
         }
-        Ok((timing, first))
+        edit.timing = Some((timing, Some(first)));
+        // With a new rule, what is kept is what today's database says of it.
+        edit.tz = tz.map(|tz| (tz, zone::tzdb_version().to_owned()));
+        Ok(())
     }
 
     /// Switches a schedule on or off. Off takes back what it had planned and not begun; on goes on
@@ -102,7 +146,8 @@ impl Desk {
         if on {
             let schedule = self.find_schedule(id).await?;
             let now = self.backend.jobs.now().await?;
-            let Some(first) = self.first(&schedule.timing, now)? else {
+            let first = self.first(&schedule.timing, schedule.tz.as_deref(), now)?;
+            let Some(first) = first else {
                 return Err(DeskError::refused(
                     "at",
                     format!("schedule {id} has no occurrence left; give the post another time"),
@@ -144,6 +189,7 @@ impl Desk {
     /// Takes a schedule away; what it had planned and not begun is taken back, the post stays.
     pub async fn remove_schedule(&self, id: ScheduleId) -> Result<(), DeskError> {
         let what = format!("schedule {id}");
+        self.find_schedule(id).await?;
         match self.backend.schedules.remove(id).await? {
             Edited::Applied { .. } => Ok(()),
             Edited::AlreadyPublishing => Err(DeskError::AlreadyPublishing(what)),
@@ -170,4 +216,31 @@ impl Desk {
         }
         Err(DeskError::Changed(what))
     }
+}
+
+/// What the clocks of a zone show at an instant.
+pub(crate) fn local_in(at: DateTime<Utc>, tz: &str) -> Option<String> {
+    let wall = zone::instant_to_local(at, tz).ok()?;
+    Some(wall.format("%Y-%m-%dT%H:%M:%S%.f").to_string())
+}
+
+/// The time that a local time, or a rule, means in another zone; none for what is no local time.
+fn written_in(timing: &Timing, zone: &str) -> Option<When> {
+    match timing {
+        Timing::OneShot { local, .. } => {
+            At::parse(local.as_deref()?, Some(zone)).ok().map(When::At)
+        }
+        Timing::Cron { expr, from, count, until } => Some(When::Cron {
+            expr: expr.clone(),
+            from: from.map(At::Instant),
+            count: *count,
+            until: until.map(At::Instant),
+        }),
+        Timing::Rrule { expr } => Some(When::Rrule { expr: expr.clone() }),
+        _ => None,
+    }
+}
+
+fn refused(field: &'static str, message: String) -> Refused {
+    Refused { problems: vec![Problem::new(field, message)] }
 }

@@ -1,18 +1,15 @@
 //! Checking what is handed in, before anything is written.
 
-use std::time::Duration;
+use chrono::{DateTime, Utc};
 
-use chrono::{DateTime, TimeDelta, Utc};
-
-use postq_calendar::{At, duration, zone};
+use postq_calendar::zone;
 use postq_core::account::Account;
 use postq_core::content::{Content, Part, Post};
-use postq_core::id::AccountId;
-use postq_core::schedule::{Schedule, Timing};
+use postq_core::id::{AccountId, PostId, ScheduleId};
+use postq_core::schedule::Schedule;
 
-use crate::dry_run::DryRun;
-
-use super::{Desk, DeskError, Directory, Problem, Refused, Submission, When};
+use super::meaning::Meant;
+use super::{Desk, DeskError, Directory, Problem, Refused, Submission};
 
 /// Longest text of a post with all its parts, in bytes.
 pub(crate) const MOST_TEXT: usize = 64 * 1_024;
@@ -83,11 +80,8 @@ impl Desk {
             problems.push(Problem::new("tz", error.to_string()));
             None
         });
-        let planned = self.timing(&submission.when, tz.as_deref(), &accounts, now);
-        match planned {
-            Ok((timing, first)) if problems.is_empty() => {
-                Ok(self.entry(submission, &accounts, timing, tz, first, now))
-            }
+        match self.meant(&submission.when, tz.as_deref(), &accounts, now) {
+            Ok(meant) if problems.is_empty() => Ok(self.entry(submission, &accounts, meant, now)),
             Ok(_) => Err(Refused { problems }),
             Err(problem) => {
                 problems.push(problem);
@@ -100,16 +94,16 @@ impl Desk {
         &self,
         submission: &Submission,
         accounts: &[Account],
-        timing: Timing,
-        tz: Option<String>,
-        first: DateTime<Utc>,
+        meant: Meant,
         now: DateTime<Utc>,
     ) -> Entry {
+        let Meant { timing, tz, first } = meant;
         let mut post = Post::new(submission.content.clone(), now);
         post.tenant_id = self.tenant();
         post.key.clone_from(&submission.key);
         let mut schedule =
             Schedule::new(post.id, accounts.iter().map(|a| a.id).collect(), timing, now);
+        schedule.id = first_schedule(post.id);
         schedule.tenant_id = self.tenant();
         schedule.tzdb = tz.is_some().then(|| zone::tzdb_version().to_owned());
         schedule.tz = tz;
@@ -157,82 +151,15 @@ impl Desk {
             ),
         )
     }
-
-    /// The rule that `when` means now, and its first occurrence.
-    pub(super) fn timing(
-        &self,
-        when: &When,
-        tz: Option<&str>,
-        accounts: &[Account],
-        now: DateTime<Utc>,
-    ) -> Result<(Timing, DateTime<Utc>), Problem> {
-        let in_field = |field| {
-            move |error: postq_core::error::ScheduleError| Problem::new(field, error.to_string())
-        };
-        let instant = |field, at: &At| at.instant(now).map_err(in_field(field));
-        let timing = match when {
-            When::Now => Timing::OneShot { at: now, local: None },
-            When::At(at) => Timing::OneShot { at: instant("at", at)?, local: at.local() },
-            When::Every { every, from, count, until } => {
-                self.often_enough(*every, accounts)?;
-                Timing::Interval {
-                    every: *every,
-                    anchor: from.as_ref().map_or(Ok(now), |at| instant("at", at))?,
-                    count: *count,
-                    until: until.as_ref().map(|at| instant("until", at)).transpose()?,
-                }
-            }
-        };
-        let first = self.first(&timing, now).map_err(in_field("every"))?;
-        match first {
-            Some(first) => Ok((timing, first)),
-            None => Err(over(&timing, tz, now)),
-        }
-    }
-
-    /// The first occurrence of a rule that is not past.
-    pub(super) fn first(
-        &self,
-        timing: &Timing,
-        now: DateTime<Utc>,
-    ) -> Result<Option<DateTime<Utc>>, postq_core::error::ScheduleError> {
-        let nobody = Schedule::new(postq_core::id::PostId::new(), Vec::new(), timing.clone(), now);
-        self.resolver.next(&nobody, Some(now - TimeDelta::microseconds(1)))
-    }
-
-    fn often_enough(&self, every: Duration, accounts: &[Account]) -> Result<(), Problem> {
-        let least = self.settings.min_interval;
-        let sends = accounts.iter().any(|account| account.platform.as_str() != DryRun::NAME);
-        if every >= least || !sends {
-            return Ok(());
-        }
-        Err(Problem::new(
-            "every",
-            format!(
-                "{} is too often, expected at least {} (POSTQ_MIN_INTERVAL)",
-                duration::show(every),
-                duration::show(least)
-            ),
-        ))
-    }
 }
 
-/// Why a rule has no occurrence that is not past.
-fn over(timing: &Timing, tz: Option<&str>, now: DateTime<Utc>) -> Problem {
-    let now = zone::show(now, tz);
-    match timing {
-        Timing::OneShot { at, .. } => Problem::new(
-            "at",
-            format!("{} is past: it is {now} now; give a later time", zone::show(*at, tz)),
-        ),
-        _ => Problem::new(
-            "every",
-            format!("has no occurrence left: it is {now} now; give a later end (until, count)"),
-        ),
-    }
+/// The id of the schedule that a post comes in with: the post's own. Whoever completes a post that was
+/// cut off before its schedule was written writes the same one; two of them would publish it twice.
+pub(crate) fn first_schedule(post: PostId) -> ScheduleId {
+    ScheduleId::from_uuid(post.as_uuid())
 }
 
-fn accounts_of(
+pub(super) fn accounts_of(
     directory: &mut Directory,
     names: &[String],
     problems: &mut Vec<Problem>,
@@ -274,7 +201,7 @@ pub(super) fn content_problems(content: &Content) -> Vec<Problem> {
     problems
 }
 
-fn key_problem(key: &str) -> Option<Problem> {
+pub(super) fn key_problem(key: &str) -> Option<Problem> {
     let problem = |why: String| Some(Problem::new("key", why));
     match key.chars().count() {
         0 => problem("is empty".to_owned()),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use postq_core::account::Account;
 use postq_core::content::Post;
-use postq_core::error::ErrorKind;
+use postq_core::error::{ErrorKind, StoreError};
 use postq_core::id::AccountId;
 use postq_core::schedule::Schedule;
 use tokio::task::JoinSet;
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::{Checked, Desk, DeskError, Directory, Entry, Submission, Submitted};
 
 /// Posts, and then schedules, in one transaction each.
-const CHUNK: usize = 500;
+pub(crate) const CHUNK: usize = 500;
 
 /// Accounts that are made at once: a store that commits in groups takes them in one commit.
 const AT_ONCE: usize = 64;
@@ -22,13 +22,21 @@ impl Desk {
     pub async fn submit(&self, submission: Submission) -> Result<Submitted, DeskError> {
         let mut checked = self.check(&[submission]).await?;
         let entry = checked.entries.pop().expect("one submission gives one entry")?;
-        self.ensure_key_is_free(entry.post.key.as_deref()).await?;
-        let mut submitted = self.commit(&checked, vec![entry]).await?;
-        Ok(submitted.pop().expect("one entry gives one post"))
+        let key = entry.post.key.clone();
+        self.ensure_key_is_free(key.as_deref()).await?;
+        match self.commit(&checked, vec![entry]).await {
+            Ok(mut submitted) => Ok(submitted.pop().expect("one entry gives one post")),
+            Err(error) => {
+                // Of two that came at the same moment the store refused the second: this says why.
+                if error.kind() == ErrorKind::Conflict {
+                    self.ensure_key_is_free(key.as_deref()).await?;
+                }
+                Err(error)
+            }
+        }
     }
 
-    /// A key is one post's for good. Two that come at the same moment both pass here; then the
-    /// store refuses the second.
+    /// A key is one post's for good.
     async fn ensure_key_is_free(&self, key: Option<&str>) -> Result<(), DeskError> {
         let Some(key) = key else { return Ok(()) };
         let taken = self.backend.posts.with_keys(self.tenant(), &[key.to_owned()]).await?;
@@ -55,15 +63,23 @@ impl Desk {
         let accounts = entries.iter_mut().flat_map(|entry| &mut entry.schedule.accounts);
         self.make_accounts(&checked.directory, accounts).await?;
         for chunk in entries.chunks(CHUNK) {
-            let new = chunk.iter().filter(|entry| !entry.post_exists);
-            let posts: Vec<Post> = new.map(|entry| entry.post.clone()).collect();
-            let schedules: Vec<Schedule> = chunk.iter().map(|e| e.schedule.clone()).collect();
-            if !posts.is_empty() {
-                self.backend.posts.insert(&posts).await?;
-            }
-            self.backend.schedules.insert(&schedules).await?;
+            self.write(chunk.iter()).await?;
         }
         Ok(entries.into_iter().map(submitted).collect())
+    }
+
+    /// Writes one portion of entries whose accounts are there: all posts or none, then the schedules.
+    pub(crate) async fn write(
+        &self,
+        entries: impl Iterator<Item = &Entry> + Clone,
+    ) -> Result<(), StoreError> {
+        let new = entries.clone().filter(|entry| !entry.post_exists);
+        let posts: Vec<Post> = new.map(|entry| entry.post.clone()).collect();
+        let schedules: Vec<Schedule> = entries.map(|entry| entry.schedule.clone()).collect();
+        if !posts.is_empty() {
+            self.backend.posts.insert(&posts).await?;
+        }
+        self.backend.schedules.insert(&schedules).await
     }
 
     /// Makes those of the accounts that came into being by being named; where another process was

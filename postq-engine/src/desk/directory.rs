@@ -57,6 +57,13 @@ impl Directory {
 
     /// Why there is no account of this name.
     pub(crate) fn unknown(&self, name: &str) -> String {
+        if name.is_empty() {
+            return "an account has no name; expected one as postqd account list shows them"
+                .to_owned();
+        }
+        if name == format!("{}:", DryRun::NAME) {
+            return format!("\"{name}\" lacks a name; expected {name}NAME");
+        }
         let hint = near::hint(name, self.by_name.keys().map(String::as_str));
         format!(
             "there is no account \"{name}\"{hint}; add it (postqd account add PLATFORM --name \

@@ -3,17 +3,30 @@
 //! | what | where |
 //! |---|---|
 //! | [`Desk::submit`], [`Desk::check`], [`Desk::commit`] | new posts |
-//! | [`Desk::edit_content`], [`Desk::reschedule`], [`Desk::switch`], [`Desk::cancel`] | changes |
+//! | [`Desk::submit_as`], [`Desk::draft_as`], [`Desk::schedule_as`] | the same, under an id of the caller's |
+//! | [`Desk::execute`] | publishing now |
+//! | [`Desk::preview`], [`Desk::upcoming`] | what would happen |
+//! | [`Desk::edit_seen`], [`Desk::alter`] | changes to what was looked at |
+//! | [`Desk::edit_content`], [`Desk::amend`], [`Desk::switch`], [`Desk::cancel`] | changes |
+//! | [`Desk::skip`], [`Desk::edit_occurrence`], [`Desk::pause_until`] | exceptions to a schedule |
+//! | [`Desk::resume`], [`Desk::reconnected`] | letting an account go on |
 //! | [`Desk::find_post`], [`Desk::list_posts`] | what there is |
 //!
 //! Nothing is sent from here: a post that comes in is a row in a store, and an engine does the rest.
 
+mod alter;
 mod change;
 mod check;
 mod commit;
 mod directory;
+mod draft;
 mod error;
+mod exception;
 mod find;
+mod meaning;
+mod now;
+mod preview;
+mod resume;
 mod submission;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -27,17 +40,24 @@ use postq_core::schedule::{Resolver, Schedule};
 
 use crate::platforms::Platforms;
 
+pub use self::alter::Alteration;
+pub(crate) use self::change::local_in;
+pub(crate) use self::check::first_schedule;
 pub use self::check::{Checked, Entry};
+pub(crate) use self::commit::CHUNK;
 pub(crate) use self::directory::Directory;
 pub use self::error::{DeskError, Problem, Refused};
 pub use self::find::{PostLine, Standing};
-pub use self::submission::{Submission, Submitted, When};
+pub use self::now::Executed;
+pub use self::preview::{PlatformPreview, Preview};
+pub use self::submission::{Amendment, Submission, Submitted, When};
 
 /// What a user may set of a desk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeskSettings {
-    /// A repeating post may not come more often than this. Defaults to 60 s. Where all accounts are
-    /// dry runs a second is enough: nothing is sent.
+    /// A repeating post may not come more often than this, whatever kind of rule it has: no two of the
+    /// first occurrences may be closer. Defaults to 60 s. Looked at when a schedule is made or gets
+    /// another rule. Where all accounts are dry runs a second is enough: nothing is sent.
     pub min_interval: Duration,
     /// Late by at most this is not missed. Defaults to 5 minutes.
     pub grace: Duration,

@@ -66,6 +66,45 @@ pub enum When {
         /// None after this.
         until: Option<At>,
     },
+    /// When a cron expression says so, in the submission's zone.
+    Cron {
+        /// The expression.
+        expr: String,
+        /// None before this.
+        from: Option<At>,
+        /// How many in all, from `from` or from now.
+        count: Option<NonZeroU32>,
+        /// None after this.
+        until: Option<At>,
+    },
+    /// When a recurrence of RFC 5545 says so: in the zone of its `DTSTART`, or else in the submission's.
+    Rrule {
+        /// Its content lines.
+        expr: String,
+    },
+}
+
+impl When {
+    /// The field of a content calendar that it is written in.
+    pub(crate) fn field(&self) -> &'static str {
+        match self {
+            Self::Now | Self::At(_) => "at",
+            Self::Every { .. } => "every",
+            Self::Cron { .. } => "cron",
+            Self::Rrule { .. } => "rrule",
+        }
+    }
+}
+
+/// What is to change of a schedule; what is none stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Amendment {
+    /// Another time.
+    pub when: Option<When>,
+    /// The zone it is written in.
+    pub tz: Option<String>,
+    /// Higher goes first.
+    pub priority: Option<i16>,
 }
 
 /// A post that was taken in.

@@ -1,5 +1,8 @@
 //! What the desk promises, on the memory backend under a clock that stands still.
 
+mod exceptions;
+mod rules;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +14,7 @@ use postq_core::backend::Backend;
 use postq_core::clock::{Clock, TokioClock};
 use postq_core::content::{Content, Part, PostState};
 use postq_core::failure::Failure;
-use postq_core::feed::{Claim, ClaimedJob, Settle, Settlement};
+use postq_core::feed::{Claim, ClaimedJob, Deferral, Settle, Settlement};
 use postq_core::id::{NodeId, ScheduleId};
 use postq_core::intent::{Intent, IntentAnswer, PlatformKey, Receipt};
 use postq_core::job::{Applied, Topic};
@@ -21,9 +24,9 @@ use postq_core::platform::{
     Identity, Outgoing, Pace, Platform, PlatformName, Published, Violation,
 };
 use postq_core::schedule::Resolver;
-use postq_core::store::{JobFilter, Page, PlanRequest};
+use postq_core::store::{Block, BlockReason, JobFilter, Page, PlanRequest};
 
-use super::{Desk, DeskError, Refused, Submission, When};
+use super::{Amendment, Desk, DeskError, Refused, Submission, When};
 use crate::dry_run::DryRun;
 use crate::platforms::Platforms;
 
@@ -69,12 +72,12 @@ pub(crate) async fn desk() -> Desk {
         backend.accounts.insert(&account).await.unwrap();
     }
     let platforms: [Arc<dyn Platform>; 2] = [Arc::new(Terse(terse)), Arc::new(DryRun::new(clock))];
-    Desk::new(backend, Platforms::new(platforms), Arc::new(Calendar))
+    Desk::new(backend, Platforms::new(platforms), Arc::new(Calendar::new()))
 }
 
 /// Makes the jobs of everything that is due within the look-ahead, and claims one of them.
 pub(crate) async fn claim_one(backend: &Backend) -> ClaimedJob {
-    let resolver: Arc<dyn Resolver> = Arc::new(Calendar);
+    let resolver: Arc<dyn Resolver> = Arc::new(Calendar::new());
     backend.schedules.plan(&PlanRequest::new(NodeId::new()), &resolver).await.unwrap();
     backend.upkeep.dispatch(&postq_core::feed::Only::Any, 100).await.unwrap();
     let mut claim = Claim::up_to(1, Topic::publish(), NodeId::new());
@@ -297,7 +300,7 @@ async fn a_moved_post_goes_out_at_its_new_time_alone() {
         ..hello(When::At(At::After(Duration::from_secs(30))))
     };
     let taken = desk.submit(zoned).await.unwrap();
-    let resolver: Arc<dyn Resolver> = Arc::new(Calendar);
+    let resolver: Arc<dyn Resolver> = Arc::new(Calendar::new());
     let request = PlanRequest::new(NodeId::new());
     desk.backend().schedules.plan(&request, &resolver).await.unwrap();
     assert_eq!(states(&desk, taken.schedule).await, [JobState::Planned]);
@@ -308,6 +311,76 @@ async fn a_moved_post_goes_out_at_its_new_time_alone() {
     assert_eq!(states(&desk, taken.schedule).await, [JobState::Cancelled]);
     let schedule = desk.find_schedule(taken.schedule).await.unwrap();
     assert_eq!(schedule.next_run_at, Some(first));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_amended_schedule_has_its_new_zone_and_priority() {
+    let desk = desk().await;
+    let local = At::parse("2026-03-08T09:00", Some("Europe/Berlin")).unwrap();
+    let tz = Some("Europe/Berlin".to_owned());
+    let zoned = Submission { tz, ..hello(When::At(local)) };
+    let local = desk.submit(zoned).await.unwrap().schedule;
+    let instant = When::At(At::parse("2026-03-08T09:00Z", None).unwrap());
+    let instant = desk.submit(hello(instant)).await.unwrap().schedule;
+    let amendment = Amendment {
+        tz: Some("america/new_york".to_owned()),
+        priority: Some(3),
+        ..Amendment::default()
+    };
+
+    let moved = desk.amend(local, &amendment).await.unwrap().unwrap();
+    let stays = desk.amend(instant, &amendment).await.unwrap();
+
+    assert_eq!(moved.to_rfc3339(), "2026-03-08T13:00:00+00:00", "09:00, in the new zone");
+    assert_eq!(stays, None);
+    for (id, next) in [(local, "2026-03-08T13:00:00+00:00"), (instant, "2026-03-08T09:00:00+00:00")]
+    {
+        let schedule = desk.find_schedule(id).await.unwrap();
+        assert_eq!(schedule.tz.as_deref(), Some("America/New_York"));
+        assert_eq!(schedule.tzdb.as_deref(), Some(postq_calendar::zone::tzdb_version()));
+        assert_eq!(schedule.priority, 3);
+        assert_eq!(schedule.next_run_at.unwrap().to_rfc3339(), next);
+    }
+    let nowhere = Amendment { tz: Some("Nowhere".to_owned()), ..Amendment::default() };
+    let error = desk.amend(local, &nowhere).await.unwrap_err().to_string();
+    assert!(error.starts_with("tz: unknown time zone"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_put_off_is_due_when_its_account_goes_on() {
+    let desk = desk().await;
+    let backend = desk.backend();
+    let to = |name: &str| Submission { accounts: vec![name.to_owned()], ..hello(When::Now) };
+    for name in ["acme", "other"] {
+        desk.submit(to(name)).await.unwrap();
+    }
+    let until = backend.jobs.now().await.unwrap() + TimeDelta::minutes(15);
+    for _ in 0..2 {
+        let claimed = claim_one(backend).await;
+        let settlement = Settlement {
+            held: claimed.job.held(),
+            node: NodeId::new(),
+            settle: Settle::Deferred(until, Deferral::Refused),
+            reason: None,
+            follow_ups: Vec::new(),
+        };
+        assert_eq!(backend.feed.settle(&[settlement]).await.unwrap(), [Applied::Applied]);
+    }
+    let note = "no credits".to_owned();
+    let (scope, reason) = ("terse/".to_owned(), BlockReason::Credits);
+    let block = Block { scope, reason, until: Some(until), note };
+    backend.blocks.block(&block).await.unwrap();
+    let accounts = backend.accounts.list(desk.tenant()).await.unwrap();
+
+    desk.reconnected(&accounts[0]).await.unwrap();
+    assert_eq!(backend.blocks.blocks().await.unwrap(), [block], "not for want of a token");
+    desk.resume(&accounts[0]).await.unwrap();
+
+    assert_eq!(backend.blocks.blocks().await.unwrap(), []);
+    for _ in 0..2 {
+        let job = claim_one(backend).await.job;
+        assert!(job.run_at < until, "it does not wait for the end of what was lifted");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,17 +1,27 @@
 //! Making it so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use postq_core::content::PostState;
+use postq_core::error::ErrorKind;
 use postq_core::id::{PostId, ScheduleId};
+use postq_core::store::ScheduleEdit;
 
-use crate::desk::{Checked, Desk, DeskError, Entry};
+use crate::desk::{CHUNK, Checked, Desk, DeskError, Problem, Refused};
 
 use super::cells::Place;
 use super::compare::Change;
-use super::plan::{Action, Plan, Step};
+use super::plan::{Action, FileProblem, Load, Plan, PlannedRow, Step};
+use super::row::Row;
+
+/// Other processes that load the same rows at the same moment are met so often: each time all rows
+/// that they took in are known.
+const ROUNDS: usize = 10;
+
+/// A row that is to be written, and what it will be known as.
+type New = (LoadedRow, Load);
 
 /// A row of the files and what became of it.
 #[derive(Clone, Debug, Serialize)]
@@ -54,29 +64,95 @@ impl Desk {
         if !plan.problems.is_empty() {
             return Err(DeskError::BadRows(plan.problems.len()));
         }
-        let mut entries: Vec<Entry> = Vec::new();
         let mut loaded = Loaded::default();
-        for row in plan.rows {
-            let (post, schedule, action) = match row.step {
-                Step::Load(entry, content) => {
-                    if let Some(content) = content {
-                        self.edit_content(entry.post.id, &content).await?;
-                    }
-                    let ids = (entry.post.id, vec![entry.schedule.id]);
-                    entries.push(*entry);
-                    (ids.0, ids.1, row.action)
+        let (mut rows, mut checked) = (plan.rows, plan.checked);
+        for _ in 0..ROUNDS {
+            let beaten = self.apply(rows, &checked, &mut loaded).await?;
+            if beaten.is_empty() {
+                loaded.rows.sort_by(|a, b| a.place.cmp(&b.place));
+                return Ok(loaded);
+            }
+            // By now these rows are known, and stay or change as such.
+            let again = self.plan_rows(beaten, Vec::new()).await?;
+            ensure_good(&again.problems)?;
+            (rows, checked) = (again.rows, again.checked);
+        }
+        Err(DeskError::Changed("what the files are about".to_owned()))
+    }
+
+    /// Makes rows so; answers those that another process took in first.
+    async fn apply(
+        &self,
+        rows: Vec<PlannedRow>,
+        checked: &Checked,
+        loaded: &mut Loaded,
+    ) -> Result<Vec<Row>, DeskError> {
+        let mut new: Vec<New> = Vec::new();
+        for PlannedRow { place, key, action, step } in rows {
+            let (post, schedules, action) = match step {
+                Step::Load(load) => {
+                    let (post, schedules) = (load.entry.post.id, vec![load.entry.schedule.id]);
+                    let row = LoadedRow { place, key, action, post, schedules };
+                    new.push((row, *load));
+                    continue;
                 }
                 Step::Change(change) => {
-                    let (post, schedule) = (change.post, vec![change.schedule]);
-                    (post, schedule, self.apply_change(*change, row.action, &plan.checked).await?)
+                    let (post, schedules) = (change.post, vec![change.schedule]);
+                    (post, schedules, self.apply_change(*change, action, checked).await?)
                 }
-                Step::Nothing(post, schedules) => (post, schedules, row.action),
+                Step::Nothing(post, schedules) => (post, schedules, action),
             };
-            let (place, key) = (row.place, row.key);
-            loaded.rows.push(LoadedRow { place, key, action, post, schedules: schedule });
+            loaded.rows.push(LoadedRow { place, key, action, post, schedules });
         }
-        self.commit(&plan.checked, entries).await?;
-        Ok(loaded)
+        let accounts = new.iter_mut().flat_map(|(_, load)| &mut load.entry.schedule.accounts);
+        self.make_accounts(&checked.directory, accounts).await?;
+        let mut beaten = Vec::new();
+        while !new.is_empty() {
+            let rest = new.split_off(new.len().min(CHUNK));
+            let portion = std::mem::replace(&mut new, rest);
+            let written = self.load(portion, &mut beaten).await?;
+            loaded.rows.extend(written.into_iter().map(|(row, _)| row));
+        }
+        Ok(beaten)
+    }
+
+    /// Writes one portion of new rows, without those that another process took in since they were
+    /// planned.
+    async fn load(&self, mut rows: Vec<New>, beaten: &mut Vec<Row>) -> Result<Vec<New>, DeskError> {
+        for (_, load) in &rows {
+            if let Some(content) = &load.content {
+                self.edit_content(load.entry.post.id, content).await?;
+            }
+        }
+        // Each time round there is at least one row less.
+        loop {
+            let Err(error) = self.write(rows.iter().map(|(_, load)| &load.entry)).await else {
+                return Ok(rows);
+            };
+            let taken = match error.kind() {
+                ErrorKind::Conflict => self.taken(&rows).await?,
+                _ => BTreeSet::new(),
+            };
+            if taken.is_empty() {
+                return Err(error.into());
+            }
+            let is_ours = |(_, load): &New| !taken.contains(&load.entry.post.id);
+            let (ours, theirs): (Vec<New>, Vec<New>) = rows.into_iter().partition(is_ours);
+            beaten.extend(theirs.into_iter().map(|(_, load)| load.row));
+            rows = ours;
+        }
+    }
+
+    /// Those of our posts whose keys have become other posts' keys.
+    async fn taken(&self, rows: &[New]) -> Result<BTreeSet<PostId>, DeskError> {
+        let ours = rows.iter().filter(|(_, load)| !load.entry.post_exists);
+        let ours: BTreeMap<&str, PostId> = ours
+            .filter_map(|(_, load)| Some((load.entry.post.key.as_deref()?, load.entry.post.id)))
+            .collect();
+        let keys: Vec<String> = ours.keys().map(|key| (*key).to_owned()).collect();
+        let theirs = self.backend().posts.with_keys(self.tenant(), &keys).await?;
+        let taken = theirs.iter().filter_map(|post| ours.get(post.key.as_deref()?)).copied();
+        Ok(taken.collect())
     }
 
     async fn apply_change(
@@ -97,7 +173,7 @@ impl Desk {
     }
 
     async fn change_both(&self, change: &Change) -> Result<(), DeskError> {
-        if change.edit.timing.is_some() || change.edit.accounts.is_some() {
+        if change.edit != ScheduleEdit::default() {
             self.change(change.schedule, &change.edit).await?;
         }
         if let Some(content) = &change.content {
@@ -107,9 +183,21 @@ impl Desk {
     }
 }
 
+/// A row that was good, and is not any more in the light of what another process loaded meanwhile.
+fn ensure_good(problems: &[FileProblem]) -> Result<(), Refused> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let told = problems.iter().map(|problem| {
+        let message = format!("{} ({})", problem.message, problem.place);
+        Problem::new(problem.field.unwrap_or("key"), message)
+    });
+    Err(Refused { problems: told.collect() })
+}
+
 impl Plan {
     /// The same without what is bad; answers what that was.
-    pub fn skip_bad(&mut self) -> Vec<super::FileProblem> {
+    pub fn skip_bad(&mut self) -> Vec<FileProblem> {
         std::mem::take(&mut self.problems)
     }
 }

@@ -11,18 +11,27 @@ use postq_calendar::near;
 use super::plan::FileProblem;
 
 /// The fields of a row, in the order in which errors list them.
-pub(super) const FIELDS: [&str; 11] =
-    ["key", "at", "every", "count", "until", "tz", "accounts", "text", "media", "alt", "priority"];
+pub(super) const FIELDS: [&str; 13] = [
+    "key", "at", "every", "cron", "rrule", "count", "until", "tz", "accounts", "text", "media",
+    "alt", "priority",
+];
 
 /// Where something is written: `calendar.csv:7:12`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Place {
     /// The file, as it was named.
     pub file: Arc<str>,
-    /// The line, from 1; 0 for the file as a whole.
+    /// The line, from 1; 0, and left out for programs, for the file as a whole.
+    #[serde(skip_serializing_if = "is_none")]
     pub line: usize,
-    /// The character in the line, from 1; 0 for the line as a whole.
+    /// The character in the line, from 1; 0, and left out for programs, for the line as a whole.
+    #[serde(skip_serializing_if = "is_none")]
     pub column: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_none(number: &usize) -> bool {
+    *number == 0
 }
 
 impl fmt::Display for Place {

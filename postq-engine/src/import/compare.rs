@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use postq_calendar::At;
+use postq_calendar::{At, zone};
 use postq_core::account::Account;
 use postq_core::content::{Content, PostState};
 use postq_core::id::{AccountId, PostId, ScheduleId};
 use postq_core::schedule::{Schedule, Timing};
 use postq_core::store::ScheduleEdit;
 
-use crate::desk::{Checked, Desk, Directory, Problem, Refused, When};
+use crate::desk::{Checked, Desk, Directory, Problem, Refused, When, local_in};
 
 use super::plan::{Action, Known, PlannedRow, Step};
 use super::row::Row;
@@ -58,12 +58,6 @@ pub(super) fn compare(
             "not changed ({listed}): it is over; give the row another key to publish it again"
         )));
     }
-    if what.contains(&"priority") {
-        return keep(Some(format!(
-            "not changed ({listed}): the priority of what is loaded stays; remove the post and \
-             load the row again"
-        )));
-    }
     let change = change(desk, row, known, schedule, &what, checked)?;
     Ok(PlannedRow {
         place: row.place().clone(),
@@ -91,6 +85,8 @@ fn differences(
     [
         ("text", submission.content == known.post.content),
         ("time", same_time),
+        // A row without a zone says nothing of it.
+        ("zone", submission.tz.is_none() || submission.tz == schedule.tz),
         ("accounts", same_accounts(&submission.accounts, schedule, &checked.directory)),
         ("priority", submission.priority == schedule.priority),
     ]
@@ -109,22 +105,43 @@ fn same_time(when: &When, timing: &Timing, checked: &Checked) -> bool {
     let same = |at: &At, planned| {
         at.is_relative() || at.instant(checked.now).is_ok_and(|instant| instant == planned)
     };
+    let same_end = |until: Option<&At>, end: Option<_>| match (until, end) {
+        (None, None) => true,
+        (Some(until), Some(end)) => same(until, end),
+        _ => false,
+    };
     match (when, timing) {
         (When::At(at), Timing::OneShot { at: planned, .. }) => same(at, *planned),
         (
             When::Every { every, from, count, until },
             Timing::Interval { every: planned_every, anchor, count: planned_count, until: end },
         ) => {
-            let same_end = match (until, end) {
-                (None, None) => true,
-                (Some(until), Some(end)) => same(until, *end),
-                _ => false,
-            };
             let same_start = from.as_ref().is_none_or(|from| same(from, *anchor));
-            every == planned_every && count == planned_count && same_start && same_end
+            let same_rest = every == planned_every && count == planned_count;
+            same_rest && same_start && same_end(until.as_ref(), *end)
         }
+        (
+            When::Cron { expr, from, count, until },
+            Timing::Cron { expr: planned, from: start, count: planned_count, until: end },
+        ) => {
+            // Without a start of its own, a count was counted from its first loading.
+            let same_start = match (from, start) {
+                (Some(from), Some(start)) => same(from, *start),
+                (Some(_), None) => false,
+                (None, start) => start.is_none() || count.is_some(),
+            };
+            let same_rest = expr == planned && count == planned_count;
+            same_rest && same_start && same_end(until.as_ref(), *end)
+        }
+        (When::Rrule { expr }, Timing::Rrule { expr: planned }) => lines(expr).eq(lines(planned)),
         _ => false,
     }
+}
+
+/// The lines of a recurrence, however they are divided.
+fn lines(expr: &str) -> impl Iterator<Item = &str> {
+    let lines = expr.split('\n').flat_map(|line| line.split("\\n"));
+    lines.map(str::trim_end).filter(|line| !line.is_empty())
 }
 
 fn change(
@@ -141,10 +158,24 @@ fn change(
         desk.content_is_good(&row.submission.content, &accounts)?;
     }
     let mut edit = ScheduleEdit::default();
-    if what.contains(&"time") {
-        let when = &row.submission.when;
-        let (timing, first) = desk.moved(schedule, when, &accounts, checked.now)?;
-        edit.timing = Some((timing, Some(first)));
+    let tz = row.submission.tz.as_deref();
+    let zoned = tz.filter(|_| what.contains(&"zone"));
+    if let Some(tz) = zoned {
+        edit.tz = Some((tz.to_owned(), zone::tzdb_version().to_owned()));
+        if let Timing::OneShot { at, local: Some(_) } = schedule.timing {
+            // The same instant is another local time there.
+            let timing = Timing::OneShot { at, local: local_in(at, tz) };
+            edit.timing = Some((timing, Some(at)));
+        }
+    }
+    if what.contains(&"priority") {
+        edit.priority = Some(row.submission.priority);
+    }
+    let when = &row.submission.when;
+    // What a cron expression or a recurrence means depends on its zone.
+    let is_local = matches!(when, When::Cron { .. } | When::Rrule { .. });
+    if what.contains(&"time") || (zoned.is_some() && is_local) {
+        desk.move_to(&mut edit, schedule, when, tz, &accounts, checked.now)?;
     }
     if what.contains(&"accounts") {
         edit.accounts = Some(accounts.iter().map(|account| account.id).collect());

@@ -11,17 +11,21 @@ use super::cells::{Cell, Cells, Place, Value, field};
 use super::lines::Lines;
 use super::plan::FileProblem;
 
-/// The rows.
-pub(super) fn rows(file: &Arc<str>, text: &str, problems: &mut Vec<FileProblem>) -> Vec<Cells> {
+/// The rows; none if it is no list.
+pub(super) fn rows(
+    file: &Arc<str>,
+    text: &str,
+    problems: &mut Vec<FileProblem>,
+) -> Option<Vec<Cells>> {
     let source = Source { text, lines: Lines::new(file, text), file };
     let posts: Vec<&RawValue> = match serde_json::from_str(text) {
         Ok(posts) => posts,
         Err(error) => {
             problems.push(source.refused(&error));
-            return Vec::new();
+            return None;
         }
     };
-    posts.into_iter().filter_map(|post| row(&source, post, problems)).collect()
+    Some(posts.into_iter().filter_map(|post| row(&source, post, problems)).collect())
 }
 
 struct Source<'a> {
@@ -128,7 +132,7 @@ mod tests {
     fn read(text: &str) -> (Vec<Cells>, Vec<String>) {
         let mut problems = Vec::new();
         let rows = rows(&Arc::from("f.json"), text, &mut problems);
-        (rows, problems.iter().map(ToString::to_string).collect())
+        (rows.unwrap_or_default(), problems.iter().map(ToString::to_string).collect())
     }
 
     #[test]

@@ -11,14 +11,17 @@
 //! | `key` | a stable name: what is loaded again under it is the same post |
 //! | `at` | once: `2026-03-08T09:00Z`, `2026-03-08T09:00` with `tz`, or `+5s` from loading |
 //! | `every` | again and again: `1h30m`; the first at `at`, or at once |
+//! | `cron` | again and again: `0 9 * * 1-5`, in the zone `tz`; none before `at` |
 //! | `count`, `until` | where that ends |
-//! | `tz` | the IANA zone of local times |
+//! | `rrule` | content lines of RFC 5545, `DTSTART` among them; line breaks, or `\n` between |
+//! | `tz` | the IANA zone of local times, and of rules |
 //! | `accounts` | names, `;` between; `dry_run:NAME` needs no set-up |
 //! | `text` | the parts of a thread are divided by a line `---` |
 //! | `media`, `alt` | paths or URLs, and what they show, `;` between |
 //! | `priority` | higher goes first |
 //!
-//! In TOML and JSON, `accounts`, `text` (the parts), `media` and `alt` may also be lists.
+//! In TOML and JSON, `accounts`, `text` (the parts), `rrule` (the lines), `media` and `alt` may also be
+//! lists.
 //!
 //! [`Desk::plan_import`](crate::desk::Desk::plan_import) reads files and tells what would happen;
 //! [`Desk::apply_import`](crate::desk::Desk::apply_import) makes it so. All errors of all files are told at once, each with its
@@ -40,4 +43,4 @@ mod twins;
 
 pub use self::apply::{Loaded, LoadedRow};
 pub use self::cells::Place;
-pub use self::plan::{Action, FileProblem, Plan, PlannedRow};
+pub use self::plan::{Action, Extent, FileProblem, Plan, PlannedRow};

@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use postq_calendar::Rule;
 use postq_core::content::{Content, Post, PostState};
 use postq_core::id::{PostId, ScheduleId};
-use postq_core::schedule::Schedule;
+use postq_core::schedule::{Schedule, Timing};
 use postq_core::store::{JobFilter, Page};
 
-use crate::desk::{Checked, Desk, DeskError, Entry, Refused, Standing, Submission};
+use crate::desk::{Checked, Desk, DeskError, Entry, Refused, Standing, Submission, first_schedule};
 
 use super::cells::Place;
 use super::compare::{self, Change};
@@ -23,6 +24,9 @@ use super::twins;
 /// Keys in one query.
 const CHUNK: usize = 500;
 
+/// A message may be twice as long: none of ours is, but for what it quotes of a file.
+const MOST_QUOTED: usize = 250;
+
 /// Something that is wrong with a file, or worth a look.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FileProblem {
@@ -32,6 +36,18 @@ pub struct FileProblem {
     pub field: Option<&'static str>,
     /// What is wrong and what was expected.
     pub message: String,
+    /// How much of the file it spoils.
+    pub extent: Extent,
+}
+
+/// How much of a file a problem spoils.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extent {
+    /// One row: the others can be loaded without it.
+    Row,
+    /// All of it: no row could be read.
+    File,
 }
 
 impl FileProblem {
@@ -40,8 +56,25 @@ impl FileProblem {
         field: Option<&'static str>,
         message: impl Into<String>,
     ) -> Self {
-        Self { place: place.clone(), field, message: message.into() }
+        let message = shortened(message.into());
+        Self { place: place.clone(), field, message, extent: Extent::Row }
     }
+
+    pub(super) fn of_file(place: &Place, message: impl Into<String>) -> Self {
+        Self { extent: Extent::File, ..Self::new(place, None, message) }
+    }
+}
+
+/// Keeps the beginning and the end of a message that quotes something long: what is wrong stands at
+/// its beginning, and what was expected at its end.
+fn shortened(message: String) -> String {
+    let count = message.chars().count();
+    if count <= 2 * MOST_QUOTED {
+        return message;
+    }
+    let head: String = message.chars().take(MOST_QUOTED).collect();
+    let tail: String = message.chars().skip(count - MOST_QUOTED).collect();
+    format!("{head}…{tail}")
 }
 
 impl fmt::Display for FileProblem {
@@ -65,7 +98,7 @@ pub enum Action {
     },
     /// It is known and says something else now, which can still be changed.
     Change {
-        /// What differs: `text`, `time`, `accounts`.
+        /// What differs: `text`, `time`, `zone`, `accounts`, `priority`.
         what: Vec<&'static str>,
     },
     /// It is known and stays as it is.
@@ -117,10 +150,19 @@ pub struct PlannedRow {
 /// How it is done.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// Writes it; a post that is there already may need other content first.
-    Load(Box<Entry>, Option<Content>),
+    Load(Box<Load>),
     Change(Box<Change>),
     Nothing(PostId, Vec<ScheduleId>),
+}
+
+/// What is written of a new row.
+#[derive(Clone, Debug)]
+pub(super) struct Load {
+    /// As it was read, to be planned again should another process take it in first.
+    pub(super) row: Row,
+    pub(super) entry: Entry,
+    /// What a post that is there already says from now on, where that is something else.
+    pub(super) content: Option<Content>,
 }
 
 /// What would happen if these files were loaded now.
@@ -156,6 +198,15 @@ impl Desk {
     pub async fn plan_import(&self, files: &[PathBuf]) -> Result<Plan, DeskError> {
         let (rows, mut problems) = read_all(files.to_vec()).await;
         let rows = without_doubles(rows, &mut problems);
+        self.plan_rows(rows, problems).await
+    }
+
+    /// What would happen if these rows were loaded now; what is wrong is added to the problems.
+    pub(super) async fn plan_rows(
+        &self,
+        rows: Vec<Row>,
+        mut problems: Vec<FileProblem>,
+    ) -> Result<Plan, DeskError> {
         let known = self.known(&rows).await?;
         let is_new = |row: &Row| known_of(&known, row).is_none_or(Known::is_half_loaded);
         let (new, old): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(is_new);
@@ -176,7 +227,8 @@ impl Desk {
                 Err(refused) => problems.extend(refused_at(row, refused)),
             }
         }
-        let notes = twins::find(self, &planned).await?;
+        let mut notes = twins::find(self, &planned).await?;
+        notes.extend(planned.iter().flat_map(rule_notes));
         planned.sort_by(|a, b| a.place.cmp(&b.place));
         problems.sort_by(|a, b| a.place.cmp(&b.place));
         Ok(Plan { rows: planned, problems, notes, checked })
@@ -252,6 +304,7 @@ fn load(row: &Row, mut entry: Entry, half: Option<&Known>) -> PlannedRow {
     if let Some(half) = half {
         content = (half.post.content != entry.post.content).then(|| entry.post.content.clone());
         entry.schedule.post_id = half.post.id;
+        entry.schedule.id = first_schedule(half.post.id);
         entry.post = half.post.clone();
         entry.post_exists = true;
     }
@@ -259,7 +312,7 @@ fn load(row: &Row, mut entry: Entry, half: Option<&Known>) -> PlannedRow {
         place: row.place().clone(),
         key: row.submission.key.clone(),
         action: Action::Load { first: entry.first() },
-        step: Step::Load(Box::new(entry), content),
+        step: Step::Load(Box::new(Load { row: row.clone(), entry, content })),
     }
 }
 
@@ -267,4 +320,14 @@ fn refused_at(row: &Row, refused: Refused) -> impl Iterator<Item = FileProblem> 
     refused.problems.into_iter().map(|problem| {
         FileProblem::new(row.cells.place_of(problem.field), Some(problem.field), problem.message)
     })
+}
+
+/// What is allowed in the rule of a new row but hardly meant.
+fn rule_notes(planned: &PlannedRow) -> Vec<FileProblem> {
+    let Step::Load(load) = &planned.step else { return Vec::new() };
+    let schedule = load.entry.schedule();
+    let Timing::Rrule { .. } = schedule.timing else { return Vec::new() };
+    let Ok(rule) = Rule::new(&schedule.timing, schedule.tz.as_deref()) else { return Vec::new() };
+    let place = load.row.cells.place_of("rrule");
+    rule.notes().iter().map(|note| FileProblem::new(place, Some("rrule"), note.clone())).collect()
 }

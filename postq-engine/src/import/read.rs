@@ -1,36 +1,51 @@
 //! From a file to rows.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::cells::{Cells, Place};
-use super::plan::FileProblem;
+use super::plan::{Extent, FileProblem};
 use super::row::{self, Row};
 use super::{csv, json, toml};
 
 /// The largest file.
 const MOST_BYTES: u64 = 16 * 1_024 * 1_024;
 
+/// Reads one format: none if not one row can be told.
+type Format = fn(&Arc<str>, &str, &mut Vec<FileProblem>) -> Option<Vec<Cells>>;
+
 /// The good rows of a file; what is wrong is added to the problems.
 pub(super) fn file(path: &Path, problems: &mut Vec<FileProblem>) -> Vec<Row> {
     let name: Arc<str> = path.display().to_string().into();
     let whole = Place { file: Arc::clone(&name), line: 0, column: 0 };
-    let rows: fn(&Arc<str>, &str, &mut Vec<FileProblem>) -> Vec<Cells> =
+    if let Err(problem) = ensure_file(path, &whole) {
+        problems.push(problem);
+        return Vec::new();
+    }
+    let rows: Format =
         match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
             Some("csv") => csv::rows,
             Some("toml") => toml::rows,
             Some("json") => json::rows,
             _ => {
                 let message = "is of an unknown kind; expected a file .csv, .toml or .json";
-                problems.push(FileProblem::new(&whole, None, message));
+                problems.push(FileProblem::of_file(&whole, message));
                 return Vec::new();
             }
         };
     match text(path, &whole) {
         Ok(text) => {
             let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-            let rows = rows(&name, text, problems);
+            if text.trim().is_empty() {
+                problems.push(FileProblem::of_file(&whole, "is empty; expected posts"));
+                return Vec::new();
+            }
+            let before = problems.len();
+            let Some(rows) = rows(&name, text, problems) else {
+                problems[before..].iter_mut().for_each(|problem| problem.extent = Extent::File);
+                return Vec::new();
+            };
             rows.iter().filter_map(|cells| row::read(cells, problems)).collect()
         }
         Err(problem) => {
@@ -40,20 +55,38 @@ pub(super) fn file(path: &Path, problems: &mut Vec<FileProblem>) -> Vec<Row> {
     }
 }
 
+fn ensure_file(path: &Path, whole: &Place) -> Result<(), FileProblem> {
+    match std::fs::metadata(path) {
+        Ok(facts) if facts.is_dir() => {
+            Err(FileProblem::of_file(whole, "is a folder; name the files in it"))
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(unreadable(whole, &error)),
+    }
+}
+
+fn unreadable(whole: &Place, error: &std::io::Error) -> FileProblem {
+    let why = match error.kind() {
+        ErrorKind::NotFound => "is not there; look at its name and folder".to_owned(),
+        ErrorKind::PermissionDenied => "cannot be read by this user; chmod u+r it".to_owned(),
+        _ => format!("cannot be read: {error}"),
+    };
+    FileProblem::of_file(whole, why)
+}
+
 fn text(path: &Path, whole: &Place) -> Result<String, FileProblem> {
-    let unreadable =
-        |error: std::io::Error| FileProblem::new(whole, None, format!("cannot be read: {error}"));
+    let unreadable = |error: std::io::Error| unreadable(whole, &error);
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(unreadable)?;
     file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MOST_BYTES {
         let message = "is larger than 16 MiB; divide it into several files";
-        return Err(FileProblem::new(whole, None, message));
+        return Err(FileProblem::of_file(whole, message));
     }
     String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
         let place = Place { line, ..whole.clone() };
-        FileProblem::new(&place, None, "is not UTF-8; save the file as UTF-8")
+        FileProblem::of_file(&place, "is not UTF-8; save the file as UTF-8")
     })
 }

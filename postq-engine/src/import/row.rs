@@ -14,6 +14,9 @@ use super::plan::FileProblem;
 /// The line that divides the parts of a thread.
 const DIVIDER: &str = "---";
 
+/// The fields that make a row repeat: one of them.
+const RULES: [&str; 3] = ["every", "cron", "rrule"];
+
 /// A row that was understood.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
@@ -61,28 +64,57 @@ impl Reader<'_> {
     }
 
     fn when(&mut self, tz: Option<&str>) -> When {
-        let has_every = self.has("every");
-        let at = self.at("at", tz);
-        if has_every {
-            let every = self.one("every").and_then(|text| {
-                duration::parse(&text).map_err(|e| self.wrong("every", e.to_string())).ok()
-            });
-            return When::Every {
-                every: every.unwrap_or_default(),
-                from: at,
-                count: self.number::<NonZeroU32>("count", "a whole number from 1"),
-                until: self.at("until", tz),
-            };
+        let rules: Vec<_> = RULES.into_iter().filter(|field| self.has(field)).collect();
+        if let [first, others @ ..] = rules.as_slice() {
+            for other in others {
+                self.wrong(other, format!("is there besides {first}; expected one of them"));
+            }
         }
+        match rules.first() {
+            Some(&"rrule") => self.rrule(),
+            Some(&rule) => self.repeating(rule, tz),
+            None => self.once(tz),
+        }
+    }
+
+    fn once(&mut self, tz: Option<&str>) -> When {
         for field in ["count", "until"] {
             if self.has(field) {
-                self.wrong(field, "is there without every; expected both, or neither");
+                self.wrong(field, "is there without every or cron; expected both, or neither");
             }
         }
         if !self.has("at") {
-            self.wrong("at", "is missing; expected a time (at), or a distance (every)");
+            self.wrong("at", "is missing; expected a time (at), or a rule (every, cron, rrule)");
         }
-        at.map_or(When::Now, When::At)
+        self.at("at", tz).map_or(When::Now, When::At)
+    }
+
+    /// By `every` or `cron`.
+    fn repeating(&mut self, rule: &'static str, tz: Option<&str>) -> When {
+        let from = self.at("at", tz);
+        let text = self.one(rule).unwrap_or_default();
+        let count = self.number::<NonZeroU32>("count", "a whole number from 1");
+        let until = self.at("until", tz);
+        if rule == "cron" {
+            return When::Cron { expr: text.trim().to_owned(), from, count, until };
+        }
+        let every = duration::parse(&text).map_err(|error| self.wrong(rule, error.to_string()));
+        When::Every { every: every.unwrap_or_default(), from, count, until }
+    }
+
+    /// The lines of a recurrence, which says itself where it begins and ends.
+    fn rrule(&mut self) -> When {
+        for (field, instead) in [("at", "DTSTART"), ("count", "COUNT"), ("until", "UNTIL")] {
+            if self.has(field) {
+                self.wrong(field, format!("is there besides rrule; write it as its {instead}"));
+            }
+        }
+        let expr = match self.cells.by_field.get("rrule").map(|cell| &cell.value) {
+            Some(Value::One(text)) => text.trim().to_owned(),
+            Some(Value::Many(lines)) => lines.join("\n"),
+            None => String::new(),
+        };
+        When::Rrule { expr }
     }
 
     fn at(&mut self, field: &'static str, tz: Option<&str>) -> Option<At> {

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use postq_core::content::{Content, Post, PostState};
 use postq_core::schedule::Timing;
+use postq_core::store::Page;
 use tempfile::TempDir;
 
-use super::{Action, Loaded, Plan};
+use super::{Action, Extent, Loaded, Plan};
 use crate::desk::tests::{START, claim_one, desk, publish};
 use crate::desk::{Desk, DeskError};
 
@@ -188,6 +189,71 @@ async fn what_was_cut_off_between_post_and_schedule_is_completed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_changed_row_changes_zone_and_priority() {
+    let (desk, folder) = (desk().await, Folder::new());
+    let file = |row: &str| {
+        folder.file("z.csv", format!("key,at,tz,accounts,text,priority\n{row},acme,hello,7\n"))
+    };
+    load(&desk, &file("a,2026-03-08T09:00,Europe/Berlin")).await;
+    let text = "key,at,tz,accounts,text,priority\na,2026-03-08T08:00,UTC,acme,hello,-7\n";
+
+    let changed = load(&desk, &folder.file("z.csv", text)).await;
+
+    assert_eq!(actions(&changed), ["known, changes zone, priority"]);
+    let schedule = desk.find_schedule(changed.rows[0].schedules[0]).await.unwrap();
+    assert_eq!((schedule.tz.as_deref(), schedule.priority), (Some("UTC"), -7));
+    let Timing::OneShot { at, local } = schedule.timing else { panic!("{:?}", schedule.timing) };
+    assert_eq!(at.to_rfc3339(), "2026-03-08T08:00:00+00:00");
+    assert_eq!(local.as_deref(), Some("2026-03-08T08:00:00"), "as the new zone's clocks show it");
+    let again = load(&desk, &folder.file("z.csv", text)).await;
+    assert_eq!(actions(&again), ["known, scheduled"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_who_complete_a_post_that_was_cut_off_write_one_schedule() {
+    let (desk, folder) = (desk().await, Folder::new());
+    let files = folder.csv("a,+5s,acme,hello\n");
+    load(&desk, &files).await;
+    let post = desk.find_post("a").await.unwrap();
+    let schedule = desk.backend().schedules.of_posts(&[post.id]).await.unwrap().remove(0);
+    // The moment between the two writes of the first one, which then goes on.
+    let _ = desk.backend().schedules.remove(schedule.id).await.unwrap();
+
+    let second = load(&desk, &files).await;
+    desk.backend().schedules.insert(std::slice::from_ref(&schedule)).await.unwrap();
+
+    assert_eq!(actions(&second), ["new, first at 2026-03-08 06:00:05 UTC"]);
+    let schedules = desk.backend().schedules.of_posts(&[post.id]).await.unwrap();
+    assert_eq!(schedules.len(), 1, "two of them would publish the post twice");
+    assert_eq!(second.rows[0].schedules, [schedule.id]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_loads_a_file_second_at_the_same_moment_finds_the_rows_of_the_first() {
+    let (desk, folder) = (desk().await, Folder::new());
+    let first = plan(&desk, &folder.csv("a,+5s,acme,hello\nb,+5s,dry_run:x,bye\n")).await;
+    let rows = "a,+5s,acme,hello\n,+5s,other,mine\nb,+1h,dry_run:x;dry_run:y,bye\nc,+5s,acme,new\n";
+    let second = plan(&desk, &folder.csv(rows)).await;
+
+    let first = desk.apply_import(first).await.unwrap();
+    let second = desk.apply_import(second).await.unwrap();
+
+    assert_eq!(
+        actions(&second),
+        [
+            "known, scheduled",
+            "new, first at 2026-03-08 06:00:05 UTC",
+            "known, changes accounts",
+            "new, first at 2026-03-08 06:00:05 UTC",
+        ]
+    );
+    assert_eq!(second.rows[0].post, first.rows[0].post);
+    assert_eq!(desk.list_posts(Page::first(10)).await.unwrap().len(), 4);
+    let both = desk.find_schedule(first.rows[1].schedules[0]).await.unwrap();
+    assert_eq!(both.accounts.len(), 2, "what it says otherwise is taken over");
+}
+
+#[tokio::test(start_paused = true)]
 async fn rows_without_a_key_are_new_and_their_twins_are_told() {
     let (desk, folder) = (desk().await, Folder::new());
     let files = folder.csv(",+5s,acme,hello\n,+5s,acme,Hello!\n,+5s,other,hello\n,+5s,acme,bye\n");
@@ -228,18 +294,59 @@ async fn all_formats_say_the_same() {
 async fn files_that_cannot_be_read_are_named() {
     let (desk, folder) = (desk().await, Folder::new());
     let missing = vec![folder.0.path().join("missing.csv")];
+    std::fs::create_dir(folder.0.path().join("folder.csv")).unwrap();
     let cases = [
-        (missing, "missing.csv: cannot be read"),
+        (missing, "missing.csv: is not there"),
+        (vec![folder.0.path().join("missing")], "missing: is not there"),
+        (vec![folder.0.path().join("folder.csv")], "folder.csv: is a folder"),
+        (folder.file("empty.json", "\u{feff}"), "empty.json: is empty; expected posts"),
+        (folder.file("empty.toml", "\n"), "empty.toml: is empty; expected posts"),
         (folder.file("a.xlsx", ""), "a.xlsx: is of an unknown kind"),
         (folder.file("b.csv", b"key,at\na,\xff\n"), "b.csv:2: is not UTF-8"),
         (folder.file("c.csv", vec![b'a'; 16 * 1_024 * 1_024 + 1]), "c.csv: is larger than 16 MiB"),
         (folder.file("d.csv", ""), "d.csv: is empty"),
+        (folder.file("e.csv", "key,txt\na,b\n"), "e.csv:1:5: unknown column"),
+        (folder.file("f.json", "[{]"), "f.json:1:3: no JSON"),
+        (folder.file("g.toml", "[[post]\n"), "g.toml:1:"),
     ];
 
     for (files, expected) in cases {
-        let told = problems(&plan(&desk, &files).await);
+        let plan = plan(&desk, &files).await;
+        let told = problems(&plan);
         assert!(told.len() == 1 && told[0].starts_with(expected), "{told:?} is not {expected}");
+        assert_eq!(plan.problems[0].extent, Extent::File, "{told:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_quoted_of_a_file_has_a_bound() {
+    let (desk, folder) = (desk().await, Folder::new());
+    let long = "x".repeat(7_000_000);
+    let files = [
+        folder.file("a.csv", &long),
+        folder.file("b.csv", format!("key,at,accounts,text\na,{long},{long},hi\n")),
+        folder.file("c.json", format!("[{{\"{long}\": 1}}]")),
+    ];
+
+    for files in files {
+        let told = problems(&plan(&desk, &files).await);
+        assert!(!told.is_empty() && told.iter().all(|told| told.len() < 1_000), "{}", told.len());
+        assert!(told[0].contains("expected"), "its end is kept: {told:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_has_no_column_where_there_is_none() {
+    let (desk, folder) = (desk().await, Folder::new());
+    let files = folder.file("c.csv", "key,at,accounts,text\na,+1s\nb,never,acme,x\n");
+
+    let plan = plan(&desk, &files).await;
+
+    let told = serde_json::to_value(&plan.problems).unwrap();
+    let place = |i: usize| told[i]["place"].as_object().unwrap();
+    assert_eq!(place(0).keys().collect::<Vec<_>>(), ["file", "line"], "a row as a whole");
+    assert_eq!(place(1)["column"], 3);
+    assert_eq!(told[0]["extent"], "row", "the others can be loaded without it");
 }
 
 #[tokio::test(start_paused = true)]
@@ -273,4 +380,123 @@ async fn a_thousand_rows_take_no_time() {
     assert_eq!((loaded.rows.len(), again.rows.len()), (1_000, 1_000));
     // Twice, in a debug build on a busy machine: a walk over all pairs would take far longer.
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+/// A calendar with a cron expression and two recurrences, in each format.
+const RULES: [(&str, &str); 3] = [
+    (
+        "rules.csv",
+        "key,cron,rrule,at,tz,count,accounts,text\n\
+         c,0 9 * * 1-5,,,Europe/Berlin,,acme,hello\n\
+         n,@daily,,,Europe/Berlin,3,acme,news\n\
+         r,,\"DTSTART;TZID=Asia/Tokyo:20260301T090000\nRRULE:FREQ=DAILY\",,,,acme,bye\n\
+         s,,DTSTART:20260301T090000\\nRRULE:FREQ=DAILY,,Asia/Tokyo,,acme,ciao\n",
+    ),
+    (
+        "rules.toml",
+        "[[post]]\nkey = \"c\"\ncron = \"0 9 * * 1-5\"\ntz = \"Europe/Berlin\"\naccounts = \"acme\"\n\
+         text = \"hello\"\n[[post]]\nkey = \"n\"\ncron = \"@daily\"\ncount = 3\n\
+         tz = \"Europe/Berlin\"\naccounts = \"acme\"\ntext = \"news\"\n\
+         [[post]]\nkey = \"r\"\nrrule = \"\"\"\nDTSTART;TZID=Asia/Tokyo:20260301T090000\n\
+         RRULE:FREQ=DAILY\n\"\"\"\naccounts = \"acme\"\ntext = \"bye\"\n\
+         [[post]]\nkey = \"s\"\nrrule = [\"DTSTART:20260301T090000\", \"RRULE:FREQ=DAILY\"]\n\
+         tz = \"Asia/Tokyo\"\naccounts = \"acme\"\ntext = \"ciao\"\n",
+    ),
+    (
+        "rules.json",
+        "[{\"key\": \"c\", \"cron\": \"0 9 * * 1-5\", \"tz\": \"Europe/Berlin\", \"accounts\": \"acme\", \
+         \"text\": \"hello\"}, {\"key\": \"n\", \"cron\": \"@daily\", \"count\": 3, \
+         \"tz\": \"Europe/Berlin\", \"accounts\": \"acme\", \"text\": \"news\"}, \
+         {\"key\": \"r\", \"rrule\": \"DTSTART;TZID=Asia/Tokyo:20260301T090000\\nRRULE:FREQ=DAILY\", \
+         \"accounts\": \"acme\", \"text\": \"bye\"}, \
+         {\"key\": \"s\", \"rrule\": \"DTSTART:20260301T090000\\nRRULE:FREQ=DAILY\", \
+         \"tz\": \"Asia/Tokyo\", \"accounts\": \"acme\", \"text\": \"ciao\"}]",
+    ),
+];
+
+#[tokio::test(start_paused = true)]
+async fn rules_are_loaded_from_every_format_and_known_again() {
+    let (desk, folder) = (desk().await, Folder::new());
+    let firsts = [
+        "new, first at 2026-03-09 08:00:00 UTC",
+        "new, first at 2026-03-08 23:00:00 UTC",
+        "new, first at 2026-03-09 00:00:00 UTC",
+        "new, first at 2026-03-09 00:00:00 UTC",
+    ];
+
+    for (i, (name, text)) in RULES.into_iter().enumerate() {
+        let loaded = load(&desk, &folder.file(name, text)).await;
+        // The same rows, whatever the format: loaded once, and known then.
+        let expected = if i == 0 { firsts } else { ["known, scheduled"; 4] };
+        assert_eq!(actions(&loaded), expected, "{name}");
+        tokio::time::advance(Duration::from_secs(60)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_rule_is_changed() {
+    let (desk, folder) = (desk().await, Folder::new());
+    let csv =
+        |row: &str| folder.file("c.csv", format!("key,cron,rrule,tz,count,accounts,text\n{row}"));
+    load(&desk, &csv("c,0 9 * * *,,Europe/Berlin,,acme,hello\n")).await;
+
+    for (row, expected) in [
+        ("c,0 10 * * *,,Europe/Berlin,,acme,hello\n", "known, changes time"),
+        ("c,0 10 * * *,,Europe/Berlin,5,acme,hello\n", "known, changes time"),
+        ("c,0 10 * * *,,Asia/Tokyo,5,acme,hello\n", "known, changes zone"),
+        ("c,0 10 * * *,,Asia/Tokyo,5,acme,hello\n", "known, scheduled"),
+        ("c,,DTSTART:20260309T090000Z\\nRRULE:FREQ=DAILY,,,acme,hello\n", "known, changes time"),
+        ("c,,DTSTART:20260309T090000Z\\nRRULE:FREQ=DAILY,,,acme,hello\n", "known, scheduled"),
+    ] {
+        let loaded = load(&desk, &csv(row)).await;
+        assert_eq!(actions(&loaded), [expected], "{row}");
+    }
+    let schedule = desk.find_post("c").await.unwrap().id;
+    let schedule = desk.backend().schedules.of_posts(&[schedule]).await.unwrap().remove(0);
+    assert_eq!(schedule.next_run_at.unwrap().to_rfc3339(), "2026-03-09T09:00:00+00:00");
+    assert_eq!(schedule.tz.as_deref(), Some("UTC"), "the zone of the new rule");
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_rules_name_their_place_and_a_way_out() {
+    let (desk, folder) = (desk().await, Folder::new());
+    let rows = "a,0 9 L * *,,UTC,,acme\nb,0 9 30 2 *,,UTC,,acme\nc,,DTSTART:20260301T090000Z,UTC,2,acme\n\
+                d,* * * * * *,,UTC,,acme\ne,@daily,FREQ=DAILY,UTC,,acme\nf,22-4 * * * *,,UTC,,acme\n";
+    let files = folder.file("calendar.csv", format!("text,cron,rrule,tz,count,accounts\n{rows}"));
+
+    let told = problems(&plan(&desk, &files).await);
+
+    let all = told.join("\n");
+    for expected in ["calendar.csv:4:", "count: is there besides rrule; write it as its COUNT"] {
+        assert!(all.contains(expected), "{expected} in {all}");
+    }
+    for (line, column, expected) in [
+        (2, 3, "BYMONTHDAY=-1"),
+        (3, 3, "cron: never runs"),
+        (5, 3, "1s is too often"),
+        (6, 10, "rrule: is there besides cron; expected one of them"),
+        (7, 3, "22-59,0-4"),
+    ] {
+        let place = format!("calendar.csv:{line}:{column}: ");
+        let is_told = |told: &String| told.starts_with(&place) && told.contains(expected);
+        assert!(told.iter().any(is_told), "{place}{expected} in {all}");
+    }
+    let none = desk.backend().posts.list(desk.tenant(), Page::first(1)).await.unwrap();
+    assert!(none.is_empty(), "nothing was loaded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_says_less_than_was_meant_is_noted() {
+    let (desk, folder) = (desk().await, Folder::new());
+    // The first of March is a Sunday.
+    let rule = "DTSTART:20260301T090000Z\\nRRULE:FREQ=WEEKLY;BYDAY=MO";
+    let files = folder.file("c.csv", format!("text,rrule,accounts\nhi,{rule},acme\n"));
+
+    let notes = plan(&desk, &files).await.notes;
+
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].to_string().contains("c.csv:2:4: rrule: "), "{notes:?}");
+    load(&desk, &files).await;
+    let twin = plan(&desk, &files).await.notes;
+    assert!(twin.iter().any(|note| note.message.contains("looks like post")), "{twin:?}");
 }

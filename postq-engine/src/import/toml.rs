@@ -9,8 +9,12 @@ use super::cells::{Cell, Cells, Value, field};
 use super::lines::Lines;
 use super::plan::FileProblem;
 
-/// The rows.
-pub(super) fn rows(file: &Arc<str>, text: &str, problems: &mut Vec<FileProblem>) -> Vec<Cells> {
+/// The rows; none if it is no TOML.
+pub(super) fn rows(
+    file: &Arc<str>,
+    text: &str,
+    problems: &mut Vec<FileProblem>,
+) -> Option<Vec<Cells>> {
     let lines = Lines::new(file, text);
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
@@ -19,20 +23,23 @@ pub(super) fn rows(file: &Arc<str>, text: &str, problems: &mut Vec<FileProblem>)
     }
     // A text that is not TOML was put in order by guessing: what it seems to say is not to be used.
     if !errors.is_empty() {
-        return Vec::new();
+        return None;
     }
     let mut rows = Vec::new();
     for (name, value) in table.get_ref() {
         let posts = value.get_ref().as_array().filter(|_| name.get_ref() == "post");
         let Some(posts) = posts else {
             let place = lines.place(name.span().start);
-            let message = format!("unknown name \"{}\"; expected [[post]]", name.get_ref());
+            let message = match name.get_ref().as_ref() {
+                "post" => "post is no list of tables; expected [[post]] above each".to_owned(),
+                other => format!("unknown name \"{other}\"; expected [[post]]"),
+            };
             problems.push(FileProblem::new(&place, None, message));
             continue;
         };
         rows.extend(posts.iter().filter_map(|post| row(&lines, post, problems)));
     }
-    rows
+    Some(rows)
 }
 
 fn row(
@@ -92,7 +99,7 @@ mod tests {
     fn read(text: &str) -> (Vec<Cells>, Vec<String>) {
         let mut problems = Vec::new();
         let rows = rows(&Arc::from("f.toml"), text, &mut problems);
-        (rows, problems.iter().map(ToString::to_string).collect())
+        (rows.unwrap_or_default(), problems.iter().map(ToString::to_string).collect())
     }
 
     #[test]

@@ -43,7 +43,8 @@ pub(super) async fn find(desk: &Desk, rows: &[PlannedRow]) -> Result<Vec<FilePro
     let mut seen = in_store(desk, rows).await?;
     let mut notes = Vec::new();
     for row in rows {
-        let Step::Load(entry, _) = &row.step else { continue };
+        let Step::Load(load) = &row.step else { continue };
+        let entry = &load.entry;
         let look = || Look {
             name: row.place.to_string(),
             at: entry.first(),
@@ -71,14 +72,14 @@ async fn in_store(
     rows: &[PlannedRow],
 ) -> Result<BTreeMap<AccountId, Vec<Look>>, DeskError> {
     let entries = rows.iter().filter_map(|row| match &row.step {
-        Step::Load(entry, _) if row.key.is_none() => Some(entry),
+        Step::Load(load) if row.key.is_none() => Some(&load.entry),
         _ => None,
     });
     let times: Vec<_> = entries.clone().map(|entry| entry.first()).collect();
     let accounts: BTreeSet<AccountId> =
         entries.flat_map(|entry| entry.schedule.accounts.iter().copied()).collect();
     let concerns = |schedule: &Schedule| {
-        let at = begins(&schedule.timing);
+        let at = begins(schedule);
         schedule.accounts.iter().any(|account| accounts.contains(account))
             && times.iter().any(|time| (*time - at).abs() <= NEAR)
     };
@@ -111,7 +112,7 @@ async fn looks(
         for account in &schedule.accounts {
             looks.entry(*account).or_default().push(Look {
                 name: format!("post {}", post.key.clone().unwrap_or_else(|| post.id.to_string())),
-                at: begins(&schedule.timing),
+                at: begins(schedule),
                 words: words(&post.content),
             });
         }
@@ -147,11 +148,13 @@ fn words(content: &Content) -> BTreeSet<String> {
     words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-fn begins(timing: &Timing) -> DateTime<Utc> {
-    match timing {
+/// Where a schedule is compared: its start, or for a rule without one where it stands.
+fn begins(schedule: &Schedule) -> DateTime<Utc> {
+    match &schedule.timing {
         Timing::OneShot { at, .. } => *at,
         Timing::Interval { anchor, .. } => *anchor,
-        _ => DateTime::UNIX_EPOCH,
+        // The same rule, loaded again now, would begin with its next occurrence.
+        _ => schedule.next_run_at.or(schedule.last_run_at).unwrap_or(schedule.created_at),
     }
 }
 

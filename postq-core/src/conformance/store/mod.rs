@@ -86,6 +86,7 @@ macro_rules! store_conformance {
                 waiting_shows_what_a_queue_should_hold,
                 cleaning_spares_what_matters,
                 cleaning_keeps_the_youngest,
+                a_moment_to_come_is_not_cleaned_up,
                 cleaning_keeps_the_evidence_of_a_replay,
                 an_endless_retention_keeps_everything,
             } }

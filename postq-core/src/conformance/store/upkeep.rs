@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::schedules::{jobs_of, once, put};
+use super::schedules::{jobs_of, once, plan, put};
 use crate::backend::Backend;
 use crate::conformance::SHORT_LEASE;
 use crate::conformance::fixtures::{TestResolver, World, plain_job, refused};
 use crate::feed::{Only, Settle};
 use crate::id::{JobId, TenantId};
-use crate::job::{DeadReason, NewJob, Resolution, Topic};
+use crate::job::{DeadReason, DedupeKey, NewJob, Resolution, Topic};
 use crate::machine::JobState;
 use crate::queue::QueuedJob;
 use crate::retry::RetryDecision;
@@ -164,6 +164,28 @@ pub async fn cleaning_keeps_the_youngest(backend: Backend) {
     for id in &done[1..] {
         assert!(world.backend.jobs.story(*id).await.expect("story").is_some());
     }
+}
+
+/// A job that ended before its moment is kept until then: its key keeps the moment from being planned.
+pub async fn a_moment_to_come_is_not_cleaned_up(backend: Backend) {
+    let world = World::new(backend).await;
+    let later = world.at(60_000).await;
+    let schedule = once(&world, later);
+    let key = DedupeKey::occurrence(schedule.id, later, world.account.id);
+    let skipped =
+        NewJob { schedule_id: Some(schedule.id), dedupe_key: Some(key), ..world.job(later) };
+    world.insert(std::slice::from_ref(&skipped)).await;
+    let cancelled = world.backend.control.cancel(skipped.id, "skipped").await.expect("cancel");
+    assert_eq!(cancelled, Controlled::Applied);
+
+    let cleaned = world.backend.upkeep.clean(&NOTHING_KEPT, 100).await.expect("clean");
+    put(&world.backend, std::slice::from_ref(&schedule)).await;
+    plan(&world).await;
+
+    assert_eq!(cleaned, 0, "its moment is to come");
+    let jobs = jobs_of(&world.backend, schedule.id).await;
+    assert_eq!(jobs.iter().map(|job| job.id()).collect::<Vec<_>>(), [skipped.id]);
+    assert_eq!(jobs[0].state, JobState::Cancelled, "and is not planned again");
 }
 
 /// A replayed dead letter may go; what its replay must know stays.

@@ -1,0 +1,126 @@
+//! What would happen, before anything is written.
+
+use chrono::{DateTime, Utc};
+
+use postq_calendar::zone;
+use postq_core::account::Account;
+use postq_core::content::Part;
+use postq_core::id::PostId;
+use postq_core::platform::{PlatformName, Violation};
+use postq_core::schedule::{Schedule, Timing};
+
+use super::check::{accounts_of, content_problems};
+use super::meaning::Meant;
+use super::{Desk, DeskError, Problem, Submission};
+
+/// What a platform would get of a post, and what it would refuse of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlatformPreview {
+    /// The platform.
+    pub platform: PlatformName,
+    /// The accounts on it, by name.
+    pub accounts: Vec<String>,
+    /// What it would get.
+    pub parts: Vec<Part>,
+    /// What it would refuse.
+    pub violations: Vec<Violation>,
+}
+
+/// What would happen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preview {
+    /// By platform.
+    pub platforms: Vec<PlatformPreview>,
+    /// The first occurrences; empty without a time.
+    pub occurrences: Vec<DateTime<Utc>>,
+    /// All that would be refused, the platforms' violations among it.
+    pub problems: Vec<Problem>,
+}
+
+impl Desk {
+    /// What would happen to a post, with up to `limit` of its occurrences. Without `when` it is a draft.
+    pub async fn preview(
+        &self,
+        submission: &Submission,
+        has_time: bool,
+        limit: usize,
+    ) -> Result<Preview, DeskError> {
+        let now = self.backend.jobs.now().await?;
+        let mut directory = self.directory(now).await?;
+        let mut problems = content_problems(&submission.content);
+        let accounts = match submission.accounts.as_slice() {
+            [] => Vec::new(),
+            names => accounts_of(&mut directory, names, &mut problems),
+        };
+        problems.extend(self.violations(&submission.content, &accounts));
+        let platforms = self.by_platform(submission, &accounts);
+        let mut preview = Preview { platforms, problems, ..Preview::default() };
+        if !has_time {
+            return Ok(preview);
+        }
+        let tz = submission.tz.as_deref().map(zone::check).transpose();
+        let tz = tz.unwrap_or_else(|error| {
+            preview.problems.push(Problem::new("tz", error.to_string()));
+            None
+        });
+        let meant = self.meant(&submission.when, tz.as_deref(), &accounts, now);
+        preview.problems.extend(meant.err());
+        // What comes too often for real accounts is shown all the same.
+        if let Ok(Meant { timing, tz, first }) =
+            self.meant(&submission.when, tz.as_deref(), &[], now)
+        {
+            preview.occurrences = self.following(&timing, tz.as_deref(), first, limit)?;
+        }
+        Ok(preview)
+    }
+
+    /// The next occurrences of a schedule that is there, up to `limit`; none while it is switched off.
+    pub fn upcoming(
+        &self,
+        schedule: &Schedule,
+        limit: usize,
+    ) -> Result<Vec<DateTime<Utc>>, DeskError> {
+        let Some(next) = schedule.next_run_at.filter(|_| schedule.enabled) else {
+            return Ok(Vec::new());
+        };
+        self.following(&schedule.timing, schedule.tz.as_deref(), next, limit)
+    }
+
+    /// An occurrence and those after it.
+    fn following(
+        &self,
+        timing: &Timing,
+        tz: Option<&str>,
+        first: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<DateTime<Utc>>, DeskError> {
+        let mut rule = Schedule::new(PostId::new(), Vec::new(), timing.clone(), first);
+        rule.tz = tz.map(str::to_owned);
+        let mut found = Vec::new();
+        let mut next = Some(first);
+        while let Some(at) = next.filter(|_| found.len() < limit) {
+            found.push(at);
+            next = self.resolver.next(&rule, Some(at))?;
+        }
+        Ok(found)
+    }
+
+    fn by_platform(&self, submission: &Submission, accounts: &[Account]) -> Vec<PlatformPreview> {
+        let mut found: Vec<PlatformPreview> = Vec::new();
+        for account in accounts {
+            if let Some(known) = found.iter_mut().find(|p| p.platform == account.platform) {
+                known.accounts.push(account.name.clone());
+                continue;
+            }
+            let parts = submission.content.parts_for(&account.platform).to_vec();
+            let violations = self.platforms.get(&account.platform);
+            found.push(PlatformPreview {
+                platform: account.platform.clone(),
+                accounts: vec![account.name.clone()],
+                violations: violations.map(|p| p.validate(&parts)).unwrap_or_default(),
+                parts,
+            });
+        }
+        found
+    }
+}
