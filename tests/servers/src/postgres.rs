@@ -1,6 +1,8 @@
 //! A Postgres server that a test has for itself.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -46,6 +48,20 @@ impl Postgres {
     pub fn start_with(settings: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("postq-pg-").tempdir().expect("a folder");
         let cluster = Cluster::make(folder.path(), settings);
+        let pid = cluster.start();
+        Self { cluster, pid, _folder: folder }
+    }
+
+    /// One that speaks TLS, with this certificate and key (PEM), over TCP.
+    ///
+    /// # Panics
+    ///
+    /// If that cannot be done, saying why.
+    pub fn start_with_tls(certificate: &str, key: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("postq-pg-").tempdir().expect("a folder");
+        let cluster = Cluster::make(folder.path(), &["ssl = on"]);
+        cluster.keep_secret("server.crt", certificate);
+        cluster.keep_secret("server.key", key);
         let pid = cluster.start();
         Self { cluster, pid, _folder: folder }
     }
@@ -134,6 +150,21 @@ impl Cluster {
         let config = data.join("postgresql.auto.conf");
         fs::write(config, lines.join("\n") + "\n").expect("write the server's settings");
         cluster
+    }
+
+    /// Writes a file that only the server can read.
+    fn keep_secret(&self, name: &str, text: &str) {
+        let path = self.data().join(name);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .unwrap_or_else(|error| panic!("make \"{}\": {error}", path.display()));
+        file.write_all(text.as_bytes()).expect("write it");
+        if let Some(user) = self.user {
+            user.owns(&path);
+        }
     }
 
     /// Starts its server and tells its process id, once it answers.

@@ -1,0 +1,214 @@
+//! `JobStore`.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use postq_core::error::StoreError;
+use postq_core::id::{AccountId, JobId, PostId, ScheduleId, TenantId};
+use postq_core::job::{Job, NewJob, Topic};
+use postq_core::machine::JobState;
+use postq_core::store::{JobFilter, JobStore, JobStory, Page};
+use uuid::Uuid;
+
+use crate::args::{Arg, args};
+use crate::error::Fault;
+use crate::evidence;
+use crate::make::Birth;
+use crate::rows::{Paged, word};
+use crate::store::PgStore;
+use crate::trail::Trail;
+use crate::transition::{job, load};
+use crate::tx::{Sql, Tx, read, together, write};
+
+#[async_trait]
+impl JobStore for PgStore {
+    async fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        self.ask_time().await
+    }
+
+    async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<JobId>, StoreError> {
+        let births: Vec<Birth> = jobs.iter().map(|made| Birth::enqueued(made, None)).collect();
+        write!(self, "insert jobs", |tx| insert(&tx, &births))
+    }
+
+    async fn list(
+        &self,
+        tenant: TenantId,
+        filter: &JobFilter,
+        page: Page,
+    ) -> Result<Vec<Job>, StoreError> {
+        let (query, page) = (Query::of(tenant, filter), Paged::of(page));
+        read!(self, "list jobs", |sql| query.list(sql, page))
+    }
+
+    async fn count(
+        &self,
+        tenant: TenantId,
+        filter: &JobFilter,
+    ) -> Result<Vec<(JobState, u64)>, StoreError> {
+        let query = Query::of(tenant, filter);
+        read!(self, "count jobs", |sql| query.count(sql))
+    }
+
+    async fn story(&self, id: JobId) -> Result<Option<JobStory>, StoreError> {
+        read!(self, "tell a job's story", |sql| story(sql, id))
+    }
+}
+
+async fn insert(tx: &Tx<'_>, births: &[Birth]) -> Result<Vec<JobId>, Fault> {
+    let now = tx.sql.now().await?;
+    tx.make(births, now).await
+}
+
+async fn story(sql: Sql<'_>, id: JobId) -> Result<Option<JobStory>, Fault> {
+    let Some(stored) = load(sql, &[id]).await?.pop() else { return Ok(None) };
+    let old = "SELECT trail FROM {s}.old_trails WHERE job_id = $1 ORDER BY n";
+    let (old, evidence) = together!(
+        sql.all(old, args![id.as_uuid()], |row| Ok(Trail(row.try_get("trail")?))),
+        evidence::of_root(sql, stored.job.root),
+    )?;
+    let mut events = Vec::new();
+    for trail in old.iter().chain([&stored.trail]) {
+        events.extend(trail.events(id)?);
+    }
+    Ok(Some(JobStory { job: stored.job, events, evidence }))
+}
+
+/// What a filter asks for, as SQL.
+pub(crate) struct Query {
+    /// About what a job was made from; `{j}` stands for the table.
+    made: String,
+    tenant: Uuid,
+    states: Vec<JobState>,
+    unresolved: bool,
+    topic: Option<String>,
+    account: Option<Uuid>,
+    post: Option<Uuid>,
+    schedules: Option<Vec<Uuid>>,
+}
+
+impl Query {
+    pub(crate) fn of(tenant: TenantId, filter: &JobFilter) -> Self {
+        let mut states = filter.states.clone();
+        if states.is_empty() && filter.unresolved {
+            states.push(JobState::DeadLetter);
+        }
+        states.sort_unstable();
+        states.dedup();
+        let schedules = |all: &Vec<ScheduleId>| all.iter().map(|id| id.as_uuid()).collect();
+        let mut query = Self {
+            made: "{j}tenant_id = $1".to_owned(),
+            tenant: tenant.as_uuid(),
+            states,
+            unresolved: filter.unresolved,
+            topic: filter.topic.as_ref().map(|topic: &Topic| topic.as_str().to_owned()),
+            account: filter.account.map(AccountId::as_uuid),
+            post: filter.post.map(PostId::as_uuid),
+            schedules: filter.schedules.as_ref().map(schedules),
+        };
+        let conditions = [
+            (query.topic.is_some(), "topic = ("),
+            (query.account.is_some(), "account_id = ("),
+            (query.post.is_some(), "post_id = ("),
+            (query.schedules.is_some(), "schedule_id = ANY("),
+        ];
+        let mut n = 1;
+        for (_, condition) in conditions.into_iter().filter(|(is_asked, _)| *is_asked) {
+            n += 1;
+            query.made.push_str(&format!(" AND {{j}}{condition}${n})"));
+        }
+        query
+    }
+
+    fn args(&self) -> Vec<Arg<'_>> {
+        let mut args: Vec<Arg<'_>> = vec![&self.tenant];
+        args.extend(self.topic.as_ref().map(|topic| topic as Arg<'_>));
+        args.extend(self.account.as_ref().map(|account| account as Arg<'_>));
+        args.extend(self.post.as_ref().map(|post| post as Arg<'_>));
+        args.extend(self.schedules.as_ref().map(|schedules| schedules as Arg<'_>));
+        args
+    }
+
+    fn made(&self, table: &str) -> String {
+        self.made.replace("{j}", table)
+    }
+
+    /// The whole condition, for the view.
+    fn condition(&self) -> String {
+        let mut condition = self.made("");
+        if !self.states.is_empty() {
+            let words: Vec<_> = self.states.iter().map(|state| format!("'{state}'")).collect();
+            condition.push_str(&format!(" AND state IN ({})", words.join(", ")));
+        }
+        if self.unresolved {
+            condition.push_str(" AND state = 'dead_letter' AND resolution IS NULL");
+        }
+        condition
+    }
+
+    /// The statement for a page, with its parameters. The server merges no ordered scans of the view's
+    /// tables, so each is asked for its first ids by itself.
+    pub(crate) fn page<'a>(&'a self, page: &'a Paged) -> (String, Vec<Arg<'a>>) {
+        let mut args = self.args();
+        args.extend([&page.after as Arg<'_>, &page.limit]);
+        let (after, limit) = (args.len() - 1, args.len());
+        let ids = if self.post.is_some() || self.schedules.is_some() {
+            // Few, and sorted.
+            format!("SELECT id FROM {{s}}.jobs WHERE {} AND id > ${after}", self.condition())
+        } else if self.states.is_empty() {
+            let made = self.made("");
+            format!(
+                "SELECT id FROM {{s}}.job WHERE {made} AND id > ${after} ORDER BY id LIMIT ${limit}"
+            )
+        } else {
+            let made = self.made("j.");
+            let of_state = |(phase, condition): (&str, String)| {
+                format!(
+                    "(SELECT p.job_id AS id FROM {{s}}.{phase} p JOIN {{s}}.job j ON j.id = p.job_id
+                      WHERE {made} AND {condition} AND p.job_id > ${after}
+                      ORDER BY p.job_id LIMIT ${limit})"
+                )
+            };
+            let parts: Vec<_> =
+                self.states.iter().flat_map(|state| self.phases(*state)).map(of_state).collect();
+            parts.join(" UNION ALL ")
+        };
+        let sql = format!(
+            "SELECT * FROM {{s}}.jobs WHERE id = ANY (ARRAY (
+                 SELECT id FROM ({ids}) AS ids ORDER BY id LIMIT ${limit})) ORDER BY id"
+        );
+        (sql, args)
+    }
+
+    /// The tables that hold jobs of a state, with the condition for it there.
+    fn phases(&self, state: JobState) -> Vec<(&'static str, String)> {
+        let is = format!("p.state = '{state}'");
+        match state {
+            JobState::Planned => vec![("planned", "true".to_owned())],
+            JobState::Enqueued | JobState::Failed => vec![("later", is.clone()), ("due", is)],
+            JobState::Running => vec![("running", "true".to_owned())],
+            JobState::Succeeded | JobState::DeadLetter | JobState::Cancelled => {
+                let unresolved = if self.unresolved { "AND p.resolution IS NULL" } else { "" };
+                vec![("ended", format!("p.tenant_id = $1 AND {is} {unresolved}"))]
+            }
+        }
+    }
+
+    async fn list(&self, sql: Sql<'_>, page: Paged) -> Result<Vec<Job>, Fault> {
+        let (statement, args) = self.page(&page);
+        sql.all(&statement, &args, job).await
+    }
+
+    async fn count(&self, sql: Sql<'_>) -> Result<Vec<(JobState, u64)>, Fault> {
+        let count = format!(
+            "SELECT state, count(*) AS jobs FROM {{s}}.jobs WHERE {} GROUP BY state",
+            self.condition()
+        );
+        let mut counts = sql
+            .all(&count, &self.args(), |row| {
+                Ok((word(row, "state")?, row.try_get::<_, i64>("jobs")?.unsigned_abs()))
+            })
+            .await?;
+        counts.sort_unstable();
+        Ok(counts)
+    }
+}

@@ -1,0 +1,98 @@
+//! The Postgres backend of postq: every store, the job feed, a queue, the dedupe lock and the rate limiter
+//! in one schema, shared by any number of nodes.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `store`, `config`, `server` | [`PgStore`], how it is opened, where the server is |
+//! | `posts` … `snapshots`, `feed`, `queue`, `lock`, `limiter` | one file per implemented trait |
+//! | `claim`, `asking`, `recover`, `lanes` | which due jobs go to whom |
+//! | `make`, `transition`, `trail`, `settle`, `intent`, `evidence`, `takeback`, `aside`, `plan` | what happens to a job |
+//! | `tx`, `args`, `rows`, `changes`, `wake` | statements, and what wakes those who wait |
+//! | `schema`, `migrations/` | the tables |
+//!
+//! # What it promises
+//!
+//! What a call acknowledged survives a crash of the server, as safely as the server keeps its commits
+//! (`synchronous_commit`; buckets of the rate limiter alone are kept less safely). Every call may be
+//! repeated: one that failed because its connection was lost is repeated by itself, and a claim whose
+//! answer was lost gives its jobs to the next claim of the same process. All time is the server's. Leases,
+//! locks and limits are rows: nothing depends on which connection a call goes through.
+//!
+//! # Scheduling with your own rows
+//!
+//! [`PgStore::schedule_in`] adds posts and schedules in a transaction of yours;
+//! [`PgStore::open_over`] works over your own pool. The drivers are re-exported, so that both are of
+//! the same version.
+//!
+//! # Poolers
+//!
+//! A pooler in transaction mode (PgBouncer) works for everything but listening: no statement is
+//! prepared by name, and no session setting is sent. Set [`Config::pooler`], name the server itself in
+//! [`Config::listen_url`] (without that, other nodes' changes are noticed within
+//! [`Config::check_every`]), and give the role what connections would set otherwise:
+//!
+//! ```sql
+//! ALTER ROLE postq SET statement_timeout = '30s';
+//! ALTER ROLE postq SET idle_in_transaction_session_timeout = '60s';
+//! ALTER ROLE postq SET enable_bitmapscan = off;
+//! ALTER ROLE postq SET random_page_cost = 1.1;
+//! ```
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use postq_core::content::{Content, Post};
+//! use postq_postgres::{Config, PgStore};
+//!
+//! let store = PgStore::open(Config::new("postgres://postq@localhost/postq")).await?;
+//! let backend = store.backend();
+//! let now = backend.jobs.now().await?;
+//! backend.posts.insert(&[Post::new(Content::text("Hello"), now)]).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod accounts;
+mod args;
+mod aside;
+mod asking;
+mod blocks;
+mod changes;
+mod claim;
+mod config;
+mod control;
+mod error;
+mod evidence;
+mod feed;
+mod intent;
+mod jobs;
+mod lanes;
+mod limiter;
+mod lock;
+mod make;
+mod plan;
+mod posts;
+mod publications;
+mod queue;
+mod recover;
+mod rows;
+mod schedules;
+mod schema;
+mod server;
+mod settle;
+mod snapshots;
+mod store;
+mod takeback;
+#[cfg(test)]
+mod tests;
+mod trail;
+mod transition;
+mod tx;
+mod upkeep;
+mod wake;
+
+pub use deadpool_postgres;
+pub use tokio_postgres;
+
+pub use crate::config::Config;
+pub use crate::schema::{migrate, migrate_back};
+pub use crate::store::PgStore;

@@ -1,0 +1,261 @@
+//! `ScheduleStore`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use postq_core::content::Post;
+use postq_core::error::StoreError;
+use postq_core::id::{AccountId, PostId, ScheduleId, TenantId};
+use postq_core::schedule::{Resolver, Schedule, Timing};
+use postq_core::store::{Edited, Page, PlanRequest, Planned, ScheduleEdit, ScheduleStore};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::args::args;
+use crate::changes::About;
+use crate::error::Fault;
+use crate::evidence::FREEZES;
+use crate::plan;
+use crate::posts;
+use crate::rows::{Paged, json, number, whole};
+use crate::store::PgStore;
+use crate::takeback::{Owner, Taken};
+use crate::tx::{Sql, Tx, read, write};
+use crate::wake;
+
+#[async_trait]
+impl ScheduleStore for PgStore {
+    async fn insert(&self, schedules: &[Schedule]) -> Result<(), StoreError> {
+        write!(self, "insert schedules", |tx| insert(&tx, schedules))
+    }
+
+    async fn load(&self, ids: &[ScheduleId]) -> Result<Vec<Schedule>, StoreError> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
+        let load = "SELECT * FROM {s}.schedules WHERE id = ANY($1)";
+        read!(self, "load schedules", |sql| sql.all(load, args![ids], schedule))
+    }
+
+    async fn of_posts(&self, posts: &[PostId]) -> Result<Vec<Schedule>, StoreError> {
+        let posts: Vec<Uuid> = posts.iter().map(|id| id.as_uuid()).collect();
+        let load = "SELECT * FROM {s}.schedules WHERE post_id = ANY($1) ORDER BY id";
+        read!(self, "load schedules", |sql| sql.all(load, args![posts], schedule))
+    }
+
+    async fn list(&self, tenant: TenantId, page: Page) -> Result<Vec<Schedule>, StoreError> {
+        let page = Paged::of(page);
+        let list =
+            "SELECT * FROM {s}.schedules WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+        let args = args![tenant.as_uuid(), page.after, page.limit];
+        read!(self, "list schedules", |sql| sql.all(list, args, schedule))
+    }
+
+    async fn edit(
+        &self,
+        id: ScheduleId,
+        revision: u32,
+        edit: &ScheduleEdit,
+    ) -> Result<Edited, StoreError> {
+        write!(self, "edit a schedule", |tx| change(&tx, id, revision, edit))
+    }
+
+    async fn remove(&self, id: ScheduleId) -> Result<Edited, StoreError> {
+        write!(self, "remove a schedule", |tx| remove(&tx, id))
+    }
+
+    async fn plan(
+        &self,
+        request: &PlanRequest,
+        resolver: &Arc<dyn Resolver>,
+    ) -> Result<Planned, StoreError> {
+        let mark = self.changes().mark(About::Schedules);
+        write!(self, "plan schedules", |tx| plan::plan(&tx, request, &**resolver, mark))
+    }
+}
+
+impl PgStore {
+    /// Adds posts and schedules in a transaction of the caller's own, on this database: they are there
+    /// with the caller's rows or not at all. The schedules must have been resolved: an enabled one
+    /// without `next_run_at` never fires. Planners of all nodes are woken by the commit.
+    ///
+    /// # Errors
+    ///
+    /// As [`PostStore::insert`](postq_core::store::PostStore::insert) and
+    /// [`ScheduleStore::insert`]; the transaction can only be rolled back then.
+    pub async fn schedule_in(
+        &self,
+        transaction: &tokio_postgres::Transaction<'_>,
+        posts: &[Post],
+        schedules: &[Schedule],
+    ) -> Result<(), StoreError> {
+        let action = "schedule in a transaction";
+        let tx = Tx::new(Sql::new(transaction.client(), self.schema()));
+        let all = async {
+            posts::insert(&tx, posts).await?;
+            insert(&tx, schedules).await?;
+            wake::tell_at_commit(tx.sql, self.channel()).await
+        };
+        all.await.map_err(|fault| fault.during(action))
+    }
+}
+
+pub(crate) async fn insert(tx: &Tx<'_>, schedules: &[Schedule]) -> Result<(), Fault> {
+    let insert = "INSERT INTO {s}.schedules (id, tenant_id, post_id, accounts, timing, tz, tzdb,
+             priority, misfire, grace, enabled, problem, next_run_at, last_run_at, revision,
+             created_at, early)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+             coalesce((SELECT has_media FROM {s}.posts WHERE id = $3), false))
+         ON CONFLICT (id) DO NOTHING";
+    for schedule in schedules {
+        let args = args![
+            schedule.id.as_uuid(),
+            schedule.tenant_id.as_uuid(),
+            schedule.post_id.as_uuid(),
+            accounts(schedule),
+            serde_json::to_string(&schedule.timing)?,
+            schedule.tz,
+            schedule.tzdb,
+            schedule.priority,
+            serde_json::to_string(&schedule.misfire)?,
+            i64::try_from(schedule.grace.as_micros()).unwrap_or(i64::MAX),
+            schedule.enabled,
+            schedule.problem,
+            schedule.next_run_at.map(whole),
+            schedule.last_run_at.map(whole),
+            i64::from(schedule.revision),
+            whole(schedule.created_at),
+        ];
+        tx.sql.run(insert, args).await?;
+    }
+    if !schedules.is_empty() {
+        tx.wake_planners();
+    }
+    Ok(())
+}
+
+fn accounts(schedule: &Schedule) -> Vec<Uuid> {
+    schedule.accounts.iter().map(|id| id.as_uuid()).collect()
+}
+
+async fn lock(sql: Sql<'_>, id: ScheduleId) -> Result<Option<Schedule>, Fault> {
+    let lock = "SELECT * FROM {s}.schedules WHERE id = $1 FOR UPDATE";
+    sql.first(lock, args![id.as_uuid()]).await?.as_ref().map(schedule).transpose()
+}
+
+async fn change(
+    tx: &Tx<'_>,
+    id: ScheduleId,
+    revision: u32,
+    edit: &ScheduleEdit,
+) -> Result<Edited, Fault> {
+    let Some(mut schedule) = lock(tx.sql, id).await? else { return Ok(Edited::Gone) };
+    if schedule.revision != revision {
+        return Ok(Edited::Changed { revision: schedule.revision });
+    }
+    if edit.timing.is_some() && is_spent(tx.sql, &schedule).await? {
+        return Ok(Edited::AlreadyPublishing);
+    }
+    let why = "the schedule was changed";
+    let Taken::Back { freed } = tx.take_back_jobs(Owner::Schedule(id), why).await? else {
+        return Ok(Edited::AlreadyPublishing);
+    };
+    if let Some((timing, first)) = &edit.timing {
+        schedule.timing = timing.clone();
+        schedule.next_run_at = *first;
+    } else {
+        // What was taken back is computed again, for the accounts that it has now.
+        schedule.next_run_at = schedule.next_run_at.into_iter().chain(freed).min();
+    }
+    if let Some(accounts) = &edit.accounts {
+        schedule.accounts.clone_from(accounts);
+    }
+    if let Some((tz, tzdb)) = &edit.tz {
+        schedule.tz = Some(tz.clone());
+        schedule.tzdb = Some(tzdb.clone());
+    }
+    schedule.priority = edit.priority.unwrap_or(schedule.priority);
+    if let Some(enabled) = edit.enabled {
+        schedule.enabled = enabled;
+        if enabled {
+            schedule.problem = None;
+        }
+    }
+    schedule.revision += 1;
+    save(tx.sql, &schedule).await?;
+    tx.wake_planners();
+    Ok(Edited::Applied { revision: schedule.revision })
+}
+
+/// Whether the one occurrence of a one-shot is out, or may be: moved, it would go out again.
+async fn is_spent(sql: Sql<'_>, schedule: &Schedule) -> Result<bool, Fault> {
+    if !matches!(schedule.timing, Timing::OneShot { .. }) {
+        return Ok(false);
+    }
+    let sent = format!(
+        "SELECT 1 FROM {{s}}.job j JOIN {{s}}.evidence e ON e.root = j.root
+         WHERE j.schedule_id = $1 AND {FREEZES} LIMIT 1"
+    );
+    if sql.has(&sent, args![schedule.id.as_uuid()]).await? {
+        return Ok(true);
+    }
+    // Keys begin with the schedule's id and outlive the jobs; ';' follows ':'.
+    let out =
+        "SELECT 1 FROM {s}.published_posts WHERE dedupe_key >= $1 AND dedupe_key < $2 LIMIT 1";
+    let id = schedule.id;
+    sql.has(out, args![format!("{id}:"), format!("{id};")]).await
+}
+
+async fn save(sql: Sql<'_>, schedule: &Schedule) -> Result<(), Fault> {
+    let save =
+        "UPDATE {s}.schedules SET accounts = $2, timing = $3, tz = $4, tzdb = $5, priority = $6,
+             enabled = $7, problem = $8, next_run_at = $9, revision = $10
+         WHERE id = $1";
+    let args = args![
+        schedule.id.as_uuid(),
+        accounts(schedule),
+        serde_json::to_string(&schedule.timing)?,
+        schedule.tz,
+        schedule.tzdb,
+        schedule.priority,
+        schedule.enabled,
+        schedule.problem,
+        schedule.next_run_at.map(whole),
+        i64::from(schedule.revision),
+    ];
+    sql.run(save, args).await?;
+    Ok(())
+}
+
+async fn remove(tx: &Tx<'_>, id: ScheduleId) -> Result<Edited, Fault> {
+    let Some(schedule) = lock(tx.sql, id).await? else { return Ok(Edited::Gone) };
+    let taken = tx.take_back_jobs(Owner::Schedule(id), "the schedule was removed").await?;
+    if matches!(taken, Taken::InFlight) {
+        return Ok(Edited::AlreadyPublishing);
+    }
+    tx.sql.run("DELETE FROM {s}.schedules WHERE id = $1", args![id.as_uuid()]).await?;
+    tx.wake_planners();
+    Ok(Edited::Applied { revision: schedule.revision })
+}
+
+/// Reads a whole row of `schedules`.
+pub(crate) fn schedule(row: &Row) -> Result<Schedule, Fault> {
+    let accounts: Vec<Uuid> = row.try_get("accounts")?;
+    Ok(Schedule {
+        id: ScheduleId::from_uuid(row.try_get("id")?),
+        tenant_id: TenantId::from_uuid(row.try_get("tenant_id")?),
+        post_id: PostId::from_uuid(row.try_get("post_id")?),
+        accounts: accounts.into_iter().map(AccountId::from_uuid).collect(),
+        timing: json(row, "timing")?,
+        tz: row.try_get("tz")?,
+        tzdb: row.try_get("tzdb")?,
+        priority: row.try_get("priority")?,
+        misfire: json(row, "misfire")?,
+        grace: Duration::from_micros(row.try_get::<_, i64>("grace")?.unsigned_abs()),
+        enabled: row.try_get("enabled")?,
+        problem: row.try_get("problem")?,
+        next_run_at: row.try_get("next_run_at")?,
+        last_run_at: row.try_get("last_run_at")?,
+        revision: number(row, "revision")?,
+        created_at: row.try_get("created_at")?,
+    })
+}

@@ -1,0 +1,222 @@
+//! `JobUpkeep`: what the engine's background loops do to jobs.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use postq_core::error::StoreError;
+use postq_core::feed::Only;
+use postq_core::id::{JobId, ScheduleId};
+use postq_core::job::{Lane, Topic};
+use postq_core::machine::JobState;
+use postq_core::queue::QueuedJob;
+use postq_core::store::{JobUpkeep, Page, Retention};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::args::args;
+use crate::aside::set_aside;
+use crate::error::Fault;
+use crate::rows::Paged;
+use crate::store::PgStore;
+use crate::transition::load_readable;
+use crate::tx::{Sql, Tx, read, together, write};
+
+/// Claimable jobs of a topic that are due by a time, from both of the tables that hold them.
+const WAITING: &str = "SELECT job_id, free, name, rank, run_at FROM (
+         SELECT d.job_id, l.free, l.name, d.rank, d.run_at
+         FROM {s}.lanes l JOIN {s}.due d ON d.lane_id = l.id
+         WHERE l.topic = $1 AND d.run_at <= $2
+         UNION ALL
+         SELECT w.job_id, l.free, l.name, w.rank, w.run_at
+         FROM {s}.later w JOIN {s}.lanes l ON l.id = w.lane_id
+         WHERE w.topic = $1 AND w.run_at <= $2) AS waiting
+     WHERE job_id > $3 ORDER BY job_id LIMIT $4";
+
+#[async_trait]
+impl JobUpkeep for PgStore {
+    async fn dispatch(&self, only: &Only, limit: usize) -> Result<Vec<QueuedJob>, StoreError> {
+        write!(self, "dispatch jobs", |tx| dispatch(&tx, only, bound(limit)))
+    }
+
+    async fn expire(&self, limit: usize) -> Result<Vec<JobId>, StoreError> {
+        write!(self, "expire leases", |tx| expire(&tx, bound(limit)))
+    }
+
+    async fn waiting(
+        &self,
+        topic: &Topic,
+        until: DateTime<Utc>,
+        page: Page,
+    ) -> Result<Vec<QueuedJob>, StoreError> {
+        let page = Paged::of(page);
+        read!(self, "list waiting jobs", |sql| waiting(sql, topic, until, page))
+    }
+
+    async fn clean(&self, retention: &Retention, limit: usize) -> Result<u64, StoreError> {
+        write!(self, "clean up jobs", |tx| clean(&tx, retention, bound(limit)))
+    }
+}
+
+/// The most rows of one call: its transaction must not hold up others.
+fn bound(limit: usize) -> i64 {
+    i64::try_from(limit.min(5_000)).unwrap_or(0)
+}
+
+async fn ids(
+    sql: Sql<'_>,
+    statement: &str,
+    args: &[crate::args::Arg<'_>],
+) -> Result<Vec<JobId>, Fault> {
+    sql.all(statement, args, |row| Ok(JobId::from_uuid(row.try_get("job_id")?))).await
+}
+
+async fn dispatch(tx: &Tx<'_>, only: &Only, limit: i64) -> Result<Vec<QueuedJob>, Fault> {
+    let list: Vec<Uuid> = match only {
+        Only::Any => Vec::new(),
+        Only::Jobs(jobs) => jobs.iter().map(|id| JobId::as_uuid(*id)).collect(),
+        Only::Schedules(all) => all.iter().map(|id| ScheduleId::as_uuid(*id)).collect(),
+    };
+    let planned = match only {
+        Only::Any => {
+            let all =
+                "SELECT job_id FROM {s}.planned ORDER BY job_id LIMIT $1 FOR UPDATE SKIP LOCKED";
+            ids(tx.sql, all, args![limit]).await?
+        }
+        Only::Jobs(_) => {
+            let some = "SELECT job_id FROM {s}.planned WHERE job_id = ANY($1)
+                        ORDER BY job_id LIMIT $2 FOR UPDATE SKIP LOCKED";
+            ids(tx.sql, some, args![list, limit]).await?
+        }
+        Only::Schedules(_) => {
+            let some = "SELECT job_id FROM {s}.planned WHERE schedule_id = ANY($1)
+                        ORDER BY job_id LIMIT $2 FOR UPDATE SKIP LOCKED";
+            ids(tx.sql, some, args![list, limit]).await?
+        }
+    };
+    if planned.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ((mut jobs, broken), now) = together!(load_readable(tx.sql, &planned), tx.sql.now())?;
+    set_aside(tx, &broken).await?;
+    for job in &mut jobs {
+        job.step(JobState::Enqueued, now, None, None)?;
+    }
+    tx.move_all(&mut jobs, now).await?;
+    Ok(jobs.iter().map(|stored| QueuedJob::from(&stored.job)).collect())
+}
+
+async fn expire(tx: &Tx<'_>, limit: i64) -> Result<Vec<JobId>, Fault> {
+    let ended = "SELECT job_id FROM {s}.running WHERE lease_until <= now()
+                 ORDER BY job_id LIMIT $1 FOR UPDATE SKIP LOCKED";
+    let ended = ids(tx.sql, ended, args![limit]).await?;
+    if ended.is_empty() {
+        return Ok(ended);
+    }
+    let ((mut jobs, broken), now) = together!(load_readable(tx.sql, &ended), tx.sql.now())?;
+    set_aside(tx, &broken).await?;
+    for job in &mut jobs {
+        job.job.run_at = now;
+        job.step(JobState::Failed, now, None, Some("lease expired"))?;
+    }
+    tx.move_all(&mut jobs, now).await?;
+    Ok(ended)
+}
+
+async fn waiting(
+    sql: Sql<'_>,
+    topic: &Topic,
+    until: DateTime<Utc>,
+    page: Paged,
+) -> Result<Vec<QueuedJob>, Fault> {
+    let args = args![topic.as_str(), until, page.after, page.limit];
+    sql.all(WAITING, args, |row| queued(row, topic)).await
+}
+
+fn queued(row: &Row, topic: &Topic) -> Result<QueuedJob, Fault> {
+    let free: bool = row.try_get("free")?;
+    let rank: i32 = row.try_get("rank")?;
+    Ok(QueuedJob {
+        id: JobId::from_uuid(row.try_get("job_id")?),
+        topic: topic.clone(),
+        lane: if free { None } else { Some(Lane::from_raw(row.try_get::<_, String>("name")?)) },
+        priority: i16::try_from(-rank).unwrap_or_default(),
+        run_at: row.try_get("run_at")?,
+    })
+}
+
+/// Ended jobs that may be removed, as the indexes have them.
+pub(crate) const DONE: &str = "state <> 'dead_letter'";
+pub(crate) const RESOLVED: &str = "resolution IS NOT NULL";
+
+async fn clean(tx: &Tx<'_>, retention: &Retention, limit: i64) -> Result<u64, Fault> {
+    let now = tx.sql.now().await?;
+    let mut removed = 0;
+    for (of, age) in [(DONE, retention.ended), (RESOLVED, retention.resolved)] {
+        let Some(before) = before(now, age) else { continue };
+        let old = old(tx.sql, of, before, retention.keep, limit - removed).await?;
+        remove(tx.sql, &old).await?;
+        removed += i64::try_from(old.len()).unwrap_or(i64::MAX);
+    }
+    Ok(removed.unsigned_abs())
+}
+
+/// Some of the oldest ended jobs of a kind, but not the latest so many.
+async fn old(
+    sql: Sql<'_>,
+    of: &str,
+    before: DateTime<Utc>,
+    keep: u64,
+    limit: i64,
+) -> Result<Vec<Uuid>, Fault> {
+    let latest = format!(
+        "SELECT finished_at, job_id FROM {{s}}.ended WHERE {of}
+         ORDER BY finished_at DESC, job_id DESC LIMIT 1 OFFSET $1"
+    );
+    let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+    let Some(newest) = sql.first(&latest, args![keep]).await? else { return Ok(Vec::new()) };
+    let (finished_at, id): (DateTime<Utc>, Uuid) =
+        (newest.try_get("finished_at")?, newest.try_get("job_id")?);
+    sql.all(&old_sql(of), args![before, finished_at, id, limit], |row| Ok(row.try_get("job_id")?))
+        .await
+}
+
+/// Ended jobs that are old enough; and so must the moment be that a job's key keeps from being planned.
+pub(crate) fn old_sql(of: &str) -> String {
+    format!(
+        "SELECT job_id FROM {{s}}.ended e
+         WHERE {of} AND finished_at <= $1 AND (finished_at, job_id) <= ($2, $3)
+           AND coalesce((SELECT j.dedupe_key IS NULL OR j.planned_at <= $1
+                         FROM {{s}}.job j WHERE j.id = e.job_id), true)
+         ORDER BY finished_at, job_id LIMIT $4 FOR UPDATE OF e SKIP LOCKED"
+    )
+}
+
+/// Removes ended jobs with their history. Receipts stay: they tell for good what is ours.
+async fn remove(sql: Sql<'_>, ids: &[Uuid]) -> Result<(), Fault> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let ids = ids.to_vec();
+    sql.run("DELETE FROM {s}.ended WHERE job_id = ANY($1)", args![ids]).await?;
+    sql.run("DELETE FROM {s}.old_trails WHERE job_id = ANY($1)", args![ids]).await?;
+    let roots: Vec<Uuid> = sql
+        .all("DELETE FROM {s}.job WHERE id = ANY($1) RETURNING root", args![ids], |row| {
+            Ok(row.try_get("root")?)
+        })
+        .await?;
+    // A line keeps what it sent until its last job is gone.
+    sql.run(
+        "DELETE FROM {s}.evidence e WHERE e.root = ANY($1) AND e.remote_id IS NULL
+           AND NOT EXISTS (SELECT 1 FROM {s}.job j WHERE j.id = e.root)
+           AND NOT EXISTS (SELECT 1 FROM {s}.job j WHERE j.root = e.root AND j.replay_of IS NOT NULL)",
+        args![roots],
+    )
+    .await?;
+    Ok(())
+}
+
+/// What ended before then is old enough; none if nothing can be.
+fn before(now: DateTime<Utc>, age: Duration) -> Option<DateTime<Utc>> {
+    now.checked_sub_signed(TimeDelta::from_std(age).ok()?)
+}

@@ -1,0 +1,57 @@
+//! The published suites, in a fresh schema each.
+
+mod support;
+
+use std::sync::Arc;
+
+use postq_core::backend::Backend;
+use postq_core::limiter::RateLimiter;
+use postq_core::lock::DedupeLock;
+use postq_core::queue::Queue;
+
+use crate::support::Fresh;
+
+async fn fresh() -> (Backend, Fresh) {
+    let fresh = Fresh::open().await;
+    (fresh.store.backend(), fresh)
+}
+
+async fn fresh_queue() -> (Arc<dyn Queue>, Fresh) {
+    let fresh = Fresh::open().await;
+    (fresh.store.queue(), fresh)
+}
+
+async fn fresh_lock() -> (Arc<dyn DedupeLock>, Fresh) {
+    let fresh = Fresh::open().await;
+    (fresh.store.backend().lock, fresh)
+}
+
+async fn fresh_limiter() -> (Arc<dyn RateLimiter>, Fresh) {
+    let fresh = Fresh::open().await;
+    (fresh.store.backend().limiter, fresh)
+}
+
+postq_core::store_conformance!(fresh);
+postq_core::feed_conformance!(fresh);
+postq_core::queue_conformance!(fresh_queue);
+postq_core::lock_conformance!(fresh_lock);
+postq_core::limiter_conformance!(fresh_limiter);
+
+/// The same where workers and whoever makes their work are two nodes: jobs, blocks and the rest go
+/// through another store on the same schema. The marks of planning and those that the feed waits for
+/// must come from one store, as they do in one process.
+mod apart {
+    use super::*;
+
+    async fn fresh() -> (Backend, (Fresh, Fresh)) {
+        let ours = Fresh::open().await;
+        let theirs = ours.another().await;
+        let feed = ours.store.backend();
+        let backend =
+            Backend { feed: feed.feed, schedules: feed.schedules, ..theirs.store.backend() };
+        (backend, (ours, theirs))
+    }
+
+    postq_core::feed_conformance!(fresh);
+    postq_core::store_conformance!(fresh);
+}
