@@ -53,10 +53,7 @@ fn the_engine_knows_traits_and_the_calendar_alone() {
 
 #[test]
 fn the_web_knows_no_adapter() {
-    assert_eq!(
-        own(&dependencies()["postq-web"]),
-        ["postq-calendar", "postq-core", "postq-engine"]
-    );
+    assert_eq!(own(&dependencies()["postq-web"]), ["postq-calendar", "postq-core", "postq-engine"]);
 }
 
 #[test]

@@ -77,10 +77,7 @@ fn begin(tx: &Tx<'_>, request: &KeyedRequest) -> Result<Begun, Fault> {
                           (key, fingerprint, id, leased_until, kept_until)
                       VALUES (?, ?, ?, ?, ?)";
         let (lease, keep) = (end(request.lease), end(request.keep));
-        tx.run(
-            insert,
-            params![request.key, request.fingerprint, blob(request.id), lease, keep],
-        )?;
+        tx.run(insert, params![request.key, request.fingerprint, blob(request.id), lease, keep])?;
         return Ok(Begun::Do(request.id));
     };
     if kept.fingerprint != request.fingerprint {

@@ -4,10 +4,11 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use postq_core::id::{JobId, ScheduleId};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use postq_core::id::{JobId, ScheduleId, TokenId};
 use postq_core::machine::JobState;
 use postq_core::platform::PlatformName;
+use postq_core::token::Scope;
 
 /// Publishes social posts on time, once, and never loses one
 #[derive(Debug, Parser)]
@@ -30,7 +31,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Loads content calendars and publishes them until they are done
     Run(Run),
-    /// Publishes what is due, until it is stopped; answers /healthz and /readyz
+    /// Publishes what is due, until it is stopped; serves the API (/api/docs) and the probes
     Serve,
     /// Shows what loading content calendars would do; with --apply does it
     Import(Import),
@@ -48,6 +49,11 @@ pub(crate) enum Command {
     /// Shows what gave up, and decides what becomes of it
     #[command(subcommand)]
     Dead(Dead),
+    /// Shows when a rule runs, before anything is planned by it
+    Preview(Box<Preview>),
+    /// Makes, lists and revokes tokens of the API
+    #[command(subcommand)]
+    Token(Token),
     /// Shows every setting in force and where it came from
     Config,
     /// Says what is wrong and the command that mends it
@@ -115,29 +121,69 @@ pub(crate) struct NewPost {
 
 /// When a post goes out.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("repeats").args(["every", "cron"])))]
 pub(crate) struct Time {
     /// Once, or the first time: 2026-03-08T09:00Z, 2026-03-08T09:00 with --tz, or +5m
     #[arg(long, value_name = "TIME")]
     pub(crate) at: Option<String>,
-    /// Again and again: 90m, 1d
+    /// Again and again: 90m, 1d; from --at
     #[arg(long, value_name = "DURATION")]
     pub(crate) every: Option<String>,
+    /// By a cron expression: "0 9 * * 1-5", with --tz; not before --at
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(crate) cron: Option<String>,
+    /// By lines of RFC 5545: "DTSTART;TZID=Europe/Berlin:20260308T090000\nRRULE:FREQ=WEEKLY;COUNT=5"
+    #[arg(long, value_name = "LINES", conflicts_with_all = ["at", "every", "cron", "count", "until"])]
+    pub(crate) rrule: Option<String>,
     /// So many times in all
-    #[arg(long, requires = "every")]
+    #[arg(long, requires = "repeats", value_parser = count)]
     pub(crate) count: Option<NonZeroU32>,
     /// Not after this
-    #[arg(long, value_name = "TIME", requires = "every")]
+    #[arg(long, value_name = "TIME", requires = "repeats")]
     pub(crate) until: Option<String>,
-    /// The zone of local times: Europe/Berlin
+    /// The zone of rules and local times: Europe/Berlin
     #[arg(long, value_name = "ZONE")]
     pub(crate) tz: Option<String>,
+}
+
+/// A rule, and which of its occurrences are shown.
+#[derive(Debug, Args)]
+#[group(id = "rule", required = true, multiple = true, args = ["cron", "rrule", "every", "at", "jsonl"])]
+pub(crate) struct Preview {
+    /// A cron expression: "0 9 * * 1-5", with --tz
+    #[arg(long, value_name = "EXPRESSION", conflicts_with_all = ["rrule", "every", "at", "jsonl"])]
+    pub(crate) cron: Option<String>,
+    /// Lines of RFC 5545: "DTSTART;TZID=Europe/Berlin:20260308T090000\nRRULE:FREQ=WEEKLY"
+    #[arg(long, value_name = "LINES", conflicts_with_all = ["every", "at", "jsonl"])]
+    pub(crate) rrule: Option<String>,
+    /// Again and again: 90m, 1d; from --at, or from --after
+    #[arg(long, value_name = "DURATION", conflicts_with = "jsonl")]
+    pub(crate) every: Option<String>,
+    /// Once, or the first time: 2026-03-08T09:00Z, 2026-03-08T09:00 with --tz, or +5m
+    #[arg(long, value_name = "TIME", conflicts_with = "jsonl")]
+    pub(crate) at: Option<String>,
+    /// The zone of the rule and of local times: Europe/Berlin
+    #[arg(long, value_name = "ZONE", conflicts_with = "jsonl")]
+    pub(crate) tz: Option<String>,
+    /// Those after this, which is not shown itself [default: now]
+    #[arg(long, value_name = "TIME", conflicts_with = "jsonl")]
+    pub(crate) after: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 10, conflicts_with = "jsonl")]
+    pub(crate) count: usize,
+    /// Says the rule in words
+    #[arg(long, conflicts_with = "jsonl")]
+    pub(crate) explain: bool,
+    /// Reads rules from standard input and answers each, in JSON lines
+    #[arg(long)]
+    pub(crate) jsonl: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PostCommand {
     /// Lists posts, oldest first
     List(Paging),
-    /// Gives a post another text or time
+    /// Gives a post another text, time, zone or priority
     Edit {
         /// Its id or key
         post: String,
@@ -146,6 +192,9 @@ pub(crate) enum PostCommand {
         text: Option<String>,
         #[command(flatten)]
         time: Time,
+        /// Higher goes first
+        #[arg(long, allow_negative_numbers = true)]
+        priority: Option<i16>,
     },
     /// Calls a post off: what is out stays
     Cancel {
@@ -173,6 +222,36 @@ pub(crate) enum Schedule {
     Show {
         #[arg(value_parser = id::<ScheduleId>)]
         id: ScheduleId,
+    },
+    /// Leaves out one occurrence that is to come
+    Skip {
+        #[arg(value_parser = id::<ScheduleId>)]
+        id: ScheduleId,
+        /// Which one: 2026-03-08T09:00 in the schedule's zone, or 2026-03-08T09:00Z
+        #[arg(long, value_name = "TIME")]
+        at: String,
+    },
+    /// Gives one occurrence that is to come another text or time; the others stay
+    EditOne {
+        #[arg(value_parser = id::<ScheduleId>)]
+        id: ScheduleId,
+        /// Which one: 2026-03-08T09:00 in the schedule's zone, or 2026-03-08T09:00Z
+        #[arg(long, value_name = "TIME")]
+        at: String,
+        /// What it says instead; - reads standard input
+        #[arg(long, required_unless_present = "to")]
+        text: Option<String>,
+        /// When it goes out instead
+        #[arg(long, value_name = "TIME")]
+        to: Option<String>,
+    },
+    /// Leaves out what comes before a time; enable ends that
+    Pause {
+        #[arg(value_parser = id::<ScheduleId>)]
+        id: ScheduleId,
+        /// It goes on with the first occurrence from then on
+        #[arg(long, value_name = "TIME")]
+        until: String,
     },
     /// Switches one on: it goes on from now
     Enable {
@@ -299,6 +378,26 @@ pub(crate) enum Dead {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Makes one and shows it, this once
+    Create {
+        /// What it allows: read, write (posts, schedules, jobs) or admin (accounts and tokens, too)
+        #[arg(long)]
+        scope: Scope,
+        /// What you call it
+        #[arg(long, default_value = "unnamed")]
+        name: String,
+    },
+    /// Lists them, revoked ones too
+    List,
+    /// Ends one, for good
+    Revoke {
+        #[arg(value_parser = id::<TokenId>)]
+        id: TokenId,
+    },
+}
+
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct Fate {
@@ -308,6 +407,10 @@ pub(crate) struct Fate {
     /// Nobody wants it any more
     #[arg(long)]
     pub(crate) discard: bool,
+}
+
+fn count(text: &str) -> Result<NonZeroU32, &'static str> {
+    text.parse().map_err(|_| "expected a whole number from 1")
 }
 
 fn id<T: FromStr>(text: &str) -> Result<T, &'static str> {
@@ -332,6 +435,13 @@ mod tests {
         assert!(parse(&["post", "hello", "--account", "a"]).is_ok());
         assert!(parse(&["post", "list"]).is_ok());
         assert!(parse(&["post", "edit", "k", "--text", "x"]).is_ok());
+        assert!(parse(&["post", "edit", "k", "--cron", "@daily", "--count", "3"]).is_ok());
+        assert!(parse(&["post", "edit", "k", "--at", "+1h", "--count", "3"]).is_err(), "no rule");
+        assert!(parse(&["post", "edit", "k", "--cron", "@daily", "--every", "1d"]).is_err());
+        let id = "0191e0f0-0000-7000-8000-000000000000";
+        assert!(parse(&["schedule", "skip", id, "--at", "+1h"]).is_ok());
+        assert!(parse(&["schedule", "edit-one", id, "--at", "+1h"]).is_err(), "nothing to change");
+        assert!(parse(&["post", "edit", "k", "--rrule", "x", "--until", "+1d"]).is_err());
         assert!(parse(&["post", "hello"]).is_err(), "an account is needed");
         assert!(parse(&["post", "--account", "a"]).is_err(), "a text is needed");
         let error = parse(&["job", "show", "launch"]).unwrap_err().to_string();

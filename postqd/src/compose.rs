@@ -1,10 +1,8 @@
 //! Putting the parts together: one store, the platforms, the vault, an engine.
 
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 use postq_calendar::Calendar;
 use postq_core::account::Account;
@@ -23,8 +21,8 @@ use postq_sqlite::SqliteStore;
 use postq_x::X;
 
 use crate::config::Config;
-use crate::key;
 use crate::output::Usage;
+use crate::{folder, key};
 
 /// The database in the data folder.
 pub(crate) const DATABASE: &str = "postq.db";
@@ -43,7 +41,7 @@ impl Node {
     /// Opens the store and puts the platforms together.
     pub(crate) fn open(config: Config) -> anyhow::Result<Self> {
         let x = Arc::new(x(&config)?);
-        make_folder(&config)?;
+        folder::make(&config.data_dir)?;
         let store = SqliteStore::open(database(&config))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let dry_run = Arc::new(DryRun::new(Arc::clone(&clock)));
@@ -58,12 +56,16 @@ impl Node {
     /// Where posts and schedules come in.
     pub(crate) fn desk(&self) -> Desk {
         let platforms = Platforms::new(self.platforms.iter().cloned());
-        let settings = DeskSettings {
+        Desk::new(self.backend.clone(), platforms, Arc::new(Calendar::new()))
+            .with_settings(self.desk_settings())
+    }
+
+    fn desk_settings(&self) -> DeskSettings {
+        DeskSettings {
             min_interval: self.config.min_interval,
             grace: self.config.misfire_grace,
             ..DeskSettings::default()
-        };
-        Desk::new(self.backend.clone(), platforms, Arc::new(Calendar)).with_settings(settings)
+        }
     }
 
     /// The names of the platforms.
@@ -111,19 +113,20 @@ impl Node {
         let config = &self.config;
         Settings {
             topics: vec![
-                TopicWorkers { topic: Topic::publish(), at_once: config.concurrency },
+                TopicWorkers { topic: Topic::publish(), at_once: config.concurrency.get() },
                 TopicWorkers { topic: Topic::notify(), at_once: 4 },
             ],
             look_ahead: config.look_ahead,
             prepare_ahead: config.prepare_ahead,
             lease: config.lease,
-            max_attempts: config.max_attempts,
+            max_attempts: config.max_attempts.get(),
             time_limit: config.time_limit,
             warn_after: config.time_limit.mul_f64(0.8),
             grace_period: config.grace_period,
             retention: Retention { ended: config.keep_ended, ..Retention::default() },
             rate_limit: config.x.rate_limit,
             only,
+            desk: self.desk_settings(),
             ..Settings::default()
         }
     }
@@ -146,15 +149,5 @@ pub(crate) fn x(config: &Config) -> anyhow::Result<X> {
             other => other,
         };
         Usage(format!("{name}: {}", error.problem)).into()
-    })
-}
-
-fn make_folder(config: &Config) -> anyhow::Result<()> {
-    let folder = &config.data_dir;
-    if folder.exists() && !folder.is_dir() {
-        bail!("the data folder \"{}\" is a file; set POSTQ_DATA_DIR to a folder", folder.display());
-    }
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(|| {
-        format!("make the data folder \"{}\"; POSTQ_DATA_DIR names another", folder.display())
     })
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -49,9 +50,12 @@ const fn secret(key: &'static str, env: &'static str, doc: &'static str) -> Sett
 
 /// Every setting.
 #[rustfmt::skip]
-pub(crate) const SETTINGS: [Setting; 24] = [
+pub(crate) const SETTINGS: [Setting; 27] = [
     setting("data_dir", "POSTQ_DATA_DIR", "./postq-data", "the folder of the database and the key file"),
-    setting("listen", "POSTQ_LISTEN", "127.0.0.1:8484", "where `postqd serve` answers /healthz and /readyz"),
+    setting("listen", "POSTQ_LISTEN", "127.0.0.1:8484", "where `postqd serve` answers; beyond loopback it needs a token: `postqd token create`"),
+    setting("allowed_hosts", "POSTQ_ALLOWED_HOSTS", "", "host names by which the API may be asked besides localhost and addresses, with commas between"),
+    setting("allowed_origins", "POSTQ_ALLOWED_ORIGINS", "", "origins whose pages may use the API, as https://app.example.com, with commas between"),
+    setting("requests_per_second", "POSTQ_REQUESTS_PER_SECOND", "50", "requests to the API that one token may make; twice as many at once"),
     secret("encryption_key", "POSTQ_ENCRYPTION_KEY", "seals the accounts' credentials: 32 bytes in hex or base64; without it the file `key` in the data folder"),
     secret("database_url", "DATABASE_URL", "not in this build: it has only the embedded store"),
     secret("redis_url", "REDIS_URL", "not in this build: it has only the embedded store"),
@@ -67,7 +71,7 @@ pub(crate) const SETTINGS: [Setting; 24] = [
     setting("prepare_ahead", "POSTQ_PREPARE_AHEAD", "60m", "the same for posts with media"),
     setting("send_timeout", "POSTQ_SEND_TIMEOUT", "30s", "the longest that one call to a platform may take"),
     setting("lease", "POSTQ_LEASE", "60s", "a job whose worker is gone goes to another one after so long"),
-    setting("concurrency", "POSTQ_CONCURRENCY", "256", "attempts to publish that run at once"),
+    setting("concurrency", "POSTQ_CONCURRENCY", "512", "attempts to publish that run at once"),
     setting("max_attempts", "POSTQ_MAX_ATTEMPTS", "5", "attempts allowed to a job"),
     setting("time_limit", "POSTQ_TIME_LIMIT", "300s", "an attempt is given up after so long"),
     setting("grace_period", "POSTQ_GRACE_PERIOD", "35s", "on shutdown, running attempts have so long to finish"),
@@ -128,6 +132,9 @@ pub(crate) struct InForce {
 pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     pub(crate) listen: SocketAddr,
+    pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) allowed_origins: Vec<String>,
+    pub(crate) requests_per_second: NonZeroU32,
     pub(crate) encryption_key: Option<SecretString>,
     pub(crate) dry_run: bool,
     pub(crate) x: postq_x::Config,
@@ -136,8 +143,8 @@ pub(crate) struct Config {
     pub(crate) look_ahead: Duration,
     pub(crate) prepare_ahead: Duration,
     pub(crate) lease: Duration,
-    pub(crate) concurrency: usize,
-    pub(crate) max_attempts: u32,
+    pub(crate) concurrency: NonZeroUsize,
+    pub(crate) max_attempts: NonZeroU32,
     pub(crate) time_limit: Duration,
     pub(crate) grace_period: Duration,
     pub(crate) keep_ended: Duration,
@@ -194,6 +201,9 @@ impl Config {
         Ok(Self {
             data_dir: values.text("data_dir").into(),
             listen: values.parse("listen", "an address and a port as 127.0.0.1:8484")?,
+            allowed_hosts: values.list("allowed_hosts"),
+            allowed_origins: values.list("allowed_origins"),
+            requests_per_second: values.parse("requests_per_second", "a whole number from 1")?,
             encryption_key: values.set("encryption_key").map(|v| v.text.clone().into()),
             dry_run: values.switch("dry_run")?,
             x: values.x()?,
@@ -245,6 +255,12 @@ impl Values {
         let text = self.text(key);
         let parsed = text.parse();
         parsed.map_err(|_| self.wrong(key, format!("\"{text}\" cannot be; expected {expected}")))
+    }
+
+    /// What stands between commas.
+    fn list(&self, key: &str) -> Vec<String> {
+        let items = self.text(key).split(',').map(str::trim);
+        items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
     }
 
     fn duration(&self, key: &str) -> anyhow::Result<Duration> {
@@ -361,7 +377,7 @@ mod tests {
         let config = load(file, &[("POSTQ_LEASE", "2m"), ("LOG_LEVEL", "")]).unwrap();
 
         assert_eq!(config.lease, Duration::from_secs(120));
-        assert_eq!(config.concurrency, 8);
+        assert_eq!(config.concurrency.get(), 8);
         assert!(config.dry_run);
         let source = |key| {
             let setting = config.in_force().iter().find(|setting| setting.key == key).unwrap();

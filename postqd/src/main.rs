@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod compose;
 mod config;
+mod folder;
 mod key;
 mod logging;
 mod output;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Err(error) => Err(error.into()),
     };
     ExitCode::from(match done {
+        Ok(()) if output.is_lost() => FAILED,
         Ok(()) => DONE,
         Err(error) => {
             output.error(&error);

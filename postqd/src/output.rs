@@ -1,7 +1,8 @@
 //! What a command tells: lines for people on standard output, or JSON for programs.
 
 use std::fmt::Display;
-use std::io::{Write, stderr, stdout};
+use std::io::{ErrorKind, Write, stderr, stdout};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use postq_core::error::chain;
 use serde::Serialize;
@@ -15,12 +16,19 @@ pub(crate) struct Usage(pub(crate) String);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     json: bool,
+    /// Something could not be written, and that was told. One per process, so that it can be copied.
+    lost: &'static AtomicBool,
 }
 
 impl Output {
     /// For people, or as JSON.
     pub(crate) fn new(json: bool) -> Self {
-        Self { json }
+        Self { json, lost: Box::leak(Box::default()) }
+    }
+
+    /// Whether something of the answer is lost: the disk that it goes to is full, say.
+    pub(crate) fn is_lost(self) -> bool {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Whether a program reads it.
@@ -33,7 +41,7 @@ impl Output {
         if self.json {
             self.value(programs);
         } else {
-            write(&mut stdout(), &people.to_string());
+            self.answer(&people.to_string());
         }
     }
 
@@ -47,14 +55,14 @@ impl Output {
     /// Tells people alone.
     pub(crate) fn say(self, line: impl Display) {
         if !self.json {
-            write(&mut stdout(), &line.to_string());
+            self.answer(&line.to_string());
         }
     }
 
     /// Tells people what is not the answer to their question.
     pub(crate) fn note(self, line: impl Display) {
         if !self.json {
-            write(&mut stderr(), &line.to_string());
+            aside(&line.to_string());
         }
     }
 
@@ -69,7 +77,7 @@ impl Output {
             return self.value(&items);
         }
         let rows: Vec<[String; N]> = items.iter().map(row).collect();
-        write(&mut stdout(), table(columns, &rows).trim_end());
+        self.answer(table(columns, &rows).trim_end());
     }
 
     /// Tells why a command failed.
@@ -78,21 +86,42 @@ impl Output {
         if self.json {
             self.value(&serde_json::json!({ "error": line }));
         }
-        write(&mut stderr(), &format!("error: {line}"));
+        aside(&format!("error: {line}"));
+    }
+
+    fn answer(self, line: &str) {
+        let Err(error) = write(&mut stdout(), line) else { return };
+        if !self.lost.swap(true, Ordering::Relaxed) {
+            aside(&format!(
+                "error: standard output cannot be written ({error}); what was asked for goes on, and \
+                 its answer is lost"
+            ));
+        }
     }
 
     fn value(self, value: &impl Serialize) {
         match serde_json::to_string(value) {
-            Ok(line) => write(&mut stdout(), &line),
-            Err(error) => write(&mut stderr(), &format!("error: cannot be shown as JSON: {error}")),
+            Ok(line) => self.answer(&line),
+            Err(error) => aside(&format!("error: cannot be shown as JSON: {error}")),
         }
     }
+}
+
+/// Tells on standard error. If even that cannot be written, there is nobody left to tell.
+fn aside(line: &str) {
+    let _ = write(&mut stderr(), line);
 }
 
 /// So many of something: `1 row`, `2 rows`.
 pub(crate) fn count(number: usize, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
+}
+
+/// The name that programs know a value by, in words: `not published`.
+pub(crate) fn word(value: &impl Serialize) -> String {
+    let name = serde_json::to_value(value).ok();
+    name.as_ref().and_then(|name| name.as_str()).unwrap_or_default().replace('_', " ")
 }
 
 /// The first line of a text, cut to a width.
@@ -107,8 +136,11 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
 
 /// A reader that went away, as `head` does, must not stop what is being published: what it does not
 /// want to read is not written.
-fn write(to: &mut dyn Write, line: &str) {
-    let _ = writeln!(to, "{line}").and_then(|()| to.flush());
+fn write(to: &mut dyn Write, line: &str) -> std::io::Result<()> {
+    match writeln!(to, "{line}").and_then(|()| to.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 fn table<const N: usize>(columns: [&str; N], rows: &[[String; N]]) -> String {
@@ -149,6 +181,15 @@ mod tests {
         assert_eq!(count(0, "row"), "0 rows");
         assert_eq!(count(1, "row"), "1 row");
         assert_eq!(count(2, "row"), "2 rows");
+    }
+
+    #[test]
+    fn a_value_is_told_in_words() {
+        use postq_core::intent::IntentState;
+        use postq_core::job::Resolution;
+
+        assert_eq!(word(&IntentState::NotPublished), "not published");
+        assert_eq!(word(&Resolution::MarkedPublished), "marked published");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! on the same data, either of the two may have done the work.
 
 mod ended;
+mod held;
 mod progress;
 
 use std::collections::BTreeSet;
@@ -14,7 +15,7 @@ use anyhow::bail;
 use chrono::{DateTime, Utc};
 use postq_core::feed::Only;
 use postq_core::id::ScheduleId;
-use postq_core::job::{Job, Lane};
+use postq_core::job::Job;
 use postq_core::machine::JobState;
 use postq_core::schedule::Schedule;
 use postq_core::store::{Block, BlockReason};
@@ -23,6 +24,8 @@ use tokio::sync::broadcast::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use self::ended::Ended;
+use self::held::Held;
+pub(crate) use self::held::{covers, remedy, standing_still};
 use self::progress::Progress;
 use crate::compose::Node;
 use crate::output::{Output, count};
@@ -124,12 +127,19 @@ async fn until_end(
     let progress = Progress::start(output);
     let mut reports = engine.reports();
     let mut stuck_looks = 0;
+    let mut held = Held::default();
     loop {
         let looked = Instant::now();
+        // Before the jobs: what a schedule becomes between the two looks is then seen twice. The other
+        // way round it would not be seen at all, and the run would end with it left behind.
+        let schedules = schedules(node, watch).await?;
         for line in ended.news(node).await? {
             progress.line(output, &line, &line);
         }
-        let left = Left::look(node, watch, ended.waiting()).await?;
+        let left = Left::look(node, watch, schedules, ended.waiting()).await?;
+        for waits in held.news(node, left.now, &left.waiting).await? {
+            progress.line(output, &waits, &waits);
+        }
         progress.show(ended, &left);
         stuck_looks = if left.stuck.is_empty() { 0 } else { stuck_looks + 1 };
         let end = match () {
@@ -142,7 +152,7 @@ async fn until_end(
             () => None,
         };
         if let Some(end) = end {
-            return Ok((end, left.jobs + left.schedules));
+            return Ok((end, left.waiting.len() + left.schedules));
         }
         let next = LOOK_EVERY.max(looked.elapsed() * 10);
         tokio::select! {
@@ -174,10 +184,10 @@ async fn tell_retries(reports: &mut Receiver<Report>, output: Output, progress: 
 
 /// What is still to come.
 #[derive(Debug)]
-struct Left {
+struct Left<'a> {
     now: DateTime<Utc>,
     /// Jobs that have not ended, of schedules that end.
-    jobs: usize,
+    waiting: Vec<&'a Job>,
     /// Schedules that end and will fire again.
     schedules: usize,
     /// The next moment at which something is due.
@@ -186,18 +196,18 @@ struct Left {
     stuck: Vec<String>,
 }
 
-impl Left {
+impl<'a> Left<'a> {
     fn is_nothing(&self) -> bool {
-        self.jobs == 0 && self.schedules == 0
+        self.waiting.is_empty() && self.schedules == 0
     }
 
-    async fn look(node: &Node, watch: &Watch, waiting: &[Job]) -> anyhow::Result<Self> {
+    async fn look(
+        node: &Node,
+        watch: &Watch,
+        schedules: Vec<Schedule>,
+        waiting: &'a [Job],
+    ) -> anyhow::Result<Self> {
         let now = node.now().await?;
-        let ids: Vec<ScheduleId> = watch.schedules.iter().copied().collect();
-        let mut schedules: Vec<Schedule> = Vec::new();
-        for ids in ids.chunks(PAGE) {
-            schedules.extend(node.backend.schedules.load(ids).await?);
-        }
         let timed = watch.until.is_some();
         let endless = |s: &Schedule| !s.timing.is_finite() && !timed && !watch.follow;
         let (endless, ending): (Vec<_>, Vec<_>) = schedules.into_iter().partition(endless);
@@ -207,7 +217,7 @@ impl Left {
             job.state == JobState::Running
                 || job.made.schedule_id.is_none_or(|id| !endless.contains(&id))
         };
-        let waiting: Vec<&Job> = waiting.iter().filter(counts).collect();
+        let waiting: Vec<&'a Job> = waiting.iter().filter(counts).collect();
         let future: Vec<&Schedule> =
             ending.iter().filter(|s| s.enabled && s.next_run_at.is_some()).collect();
         let next_job = waiting.iter().map(|job| job.run_at).min();
@@ -216,8 +226,18 @@ impl Left {
             true => stuck(node, &waiting).await?,
             false => Vec::new(),
         };
-        Ok(Self { now, jobs: waiting.len(), schedules: future.len(), next, stuck })
+        Ok(Self { now, schedules: future.len(), next, stuck, waiting })
     }
+}
+
+/// The schedules that are run, as they are now.
+async fn schedules(node: &Node, watch: &Watch) -> anyhow::Result<Vec<Schedule>> {
+    let ids: Vec<ScheduleId> = watch.schedules.iter().copied().collect();
+    let mut schedules: Vec<Schedule> = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(PAGE) {
+        schedules.extend(node.backend.schedules.load(ids).await?);
+    }
+    Ok(schedules)
 }
 
 /// Which accounts need a person, if every one of these jobs waits behind such an account.
@@ -246,30 +266,4 @@ async fn stuck(node: &Node, waiting: &[&Job]) -> anyhow::Result<Vec<String>> {
 fn needs_a_person(block: &Block) -> bool {
     matches!(block.reason, BlockReason::Paused | BlockReason::NeedsAttention)
         || block.until.is_none()
-}
-
-fn covers(block: &Block, lane: &Lane) -> bool {
-    block.scope == lane.as_str() || block.scope == lane.app()
-}
-
-/// What holds an account back and the command that mends it.
-pub(crate) fn remedy(name: &str, platform: &str, block: &Block) -> String {
-    let note = match block.note.as_str() {
-        "" => String::new(),
-        note => format!(" ({note})"),
-    };
-    match block.reason {
-        BlockReason::Paused => {
-            format!("account \"{name}\" is paused{note}; postqd account resume {name}")
-        }
-        BlockReason::NeedsAttention => format!(
-            "account \"{name}\" needs attention{note}; connect it again: postqd account add \
-             {platform} --name {name} --access-token-stdin"
-        ),
-        _ => format!(
-            "account \"{name}\" is held back ({}){note}; when that is mended: postqd account \
-             resume {name}",
-            block.reason.as_str()
-        ),
-    }
 }

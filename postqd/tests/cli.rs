@@ -2,135 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers are part of the tests")]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A folder of its own to run `postqd` in, with an environment of its own.
-struct Place {
-    folder: TempDir,
-}
-
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Ended {
-    fn of(output: Output) -> Self {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        let code = output.status.code().unwrap_or(-1);
-        Self { code, out: text(output.stdout), err: text(output.stderr) }
-    }
-
-    #[track_caller]
-    fn exits(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "out: {}\nerr: {}", self.out, self.err);
-        self
-    }
-
-    /// Every line of the output, as JSON.
-    fn values(&self) -> Vec<Value> {
-        self.out.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
-    }
-
-    #[track_caller]
-    fn tells(&self, expected: &str) {
-        let all = format!("{}\n{}", self.out, self.err);
-        assert!(all.contains(expected), "{expected:?} is not in {all}");
-    }
-}
-
-impl Place {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
-        std::fs::write(self.path(name), text).unwrap();
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_postqd"));
-        command.args(args).current_dir(self.folder.path()).env_clear();
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Ended {
-        Ended::of(self.command(args).output().unwrap())
-    }
-
-    fn run_with(&self, name: &str, value: &str, args: &[&str]) -> Ended {
-        Ended::of(self.command(args).env(name, value).output().unwrap())
-    }
-
-    /// Starts `postqd serve` on a free port and waits until it is ready.
-    fn serve(&self) -> Served {
-        let port = free_port();
-        let listen = format!("127.0.0.1:{port}");
-        let child = self.command(&["serve"]).env("POSTQ_LISTEN", &listen).spawn().unwrap();
-        let served = Served { child: Some(child), listen };
-        let deadline = Instant::now() + PATIENCE;
-        while served.get("/readyz").is_none_or(|answer| !answer.starts_with("HTTP/1.1 200")) {
-            assert!(Instant::now() < deadline, "postqd serve is not ready");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        served
-    }
-}
-
-/// A running `postqd serve`; killed when it is dropped.
-struct Served {
-    child: Option<Child>,
-    listen: String,
-}
-
-impl Served {
-    fn get(&self, path: &str) -> Option<String> {
-        let mut stream = TcpStream::connect(&self.listen).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        Some(answer)
-    }
-
-    fn signal(&self, name: &str) {
-        let id = self.child.as_ref().unwrap().id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
-    }
-
-    fn wait(mut self) -> Ended {
-        Ended::of(self.child.take().unwrap().wait_with_output().unwrap())
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
+use support::{Ended, PATIENCE, Place};
 
 fn example() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -149,13 +30,13 @@ fn the_example_is_published_once_whoever_asks_again() {
     let summary = values.last().unwrap();
     assert_eq!(summary["event"], "summary");
     assert_eq!(summary["dry_run"], published.len());
-    assert_eq!(published.len(), 23);
+    assert_eq!(published.len(), 26);
     let of = |key: &str| published.iter().filter(|v| v["key"] == key).count();
-    assert_eq!((of("tip"), of("family"), of("goodbye")), (4, 3, 4));
+    assert_eq!((of("tip"), of("clock"), of("family"), of("goodbye")), (4, 3, 3, 4));
     let thread = published.iter().find(|v| v["key"] == "thread-how-it-works").unwrap();
     assert_eq!(thread["parts"], 3);
 
-    second.tells("all 14 rows are known");
+    second.tells("all 15 rows are known");
     second.tells("goodbye: known, published");
     second.tells("nothing to do");
 }
@@ -213,7 +94,10 @@ fn a_post_is_edited_moved_and_called_off() {
 
     place.run(&["post", "edit", "k", "--text", "better"]).exits(0).tells("revision 2");
     let moved = ["post", "edit", "k", "--at", "2100-01-01T09:00", "--tz", "Europe/Berlin"];
-    place.run(&moved).exits(0).tells("2100-01-01 08:00:00 UTC");
+    place.run(&moved).exits(0).tells("next at 2100-01-01 09:00:00 Europe/Berlin");
+    let amended = ["post", "edit", "k", "--tz", "Asia/Tokyo", "--priority", "-3"];
+    let amended = place.run(&amended).exits(0);
+    amended.tells("next at 2100-01-01 09:00:00 Asia/Tokyo; zone Asia/Tokyo; priority -3");
     place.run(&["post", "edit", "k"]).exits(2).tells("nothing to change");
     let refused = ["post", "edit", "k", "--at", "2101-01-01T09:00Z", "--text", ""];
     place.run(&refused).exits(1).tells("text: part 1 is empty");
@@ -429,5 +313,5 @@ fn what_is_not_there_is_an_error() {
     }
     place.run(&["account", "pause", "a"]).exits(1).tells("there is no account \"a\"");
     place.run(&["post", "cancel", "a"]).exits(1).tells("there is no post \"a\"");
-    place.run(&["run", "missing.csv"]).exits(1).tells("missing.csv: cannot be read");
+    place.run(&["run", "missing.csv"]).exits(1).tells("missing.csv: is not there");
 }

@@ -93,11 +93,9 @@ pub async fn an_abandoned_request_keeps_its_id(store: Arc<dyn IdempotencyStore>)
     let first = KeyedRequest { lease: SHORT_LEASE, ..request("k") };
     assert_eq!(begin(&*store, &first).await, Begun::Do(first.id));
 
-    let again = eventually("the lease ends", async || {
-        match begin(&*store, &request("k")).await {
-            Begun::Running => None,
-            begun => Some(begun),
-        }
+    let again = eventually("the lease ends", async || match begin(&*store, &request("k")).await {
+        Begun::Running => None,
+        begun => Some(begun),
     })
     .await;
 
@@ -136,11 +134,9 @@ pub async fn a_key_is_forgotten(store: Arc<dyn IdempotencyStore>) {
     let _ = begin(&*store, &request("kept")).await;
 
     let other = KeyedRequest { fingerprint: [8; 32], ..request("k") };
-    let begun = eventually("the key is forgotten", async || {
-        match begin(&*store, &other).await {
-            Begun::Other => None,
-            begun => Some(begun),
-        }
+    let begun = eventually("the key is forgotten", async || match begin(&*store, &other).await {
+        Begun::Other => None,
+        begun => Some(begun),
     })
     .await;
 

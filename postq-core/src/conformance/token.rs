@@ -93,8 +93,7 @@ pub async fn the_last_use_moves_forward(tokens: Arc<dyn TokenStore>) {
 pub async fn tokens_are_listed_by_tenant(tokens: Arc<dyn TokenStore>) {
     let id = |n| TokenId::from_uuid(Uuid::from_u64_pair(n, 0));
     let theirs = TenantId::new();
-    let (first, second) =
-        (Token { id: id(1), ..token("b") }, Token { id: id(2), ..token("a") });
+    let (first, second) = (Token { id: id(1), ..token("b") }, Token { id: id(2), ..token("a") });
     let foreign = Token { id: id(3), tenant_id: theirs, ..token("c") };
 
     for token in [&second, &foreign, &first] {

@@ -18,6 +18,7 @@ use serde_json::json;
 use crate::cli::{Account, OnUnknown};
 use crate::compose::Node;
 use crate::output::{Output, Usage};
+use crate::watch;
 
 /// The longest access token.
 const MOST_TOKEN: u64 = 64 * 1_024;
@@ -29,7 +30,10 @@ pub(super) async fn run(node: &Node, output: Output, command: Account) -> anyhow
     match command {
         Account::Add { platform, name, access_token_stdin, on_unknown } => {
             let token = access_token_stdin.then(token).transpose()?;
-            add(node, output, platform, &name, token, on_unknown).await
+            ensure_known(node, &platform)?;
+            ensure_name(&name)?;
+            let wanted = Wanted { platform, name, token, on_unknown };
+            add(node, output, &wanted).await
         }
         Account::List => list(node, output).await,
         Account::Pause { name, note } => {
@@ -42,7 +46,7 @@ pub(super) async fn run(node: &Node, output: Output, command: Account) -> anyhow
         }
         Account::Resume { name } => {
             let account = find(node, &name).await?;
-            resume(node, &account).await?;
+            node.desk().resume(&account).await?;
             told(output, &account, "goes on");
             Ok(())
         }
@@ -55,18 +59,37 @@ fn told(output: Output, account: &Connected, what: &str) {
     output.tell(format!("account {}: {what}", account.name), &value);
 }
 
-async fn add(
-    node: &Node,
-    output: Output,
+/// An account as it is to be.
+struct Wanted {
     platform: PlatformName,
-    name: &str,
+    name: String,
     token: Option<SecretString>,
     on_unknown: Option<OnUnknown>,
-) -> anyhow::Result<()> {
-    ensure_known(node, &platform)?;
-    ensure_name(name)?;
-    let known = node.accounts().await?.into_iter().find(|account| account.name == name);
-    if let Some(other) = known.as_ref().filter(|account| account.platform != platform) {
+}
+
+/// Another process may add or remove the account at the same moment: then it is looked at once more.
+async fn add(node: &Node, output: Output, wanted: &Wanted) -> anyhow::Result<()> {
+    let added = match add_once(node, output, wanted).await? {
+        None => add_once(node, output, wanted).await?,
+        added => added,
+    };
+    let name = &wanted.name;
+    let Some((account, what)) = added else {
+        bail!("account \"{name}\" was added or removed by another process meanwhile; add it again");
+    };
+    told(output, &account, what);
+    Ok(())
+}
+
+/// Adds or changes the account and tells which; none if another process came in between.
+async fn add_once(
+    node: &Node,
+    output: Output,
+    wanted: &Wanted,
+) -> anyhow::Result<Option<(Connected, &'static str)>> {
+    let Wanted { platform, name, token, on_unknown } = wanted;
+    let known = node.accounts().await?.into_iter().find(|account| account.name == *name);
+    if let Some(other) = known.as_ref().filter(|account| account.platform != *platform) {
         bail!("account \"{name}\" is there already, on {}; choose another name", other.platform);
     }
     if platform.as_str() != DryRun::NAME && token.is_none() && known.is_none() {
@@ -88,8 +111,8 @@ async fn add(
         };
     }
     if let Some(token) = token {
-        if platform == *node.x.name() && !node.config.dry_run {
-            let who = whoami(node, output, &token).await?;
+        if platform == node.x.name() && !node.config.dry_run {
+            let who = whoami(node, output, token).await?;
             if let (Some(old), Some(new)) = (&account.remote_id, &who)
                 && old != new
             {
@@ -101,19 +124,20 @@ async fn add(
         }
         // Not kept from fitting by other accounts that are sealed with a key that is gone: to
         // connect one again is how that is mended.
-        account.credentials = Some(node.vault().await?.seal(account.id, &token).await?);
+        account.credentials = Some(node.vault().await?.seal(account.id, token).await?);
     }
     if !is_known {
-        node.backend.accounts.insert(&account).await?;
-        told(output, &account, "connected");
-        return Ok(());
+        return match node.backend.accounts.insert(&account).await {
+            Ok(()) => Ok(Some((account, "connected"))),
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(None),
+            Err(error) => Err(error.into()),
+        };
     }
     if node.backend.accounts.update(&account).await? != Applied::Applied {
-        bail!("account \"{name}\" was removed meanwhile; add it again");
+        return Ok(None);
     }
-    node.backend.blocks.lift(account.lane().as_str(), BlockReason::NeedsAttention).await?;
-    told(output, &account, "changed");
-    Ok(())
+    node.desk().reconnected(&account).await?;
+    Ok(Some((account, "changed")))
 }
 
 /// Whom the token belongs to; none if the platform cannot be asked now.
@@ -209,17 +233,7 @@ async fn list(node: &Node, output: Output) -> anyhow::Result<()> {
 /// What holds an account back.
 fn blocks_of<'a>(blocks: &'a [Block], account: &Connected) -> Vec<&'a Block> {
     let lane = account.lane();
-    let covers = |block: &&Block| block.scope == lane.as_str() || block.scope == lane.app();
-    blocks.iter().filter(covers).collect()
-}
-
-/// Lifts all that holds an account back, and its app if that waits for credits.
-async fn resume(node: &Node, account: &Connected) -> anyhow::Result<()> {
-    let blocks = node.backend.blocks.blocks().await?;
-    for block in blocks_of(&blocks, account) {
-        node.backend.blocks.lift(&block.scope, block.reason).await?;
-    }
-    Ok(())
+    blocks.iter().filter(|block| watch::covers(block, &lane)).collect()
 }
 
 async fn remove(node: &Node, output: Output, name: &str) -> anyhow::Result<()> {

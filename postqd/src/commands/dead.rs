@@ -1,7 +1,7 @@
 //! `postqd dead`: what gave up.
 
 use anyhow::bail;
-use postq_core::id::TenantId;
+use postq_core::id::{JobId, TenantId};
 use postq_core::job::{Job, Resolution};
 use postq_core::machine::JobState;
 use postq_core::store::{Controlled, JobFilter, ReplayKey, Replayed};
@@ -11,7 +11,7 @@ use super::schedule::names;
 use super::{job, more, page, story};
 use crate::cli::Dead;
 use crate::compose::Node;
-use crate::output::{Output, cut};
+use crate::output::{Output, cut, word};
 
 pub(super) async fn run(node: &Node, output: Output, command: Dead) -> anyhow::Result<()> {
     match command {
@@ -35,25 +35,7 @@ pub(super) async fn run(node: &Node, output: Output, command: Dead) -> anyhow::R
             Ok(())
         }
         Dead::Show { id } => story::show(node, output, id).await,
-        Dead::Replay { id, send_again } => {
-            let key = if send_again { ReplayKey::New } else { ReplayKey::Keep };
-            match node.backend.control.replay(id, key).await? {
-                Replayed::By(new) => {
-                    output.tell(
-                        format!("job {new} takes its place, due now; postqd serve publishes it"),
-                        &json!({ "job": id, "replayed_by": new }),
-                    );
-                    Ok(())
-                }
-                Replayed::Refused => bail!(
-                    "job {id} cannot be replayed: it has not given up, or was dealt with; postqd \
-                     job show {id}"
-                ),
-                Replayed::Gone => {
-                    bail!("there is no job {id}; postqd dead list shows what there is")
-                }
-            }
-        }
+        Dead::Replay { id, send_again } => replay(node, output, id, send_again).await,
         Dead::Resolve { id, how } => {
             let (resolution, done) = match how.published {
                 true => (Resolution::MarkedPublished, "marked as published"),
@@ -69,5 +51,38 @@ pub(super) async fn run(node: &Node, output: Output, command: Dead) -> anyhow::R
                 controlled => job::told(output, id, controlled, done),
             }
         }
+    }
+}
+
+async fn replay(node: &Node, output: Output, id: JobId, send_again: bool) -> anyhow::Result<()> {
+    let before = node.backend.jobs.story(id).await?;
+    let again = before.is_some_and(|it| it.job.resolution == Some(Resolution::Replayed));
+    let key = if send_again { ReplayKey::New } else { ReplayKey::Keep };
+    match node.backend.control.replay(id, key).await? {
+        Replayed::By(new) if again => {
+            let state = node.backend.jobs.story(new).await?.map(|story| story.job.state);
+            let state = state.map(|state| format!(" and is {}", word(&state))).unwrap_or_default();
+            let told = format!(
+                "job {id} was replayed already: job {new} took its place{state}; nothing was \
+                 changed; postqd job show {new}"
+            );
+            if send_again {
+                bail!("{told}");
+            }
+            output.tell(told, &json!({ "job": id, "replayed_by": new, "already": true }));
+            Ok(())
+        }
+        Replayed::By(new) => {
+            output.tell(
+                format!("job {new} takes its place, due now; postqd serve publishes it"),
+                &json!({ "job": id, "replayed_by": new, "already": false }),
+            );
+            Ok(())
+        }
+        Replayed::Refused => bail!(
+            "job {id} cannot be replayed: it has not given up, or was dealt with; postqd job show \
+             {id}"
+        ),
+        Replayed::Gone => bail!("there is no job {id}; postqd dead list shows what there is"),
     }
 }

@@ -13,9 +13,8 @@ use serde::Serialize;
 
 use crate::compose::{self, Node};
 use crate::config::Config;
-use crate::key;
 use crate::output::{Output, count};
-use crate::watch;
+use crate::{folder, key, watch};
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -49,12 +48,19 @@ impl Finding {
 }
 
 pub(super) async fn run(config: &Config, output: Output) -> anyhow::Result<()> {
-    let mut findings = vec![Finding::ok("zones", format!("database {}", zone::tzdb_version()))];
+    let zones = format!("database {}, built in", zone::tzdb_version());
+    let mut findings = vec![Finding::ok("zones", zones)];
     findings.push(x(config));
+    findings.push(match folder::probe(&config.data_dir) {
+        Ok(room) if room.is_little => Finding::warning("folder", room.told),
+        Ok(room) => Finding::ok("folder", room.told),
+        Err(error) => Finding::broken("folder", error.to_string()),
+    });
     findings.push(database(config));
     findings.push(port(config));
-    let database_is_sound = findings.iter().all(|finding| finding.health != Health::Broken);
-    if database_is_sound && compose::database(config).exists() {
+    // Opening it writes, and with settings that cannot be it is not opened at all.
+    let can_be_opened = findings.iter().all(|finding| finding.health != Health::Broken);
+    if can_be_opened && compose::database(config).exists() {
         findings.extend(inside(config).await?);
     }
     output.list(["", "what", "finding"], &findings, |finding| {
@@ -85,6 +91,12 @@ fn database(config: &Config) -> Finding {
         let message = format!("\"{}\" is made on first use", path.display());
         return Finding::ok("database", message);
     }
+    if path.is_dir() {
+        return Finding::broken(
+            "database",
+            format!("\"{0}\" is a folder; move it away: mv '{0}' '{0}.old'", path.display()),
+        );
+    }
     match SqliteStore::check(&path) {
         Err(error) => Finding::broken("database", chain(&error)),
         Ok(facts) if facts.is_sound() => Finding::ok(
@@ -112,9 +124,20 @@ fn database(config: &Config) -> Finding {
             format!(
                 "\"{}\" is damaged: {}; stop postqd, keep a copy, and restore a backup",
                 path.display(),
-                facts.problems.join("; ")
+                some_of(&facts.problems)
             ),
         ),
+    }
+}
+
+/// The first of them in one line, and how many more there are.
+fn some_of(problems: &[String]) -> String {
+    let lines: Vec<&str> = problems.iter().flat_map(|problem| problem.lines()).collect();
+    let lines: Vec<&str> = lines.into_iter().filter(|line| !line.starts_with("***")).collect();
+    let first = lines.first().copied().unwrap_or("it does not say where");
+    match lines.len() {
+        0 | 1 => first.to_owned(),
+        n => format!("{first}, and {} more", count(n - 1, "place")),
     }
 }
 
@@ -137,24 +160,22 @@ fn port(config: &Config) -> Finding {
 async fn inside(config: &Config) -> anyhow::Result<Vec<Finding>> {
     let node = match Node::open(config.clone()) {
         Ok(node) => node,
-        Err(error) => return Ok(vec![Finding::broken("store", format!("{error:#}"))]),
+        Err(error) => return Ok(vec![Finding::broken("store", chain(error.as_ref()))]),
     };
     let accounts = node.accounts().await?;
     let mut findings = vec![match key::vault(&node.config, &accounts) {
         Ok(vault) => match key::ensure_fits(&vault, &accounts) {
             Ok(()) => Finding::ok("key", format!("key {}", vault.key_id())),
-            Err(error) => Finding::broken("key", format!("{error:#}")),
+            Err(error) => Finding::broken("key", chain(error.as_ref())),
         },
-        Err(error) => Finding::broken("key", format!("{error:#}")),
+        Err(error) => Finding::broken("key", chain(error.as_ref())),
     }];
     let blocks = node.backend.blocks.blocks().await?;
     for account in &accounts {
         let lane = account.lane();
-        for block in &blocks {
-            if block.scope == lane.as_str() || block.scope == lane.app() {
-                let remedy = watch::remedy(&account.name, account.platform.as_str(), block);
-                findings.push(Finding::warning("account", remedy));
-            }
+        for block in blocks.iter().filter(|block| watch::covers(block, &lane)) {
+            let remedy = watch::remedy(&account.name, account.platform.as_str(), block);
+            findings.push(Finding::warning("account", remedy));
         }
     }
     findings.push(Finding::ok("accounts", format!("{} connected", accounts.len())));

@@ -1,7 +1,7 @@
 //! `postqd import`: what loading content calendars would do, or did.
 
 use anyhow::bail;
-use postq_engine::import::{Action, FileProblem, Loaded, Plan};
+use postq_engine::import::{Action, Extent, FileProblem, Loaded, Plan};
 use serde_json::json;
 
 use crate::cli::Import;
@@ -18,25 +18,27 @@ pub(super) async fn run(node: &Node, output: Output, command: Import) -> anyhow:
     let bad = plan.problems.len();
     if bad > 0 && !command.skip_bad {
         output.emit(&report(&plan, false));
-        bail!("{}", refusal(bad));
+        bail!("{}", refusal(&plan));
     }
     for row in &plan.rows {
         output.say(format!("{}: {}{}", row.place, key(row.key.as_deref()), row.action));
     }
     let mut value = report(&plan, command.apply);
-    plan.skip_bad();
+    let problems = plan.skip_bad();
     let rows = plan.rows.len();
     if command.apply {
         let loaded = desk.apply_import(plan).await?;
         value["rows"] = json!(loaded.rows);
         let what = summary(&loaded);
         output.tell(format!("{what}; postqd serve publishes what is to come"), &value);
+    } else if rows == 0 {
+        output.tell("no rows; there is nothing to load", &value);
     } else {
         let what = count(rows, "row");
         output.tell(format!("{what}; nothing was loaded, --apply loads them"), &value);
     }
     if bad > 0 {
-        bail!("{}; their rows were left out", count(bad, "problem"));
+        bail!("{}", left_out(&problems));
     }
     Ok(())
 }
@@ -55,9 +57,24 @@ pub(super) fn tell_problems(output: Output, plan: &Plan) {
 }
 
 /// Why nothing was loaded.
-pub(super) fn refusal(bad: usize) -> String {
-    let what = count(bad, "problem");
-    format!("{what}; nothing was loaded: mend that, or load the good rows with --skip-bad")
+pub(super) fn refusal(plan: &Plan) -> String {
+    let what = count(plan.problems.len(), "problem");
+    let are_rows = plan.problems.iter().all(|problem| problem.extent == Extent::Row);
+    match are_rows && !plan.rows.is_empty() {
+        true => {
+            format!("{what}; nothing was loaded: mend that, or load the good rows with --skip-bad")
+        }
+        false => format!("{what}; nothing was loaded: mend that and try again"),
+    }
+}
+
+/// What was left out of a loading that went on without it.
+pub(super) fn left_out(problems: &[FileProblem]) -> String {
+    let what = count(problems.len(), "problem");
+    match problems.iter().any(|problem| problem.extent == Extent::File) {
+        true => format!("{what}; the rows and files they are about were left out"),
+        false => format!("{what}; their rows were left out"),
+    }
 }
 
 /// What became of the rows, in a few words.

@@ -7,10 +7,12 @@ mod doctor;
 mod import;
 mod job;
 mod post;
+mod preview;
 mod run;
 mod schedule;
 mod serve;
 mod story;
+mod token;
 
 use uuid::Uuid;
 
@@ -33,6 +35,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
     let open = || Node::open(config.clone());
     match cli.command {
         Command::Config => config::show(&config, output),
+        Command::Preview(command) => preview::run(output, &command),
         Command::Doctor => doctor::run(&config, output).await,
         Command::Serve => serve::run(open()?).await,
         Command::Run(command) => run::run(&open()?, output, command).await,
@@ -42,6 +45,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Account(command) => account::run(&open()?, output, command).await,
         Command::Job(command) => job::run(&open()?, output, command).await,
         Command::Dead(command) => dead::run(&open()?, output, command).await,
+        Command::Token(command) => token::run(&open()?, output, command).await,
     }
 }
 

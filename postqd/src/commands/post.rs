@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
-use postq_calendar::{At, duration, zone};
+use postq_calendar::{At, Rule, duration, zone};
 use postq_core::content::{Content, Part};
 use postq_core::schedule::Timing;
-use postq_engine::desk::{PostLine, Submission, When};
+use postq_engine::desk::{Amendment, PostLine, Submission, When};
 use serde_json::json;
 
 use super::{more, page};
@@ -23,7 +23,10 @@ pub(super) async fn run(node: &Node, output: Output, command: Post) -> anyhow::R
     match command.command {
         None => new(node, output, command.new).await,
         Some(PostCommand::List(paging)) => list(node, output, &paging).await,
-        Some(PostCommand::Edit { post, text, time }) => edit(node, output, &post, text, time).await,
+        Some(PostCommand::Edit { post, text, time, priority }) => {
+            let amendment = Amendment { when: when(&time)?, tz: time.tz, priority };
+            edit(node, output, &post, text, &amendment).await
+        }
         Some(PostCommand::Cancel { post }) => {
             let desk = node.desk();
             let post = desk.find_post(&post).await?;
@@ -65,14 +68,30 @@ async fn new(node: &Node, output: Output, new: NewPost) -> anyhow::Result<()> {
         };
         return watch::run(node, output, watched, stop).await;
     }
+    let mut notes = watch::standing_still(node, taken.schedule).await?;
+    let held = notes.clone();
+    let schedule = node.desk().find_schedule(taken.schedule).await?;
+    let rule = Rule::new(&schedule.timing, schedule.tz.as_deref())?;
+    notes.extend_from_slice(rule.notes());
+    for note in &notes {
+        output.note(format!("note: {note}"));
+    }
+    let repeats = !matches!(schedule.timing, Timing::OneShot { .. });
+    let words = if repeats { format!("{}; ", rule.explain()) } else { String::new() };
     output.tell(
         format!(
-            "post {}, schedule {}: first at {}; postqd serve publishes it",
+            "post {}, schedule {}: {words}first at {}; postqd serve publishes it",
             taken.post,
             taken.schedule,
-            zone::show(taken.first, new.time.tz.as_deref())
+            zone::show(taken.first, schedule.tz.as_deref())
         ),
-        &json!({ "post": taken.post, "schedule": taken.schedule, "first": taken.first }),
+        &json!({
+            "post": taken.post,
+            "schedule": taken.schedule,
+            "rule": rule.explain(),
+            "first": taken.first,
+            "held": held,
+        }),
     );
     Ok(())
 }
@@ -109,24 +128,25 @@ async fn edit(
     output: Output,
     name: &str,
     text: Option<String>,
-    time: Time,
+    amendment: &Amendment,
 ) -> anyhow::Result<()> {
     let desk = node.desk();
     let post = desk.find_post(name).await?;
-    let when = when(&time)?;
-    if text.is_none() && when.is_none() {
-        return Err(Usage("nothing to change; expected --text, --at or --every".to_owned()).into());
+    let amends = *amendment != Amendment::default();
+    if text.is_none() && !amends {
+        return Err(Usage(
+            "nothing to change; expected --text, --at, --every, --cron, --rrule, --tz or --priority"
+                .to_owned(),
+        )
+        .into());
     }
-    let content = text.map(|text| content(&text)).transpose()?.map(|mut edited| {
-        keep_media(&post.content, &mut edited);
-        edited
-    });
+    let content = text.map(|text| edited(&post.content, &text)).transpose()?;
     if let Some(content) = &content {
         // Before the time is changed: a refused command changes nothing.
         desk.check_content(post.id, content).await?;
     }
     let mut changed = Vec::new();
-    if let Some(when) = when {
+    if amends {
         let schedules = node.backend.schedules.of_posts(&[post.id]).await?;
         let [schedule] = schedules.as_slice() else {
             return Err(Usage(format!(
@@ -135,8 +155,12 @@ async fn edit(
             ))
             .into());
         };
-        let first = desk.reschedule(schedule.id, &when).await?;
-        changed.push(format!("next at {}", zone::show(first, schedule.tz.as_deref())));
+        let first = desk.amend(schedule.id, amendment).await?;
+        let schedule = desk.find_schedule(schedule.id).await?;
+        let tz = schedule.tz.as_deref();
+        changed.extend(first.map(|first| format!("next at {}", zone::show(first, tz))));
+        changed.extend(amendment.tz.as_ref().and(tz).map(|tz| format!("zone {tz}")));
+        changed.extend(amendment.priority.map(|priority| format!("priority {priority}")));
     }
     if let Some(content) = &content {
         let post = desk.edit_content(post.id, content).await?;
@@ -149,12 +173,14 @@ async fn edit(
     Ok(())
 }
 
-/// Media and variants are not what `--text` is about: they stay.
-fn keep_media(old: &Content, new: &mut Content) {
+/// Content with another text. Media and variants are not what `--text` is about: they stay.
+pub(super) fn edited(old: &Content, text: &str) -> anyhow::Result<Content> {
+    let mut new = content(text)?;
     for (old, new) in old.parts.iter().zip(&mut new.parts) {
         new.media.clone_from(&old.media);
     }
     new.variants.clone_from(&old.variants);
+    Ok(new)
 }
 
 /// The parts of a text; of standard input for `-`.
@@ -177,13 +203,19 @@ fn when(time: &Time) -> anyhow::Result<Option<When>> {
         let at = text.as_deref().map(|text| At::parse(text, tz)).transpose();
         at.map_err(|error| Usage(format!("{option}: {error}")))
     };
-    let first = at("--at", &time.at)?;
-    let Some(every) = &time.every else {
-        return Ok(first.map(When::At));
-    };
-    let every = duration::parse(every).map_err(|error| Usage(format!("--every: {error}")))?;
-    let until = at("--until", &time.until)?;
-    Ok(Some(When::Every { every, from: first, count: time.count, until }))
+    let (from, until) = (at("--at", &time.at)?, at("--until", &time.until)?);
+    Ok(match time {
+        Time { rrule: Some(lines), .. } => Some(When::Rrule { expr: lines.clone() }),
+        Time { cron: Some(expr), count, .. } => {
+            Some(When::Cron { expr: expr.clone(), from, count: *count, until })
+        }
+        Time { every: Some(every), count, .. } => {
+            let every = duration::parse(every);
+            let every = every.map_err(|error| Usage(format!("--every: {error}")))?;
+            Some(When::Every { every, from, count: *count, until })
+        }
+        _ => from.map(When::At),
+    })
 }
 
 /// A rule for people: `every 1h from 2026-03-08 09:00:00 UTC, 3 times`.
@@ -200,6 +232,6 @@ pub(super) fn rule(timing: &Timing, tz: Option<&str>) -> String {
                 until.unwrap_or_default()
             )
         }
-        _ => "a rule that this version does not know".to_owned(),
+        _ => Rule::new(timing, tz).map_or_else(|error| error.to_string(), |rule| rule.explain()),
     }
 }

@@ -9,7 +9,7 @@ use postq_core::id::ScheduleId;
 use postq_core::schedule::Schedule;
 use postq_engine::import::Action;
 
-use super::import::{key, refusal, summary, tell_problems};
+use super::import::{key, left_out, refusal, summary, tell_problems};
 use crate::cli::Run;
 use crate::compose::Node;
 use crate::output::{Output, Usage, count};
@@ -26,9 +26,9 @@ pub(super) async fn run(node: &Node, output: Output, command: Run) -> anyhow::Re
         for problem in &plan.problems {
             output.emit(&serde_json::json!({ "event": "problem", "problem": problem }));
         }
-        bail!("{}", refusal(plan.problems.len()));
+        bail!("{}", refusal(&plan));
     }
-    let bad = plan.skip_bad().len();
+    let bad = plan.skip_bad();
     let loaded = desk.apply_import(plan).await?;
     for row in loaded.rows.iter().filter(|row| !matches!(row.action, Action::Load { .. })) {
         output.say(format!("{}: {}{}", row.place, key(row.key.as_deref()), row.action));
@@ -58,8 +58,8 @@ pub(super) async fn run(node: &Node, output: Output, command: Run) -> anyhow::Re
         go_on: "the same command goes on, and so does postqd serve",
     };
     watch::run(node, output, watched, stop).await?;
-    if bad > 0 {
-        bail!("{}; their rows were left out", count(bad, "problem"));
+    if !bad.is_empty() {
+        bail!("{}", left_out(&bad));
     }
     Ok(())
 }

@@ -1,38 +1,81 @@
-//! `postqd serve`: an engine, and whether it is well.
+//! `postqd serve`: an engine, and the API beside it.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Json, Router};
+use async_trait::async_trait;
+use postq_core::failure::Failure;
 use postq_core::feed::Only;
+use postq_core::platform::{Platform, PlatformName};
 use postq_engine::Engine;
-use serde_json::{Value, json};
+use postq_web::{Identify, Unguarded, Web};
+use postq_x::X;
+use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::compose::Node;
+use crate::output::Usage;
 use crate::signals;
 
 pub(super) async fn run(node: Node) -> anyhow::Result<()> {
     let stop = signals::shutdown()?;
-    let listener = listen(node.config.listen).await?;
     let engine = node.engine(Only::Any).await?;
+    let web = web(&node, engine.clone());
+    // Before it listens: nobody may come in between.
+    web.ensure_guarded(node.config.listen).await.map_err(|error| match error {
+        Unguarded::NoToken(_) => Usage(format!("listen (POSTQ_LISTEN): {error}")).into(),
+        error => anyhow::Error::from(error),
+    })?;
+    let listener = listen(node.config.listen).await?;
     tracing::info!(
         listen = %listener.local_addr()?,
         data = %node.config.data_dir.display(),
         version = env!("CARGO_PKG_VERSION"),
         "postqd serves"
     );
-    let health = tokio::spawn(answer(listener, engine.clone(), stop.clone()));
+    let served = tokio::spawn(postq_web::serve(listener, postq_web::router(web), stop.clone()));
     engine.run(stop).await;
-    health.await??;
+    served.await??;
     node.store.close().await?;
     tracing::info!("stopped; what was not finished goes on with the next start");
     Ok(())
+}
+
+fn web(node: &Node, engine: Engine) -> Web {
+    let config = &node.config;
+    let mut web = Web::new(engine, node.store.tokens(), node.store.idempotency());
+    web.settings.hosts.clone_from(&config.allowed_hosts);
+    web.settings.origins.clone_from(&config.allowed_origins);
+    web.settings.requests_per_second = config.requests_per_second;
+    web.settings.burst = config.requests_per_second.saturating_mul(TWO);
+    web.settings.version = env!("CARGO_PKG_VERSION");
+    if !config.dry_run {
+        web.identify = Some(Arc::new(Whoami(Arc::clone(&node.x))));
+    }
+    web
+}
+
+/// A caller may make the requests of so many seconds at once.
+const TWO: std::num::NonZeroU32 = std::num::NonZeroU32::MIN.saturating_add(1);
+
+/// Asks X whose a token is.
+#[derive(Debug)]
+struct Whoami(Arc<X>);
+
+#[async_trait]
+impl Identify for Whoami {
+    async fn identify(
+        &self,
+        platform: &PlatformName,
+        token: &SecretString,
+    ) -> Result<Option<String>, Failure> {
+        if platform != self.0.name() {
+            return Ok(None);
+        }
+        Ok(Some(self.0.whoami(token).await?.id))
+    }
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -48,39 +91,4 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
         ),
         Err(error) => Err(error).with_context(|| format!("listen on {address} (POSTQ_LISTEN)")),
     }
-}
-
-async fn answer(
-    listener: TcpListener,
-    engine: Engine,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    let routes = Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .with_state(engine);
-    axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await
-}
-
-/// The process lives; how its loops do is told, and does not make it unhealthy: a restart mends
-/// nothing that they do not mend themselves.
-async fn healthz(State(engine): State<Engine>) -> Json<Value> {
-    Json(report(&engine))
-}
-
-/// Whether it can do its work now.
-async fn readyz(State(engine): State<Engine>) -> (StatusCode, Json<Value>) {
-    let status = match engine.health().is_ready() {
-        true => StatusCode::OK,
-        false => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    (status, Json(report(&engine)))
-}
-
-fn report(engine: &Engine) -> Value {
-    json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "ready": engine.health().is_ready(),
-        "loops": engine.health().loops(),
-    })
 }

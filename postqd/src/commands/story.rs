@@ -8,7 +8,7 @@ use postq_core::store::JobStory;
 
 use super::schedule::names;
 use crate::compose::Node;
-use crate::output::Output;
+use crate::output::{Output, word};
 
 pub(super) async fn show(node: &Node, output: Output, id: JobId) -> anyhow::Result<()> {
     let Some(story) = node.backend.jobs.story(id).await? else {
@@ -39,7 +39,7 @@ fn text(story: &JobStory, account: Option<&str>) -> String {
         ("reason", job.reason.clone()),
         ("gave up", job.dead_reason.map(|reason| reason.to_string())),
         ("replay of", job.replay_of.map(|id| id.to_string())),
-        ("resolution", job.resolution.map(|resolution| format!("{resolution:?}"))),
+        ("resolution", job.resolution.map(|resolution| word(&resolution))),
     ];
     lines.extend(more.into_iter().filter_map(|(name, text)| Some(format!("{name:<11} {}", text?))));
     lines.push("\nhistory".to_owned());
@@ -67,7 +67,7 @@ fn evidence(part: &PartEvidence) -> String {
             format!("  part {number}: out, {proof}{dry_run}")
         }
         (None, Some(intent)) => {
-            let state = format!("{:?}", part.state).to_lowercase();
+            let state = word(&part.state);
             let at = intent.made_at.format("%Y-%m-%d %H:%M:%S%.3fZ");
             format!("  part {number}: sent at {at}, {state}, looked {} times", part.looks)
         }

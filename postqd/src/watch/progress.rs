@@ -42,10 +42,10 @@ impl Progress {
         }
     }
 
-    pub(super) fn show(&self, ended: &Ended, left: &Left) {
+    pub(super) fn show(&self, ended: &Ended, left: &Left<'_>) {
         let Some(bar) = &self.0 else { return };
         let done = ended.count() as u64;
-        bar.set_length(done + left.jobs as u64);
+        bar.set_length(done + left.waiting.len() as u64);
         bar.set_position(done);
         bar.set_message(message(left));
     }
@@ -59,7 +59,7 @@ impl Drop for Progress {
     }
 }
 
-fn message(left: &Left) -> String {
+fn message(left: &Left<'_>) -> String {
     let to_come = match left.schedules {
         0 => String::new(),
         1 => ", 1 schedule to come".to_owned(),

@@ -1,0 +1,271 @@
+//! `/api/accounts`.
+
+use axum::Json;
+use axum::extract::{OriginalUri, State};
+use axum::http::StatusCode;
+use postq_calendar::near;
+use postq_core::account::Account;
+use postq_core::error::{ErrorKind, chain};
+use postq_core::failure::FailureClass;
+use postq_core::id::AccountId;
+use postq_core::job::Applied;
+use postq_core::platform::PlatformName;
+use postq_core::store::{Block, BlockReason};
+use postq_engine::dry_run::DryRun;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::answer::{Created, Tagged};
+use crate::extract::{Body, Fresh, Id, OptionalBody, Query, Seen};
+use crate::paging::{Listed, Paging};
+use crate::problem::{Code, Problem};
+use crate::router::{Route, route};
+use crate::views::account::{AccountChange, AccountView, NewAccount, Pause, Secret, tag};
+use crate::web::{App, Shared};
+
+/// The longest access token, in bytes.
+const MOST_TOKEN: usize = 16 * 1_024;
+
+/// The longest name, in characters.
+const MOST_NAME: usize = 100;
+
+/// The longest note, in characters.
+const MOST_NOTE: usize = 500;
+
+pub(super) fn routes(add: &mut dyn FnMut(Route)) {
+    add(route!(list, connect));
+    add(route!(show, change, remove));
+    add(route!(pause));
+    add(route!(resume));
+}
+
+/// Lists accounts and what holds them back; never their credentials.
+#[utoipa::path(get, path = "/api/accounts", tag = "accounts", params(Paging),
+    operation_id = "list_accounts", security(("token" = ["read"])),
+    responses((status = 200, description = "a page", body = Listed<AccountView>)))]
+async fn list(
+    State(app): State<App>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Listed<AccountView>>, Problem> {
+    let page = paging.page()?;
+    let backend = app.web.engine.backend();
+    let accounts = backend.accounts.list(app.desk.tenant()).await?;
+    let blocks = backend.blocks.blocks().await?;
+    let show = |account: Account| AccountView::new(&account, &blocks);
+    Ok(Json(page.of_all(accounts, |account| account.id.as_uuid(), show)))
+}
+
+/// Connects an account with its access token, which is sealed before it is stored.
+#[utoipa::path(post, path = "/api/accounts", tag = "accounts", request_body = NewAccount,
+    operation_id = "connect_account", security(("token" = ["admin"])),
+    responses((status = 201, description = "connected", body = AccountView)))]
+async fn connect(
+    State(app): State<App>,
+    OriginalUri(uri): OriginalUri,
+    Fresh(id): Fresh,
+    Body(new): Body<NewAccount>,
+) -> Result<Created<AccountView>, Problem> {
+    let platform = platform(&app, &new.platform)?;
+    ensure_name(&new.name)?;
+    let backend = app.web.engine.backend();
+    let now = backend.jobs.now().await?;
+    let mut account = Account::new(new.name, platform, now);
+    account.id = AccountId::from_uuid(id);
+    account.tenant_id = app.desk.tenant();
+    account.on_unknown = new.on_unknown.map(Into::into).unwrap_or_default();
+    match &new.access_token {
+        Some(Secret(token)) => seal(&app, &mut account, token).await?,
+        None if account.platform.as_str() == DryRun::NAME => {}
+        None => {
+            let detail = format!("is missing; an account on {} needs one", account.platform);
+            return Err(Problem::invalid("access_token", detail));
+        }
+    }
+    if let Err(error) = backend.accounts.insert(&account).await {
+        return Err(match error.kind() {
+            ErrorKind::Conflict => Problem::new(
+                Code::Conflict,
+                format!("the name \"{}\" belongs to another account", account.name),
+            )
+            .in_field("name")
+            .with_remedy("choose another name, or change that account"),
+            _ => error.into(),
+        });
+    }
+    let tag = tag(&account);
+    Ok(Created::below(&uri, account.id, AccountView::new(&account, &[])).tagged(tag))
+}
+
+/// Shows an account and what holds it back; never its credentials.
+#[utoipa::path(get, path = "/api/accounts/{id}", tag = "accounts", params(("id" = Uuid, Path)),
+    operation_id = "show_account", security(("token" = ["read"])),
+    responses((status = 200, description = "the account", body = AccountView)))]
+async fn show(
+    State(app): State<App>,
+    Id(id): Id<AccountId>,
+) -> Result<Tagged<AccountView>, Problem> {
+    tagged(&app, id).await
+}
+
+/// Gives an account other credentials, or another rule for unknown outcomes.
+#[utoipa::path(patch, path = "/api/accounts/{id}", tag = "accounts",
+    params(("id" = Uuid, Path)), operation_id = "change_account", request_body = AccountChange,
+    security(("token" = ["admin"])),
+    responses((status = 200, description = "changed", body = AccountView)))]
+async fn change(
+    State(app): State<App>,
+    Id(id): Id<AccountId>,
+    seen: Seen,
+    Body(change): Body<AccountChange>,
+) -> Result<Tagged<AccountView>, Problem> {
+    let mut account = find(&app, id).await?;
+    seen.ensure(&tag(&account), format_args!("account {id}"))?;
+    if change.access_token.is_none() && change.on_unknown.is_none() {
+        let detail = "nothing to change; expected access_token or on_unknown";
+        return Err(Problem::invalid("access_token", detail));
+    }
+    if let Some(policy) = change.on_unknown {
+        account.on_unknown = policy.into();
+    }
+    if let Some(Secret(token)) = &change.access_token {
+        seal(&app, &mut account, token).await?;
+    }
+    if app.web.engine.backend().accounts.update(&account).await? != Applied::Applied {
+        return Err(Problem::not_found(format_args!("account {id}")));
+    }
+    if change.access_token.is_some() {
+        app.desk.reconnected(&account).await?;
+    }
+    tagged(&app, id).await
+}
+
+/// Takes an account and its credentials away.
+///
+/// What it published stays. Refused while an enabled schedule or a job that has not ended uses it.
+#[utoipa::path(delete, path = "/api/accounts/{id}", tag = "accounts",
+    params(("id" = Uuid, Path)), operation_id = "remove_account", security(("token" = ["admin"])),
+    responses((status = 204, description = "taken away")))]
+async fn remove(
+    State(app): State<App>,
+    Id(id): Id<AccountId>,
+    seen: Seen,
+) -> Result<StatusCode, Problem> {
+    let account = find(&app, id).await?;
+    seen.ensure(&tag(&account), format_args!("account {id}"))?;
+    match app.web.engine.backend().accounts.remove(id).await {
+        Ok(Applied::Applied) => Ok(StatusCode::NO_CONTENT),
+        Ok(_) => Err(Problem::not_found(format_args!("account {id}"))),
+        Err(error) if error.kind() == ErrorKind::Conflict => {
+            let detail = format!("account {id} is used by a schedule or a job");
+            Err(Problem::new(Code::InUse, detail))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Holds back the posts of an account: what is due waits.
+#[utoipa::path(post, path = "/api/accounts/{id}/pause", tag = "accounts",
+    params(("id" = Uuid, Path)), operation_id = "pause_account",
+    request_body(content = Option<Pause>), security(("token" = ["write"])),
+    responses((status = 200, description = "paused", body = AccountView)))]
+async fn pause(
+    State(app): State<App>,
+    Id(id): Id<AccountId>,
+    OptionalBody(pause): OptionalBody<Pause>,
+) -> Result<Tagged<AccountView>, Problem> {
+    let account = find(&app, id).await?;
+    if pause.note.chars().count() > MOST_NOTE {
+        let detail = format!("is too long, at most {MOST_NOTE} characters");
+        return Err(Problem::invalid("note", detail));
+    }
+    let scope = String::from(&account.lane());
+    let block = Block { scope, reason: BlockReason::Paused, until: pause.until, note: pause.note };
+    app.web.engine.backend().blocks.block(&block).await?;
+    tagged(&app, id).await
+}
+
+/// Lets an account go on, whatever holds it back.
+#[utoipa::path(post, path = "/api/accounts/{id}/resume", tag = "accounts",
+    params(("id" = Uuid, Path)), operation_id = "resume_account", security(("token" = ["write"])),
+    responses((status = 200, description = "it goes on", body = AccountView)))]
+async fn resume(
+    State(app): State<App>,
+    Id(id): Id<AccountId>,
+) -> Result<Tagged<AccountView>, Problem> {
+    let account = find(&app, id).await?;
+    app.desk.resume(&account).await?;
+    tagged(&app, id).await
+}
+
+async fn tagged(app: &Shared, id: AccountId) -> Result<Tagged<AccountView>, Problem> {
+    let account = find(app, id).await?;
+    let blocks = app.web.engine.backend().blocks.blocks().await?;
+    Ok(Tagged { tag: tag(&account), body: AccountView::new(&account, &blocks) })
+}
+
+async fn find(app: &Shared, id: AccountId) -> Result<Account, Problem> {
+    let found = app.web.engine.backend().accounts.load(&[id]).await?;
+    let own = found.into_iter().find(|account| account.tenant_id == app.desk.tenant());
+    own.ok_or_else(|| Problem::not_found(format_args!("account {id}")))
+}
+
+/// The account of this name or id.
+pub(super) async fn named(app: &Shared, name: &str) -> Result<Account, Problem> {
+    let accounts = app.web.engine.backend().accounts.list(app.desk.tenant()).await?;
+    let hint = near::hint(name, accounts.iter().map(|account| account.name.as_str()));
+    let is_it = |account: &Account| account.name == name || account.id.to_string() == name;
+    let found = accounts.into_iter().find(is_it);
+    found
+        .ok_or_else(|| Problem::invalid("account", format!("there is no account \"{name}\"{hint}")))
+}
+
+fn platform(app: &Shared, name: &str) -> Result<PlatformName, Problem> {
+    let known: Vec<&PlatformName> = app.web.engine.platforms().names().collect();
+    if let Some(platform) = known.iter().find(|platform| platform.as_str() == name) {
+        return Ok((*platform).clone());
+    }
+    let words: Vec<&str> = known.iter().map(|platform| platform.as_str()).collect();
+    let hint = near::hint(name, words.iter().copied());
+    let detail = format!("unknown platform \"{name}\"{hint}; there is {}", words.join(", "));
+    Err(Problem::invalid("platform", detail))
+}
+
+fn ensure_name(name: &str) -> Result<(), Problem> {
+    if name.trim() != name || name.is_empty() || name.chars().count() > MOST_NAME {
+        return Err(Problem::invalid("name", format!("expected 1 to {MOST_NAME} characters")));
+    }
+    if name.chars().any(|c| c.is_control() || c == ';') {
+        return Err(Problem::invalid("name", "expected no ; and no control character"));
+    }
+    Ok(())
+}
+
+/// Asks the platform whose the token is, if it can be asked, and seals it.
+async fn seal(app: &Shared, account: &mut Account, token: &SecretString) -> Result<(), Problem> {
+    let length = token.expose_secret().trim().len();
+    if !(1..=MOST_TOKEN).contains(&length) {
+        return Err(Problem::invalid("access_token", "is empty or too long"));
+    }
+    let token = SecretString::from(token.expose_secret().trim());
+    if let Some(identify) = &app.web.identify {
+        match identify.identify(&account.platform, &token).await {
+            Ok(who) => account.remote_id = who.or(account.remote_id.take()),
+            Err(failure) if failure.class == FailureClass::Auth => {
+                let detail = format!("{} refuses this token", account.platform);
+                return Err(Problem::new(Code::CredentialsRefused, detail).in_field("access_token"));
+            }
+            Err(failure) => tracing::warn!(
+                %failure, account = %account.id, "the platform could not be asked whose a token is"
+            ),
+        }
+    }
+    let Some(vault) = app.web.engine.vault() else {
+        let detail = "this server has no vault to seal it with";
+        return Err(Problem::invalid("access_token", detail));
+    };
+    let sealed = vault.seal(account.id, &token).await.map_err(|error| {
+        tracing::error!(error = %chain(&error), "credentials could not be sealed");
+        Problem::new(Code::Internal, "the credentials could not be sealed")
+    })?;
+    account.credentials = Some(sealed);
+    Ok(())
+}

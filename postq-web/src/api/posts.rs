@@ -1,0 +1,226 @@
+//! `/api/posts`.
+
+use axum::Json;
+use axum::extract::{OriginalUri, State};
+use axum::http::StatusCode;
+use postq_core::id::PostId;
+use postq_core::store::Page;
+use postq_engine::desk::{DeskError, PostLine, Submission, When};
+use uuid::Uuid;
+
+use crate::answer::{Created, Tagged};
+use crate::extract::{Body, Fresh, Id, OptionalBody, Query, Seen};
+use crate::paging::{Listed, Paging};
+use crate::problem::Problem;
+use crate::router::{Route, route};
+use crate::views::post::{
+    CalledOff, Execute, Executed, NewPost, PostChange, PostView, PreviewView,
+};
+use crate::views::schedule::Written;
+use crate::web::{App, Shared};
+
+/// A change that meets another one is tried again so often, where nobody said what was seen.
+const TRIES: u32 = 3;
+
+/// Occurrences that a preview shows.
+const PREVIEWED: usize = 10;
+
+pub(super) fn routes(add: &mut dyn FnMut(Route)) {
+    add(route!(list, create));
+    add(route!(show, change, remove));
+    add(route!(preview_new));
+    add(route!(preview));
+    add(route!(execute));
+    add(route!(cancel));
+}
+
+/// Lists posts, oldest first.
+#[utoipa::path(get, path = "/api/posts", tag = "posts", params(Paging),
+    operation_id = "list_posts", security(("token" = ["read"])),
+    responses((status = 200, description = "a page", body = Listed<PostView>)))]
+async fn list(
+    State(app): State<App>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Listed<PostView>>, Problem> {
+    let page = paging.page()?;
+    let lines = app.desk.list_posts(page.and_one()).await?;
+    Ok(Json(page.list(lines, |line| line.post.id.as_uuid(), PostView::from)))
+}
+
+/// Takes a post in, with or without a time.
+///
+/// It is checked against the rules of its accounts' platforms; everything that is wrong is told at
+/// once. Without `schedule` it is a draft.
+#[utoipa::path(post, path = "/api/posts", tag = "posts", request_body = NewPost,
+    operation_id = "create_post", security(("token" = ["write"])),
+    responses((status = 201, description = "taken in", body = PostView)))]
+async fn create(
+    State(app): State<App>,
+    OriginalUri(uri): OriginalUri,
+    Fresh(id): Fresh,
+    Body(new): Body<NewPost>,
+) -> Result<Created<PostView>, Problem> {
+    let id = PostId::from_uuid(id);
+    let (submission, has_time) = submission(&new)?;
+    match has_time {
+        true => app.desk.submit_as(id, submission).await.map(drop)?,
+        false => app.desk.draft_as(id, submission).await?,
+    }
+    let view = PostView::from(line(&app, id).await?);
+    let tag = view.revision.to_string();
+    Ok(Created::below(&uri, id, view).tagged(tag))
+}
+
+/// Shows a post and where it stands.
+#[utoipa::path(get, path = "/api/posts/{id}", tag = "posts", params(("id" = Uuid, Path)),
+    operation_id = "show_post", security(("token" = ["read"])),
+    responses((status = 200, description = "the post", body = PostView)))]
+async fn show(State(app): State<App>, Id(id): Id<PostId>) -> Result<Tagged<PostView>, Problem> {
+    tagged(&app, id).await
+}
+
+/// Gives a post another content.
+///
+/// What is out stays as it is. Refused with `already_publishing` while it is being published, or as
+/// long as its outcome is unknown: it is changed wholly, or not at all.
+#[utoipa::path(patch, path = "/api/posts/{id}", tag = "posts", params(("id" = Uuid, Path)),
+    operation_id = "change_post", request_body = PostChange, security(("token" = ["write"])),
+    responses((status = 200, description = "changed", body = PostView)))]
+async fn change(
+    State(app): State<App>,
+    Id(id): Id<PostId>,
+    seen: Seen,
+    Body(change): Body<PostChange>,
+) -> Result<Tagged<PostView>, Problem> {
+    for tried in 1.. {
+        let old = app.desk.find_post(&id.to_string()).await?;
+        seen.ensure(&old.revision.to_string(), format_args!("post {id}"))?;
+        // The new content follows from the old one: nobody's change in between may be lost.
+        let content = change.applied_to(&old.content)?;
+        match app.desk.edit_seen(id, old.revision, &content).await {
+            Err(DeskError::Changed(_)) if seen.0.is_none() && tried < TRIES => {}
+            edited => {
+                edited?;
+                break;
+            }
+        }
+    }
+    tagged(&app, id).await
+}
+
+/// Takes a post away with its schedules.
+///
+/// What was planned is taken back; what is out stays. Refused while it is being published.
+#[utoipa::path(delete, path = "/api/posts/{id}", tag = "posts", params(("id" = Uuid, Path)),
+    operation_id = "remove_post", security(("token" = ["write"])),
+    responses((status = 204, description = "taken away")))]
+async fn remove(
+    State(app): State<App>,
+    Id(id): Id<PostId>,
+    seen: Seen,
+) -> Result<StatusCode, Problem> {
+    let post = app.desk.find_post(&id.to_string()).await?;
+    seen.ensure(&post.revision.to_string(), format_args!("post {id}"))?;
+    app.desk.remove_post(id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Shows what would happen to a post that is not handed in yet; writes nothing.
+///
+/// What each platform would get and refuse, and the first times at which it would go out.
+#[utoipa::path(post, path = "/api/posts/preview", tag = "posts", request_body = NewPost,
+    operation_id = "preview_new_post", security(("token" = ["read"])),
+    responses((status = 200, description = "what would happen", body = PreviewView)))]
+async fn preview_new(
+    State(app): State<App>,
+    Body(new): Body<NewPost>,
+) -> Result<Json<PreviewView>, Problem> {
+    let (submission, has_time) = submission(&new)?;
+    let preview = app.desk.preview(&submission, has_time, PREVIEWED).await?;
+    Ok(Json(preview.into()))
+}
+
+/// Shows what will become of a post: what each platform gets and would refuse.
+#[utoipa::path(get, path = "/api/posts/{id}/preview", tag = "posts", params(("id" = Uuid, Path)),
+    operation_id = "preview_post", security(("token" = ["read"])),
+    responses((status = 200, description = "what will happen", body = PreviewView)))]
+async fn preview(State(app): State<App>, Id(id): Id<PostId>) -> Result<Json<PreviewView>, Problem> {
+    let PostLine { post, schedules, .. } = line(&app, id).await?;
+    let mut accounts: Vec<String> =
+        schedules.iter().flat_map(|s| &s.accounts).map(ToString::to_string).collect();
+    accounts.sort_unstable();
+    accounts.dedup();
+    let submission = Submission::new(post.content, accounts, When::Now);
+    let mut preview = app.desk.preview(&submission, false, PREVIEWED).await?;
+    for schedule in &schedules {
+        preview.occurrences.extend(app.desk.upcoming(schedule, PREVIEWED)?);
+    }
+    preview.occurrences.sort_unstable();
+    preview.occurrences.truncate(PREVIEWED);
+    Ok(Json(preview.into()))
+}
+
+/// Publishes a post now.
+///
+/// A schedule that would publish it once later is switched off first; those that repeat go on. The
+/// jobs are done by the engine: watch them, or the events.
+#[utoipa::path(post, path = "/api/posts/{id}/execute", tag = "posts",
+    params(("id" = Uuid, Path)), operation_id = "execute_post",
+    request_body(content = Option<Execute>), security(("token" = ["write"])),
+    responses((status = 202, description = "its jobs are due now", body = Executed)))]
+async fn execute(
+    State(app): State<App>,
+    Id(id): Id<PostId>,
+    Fresh(request): Fresh,
+    OptionalBody(execute): OptionalBody<Execute>,
+) -> Result<(StatusCode, Json<Executed>), Problem> {
+    let attempts = app.web.engine.settings().max_attempts;
+    let done = app.desk.execute(id, &execute.accounts, request, attempts).await?;
+    let executed = Executed {
+        jobs: done.jobs.iter().map(|id| id.as_uuid()).collect(),
+        instead_of: done.instead_of.iter().map(|id| id.as_uuid()).collect(),
+    };
+    Ok((StatusCode::ACCEPTED, Json(executed)))
+}
+
+/// Calls a post off.
+///
+/// Its schedules are switched off, which takes back what was planned and not begun. The post stays.
+#[utoipa::path(post, path = "/api/posts/{id}/cancel", tag = "posts",
+    params(("id" = Uuid, Path)), operation_id = "cancel_post", security(("token" = ["write"])),
+    responses((status = 200, description = "called off", body = CalledOff)))]
+async fn cancel(State(app): State<App>, Id(id): Id<PostId>) -> Result<Json<CalledOff>, Problem> {
+    app.desk.find_post(&id.to_string()).await?;
+    let schedules = app.desk.cancel(id).await?;
+    let state = line(&app, id).await?.state;
+    Ok(Json(CalledOff { schedules, state }))
+}
+
+/// What is handed in, and whether it has a time.
+fn submission(new: &NewPost) -> Result<(Submission, bool), Problem> {
+    let written = new.schedule.as_ref().map(|rule| rule.read()).transpose()?;
+    let has_time = written.is_some();
+    let Written { when, tz } = written.unwrap_or(Written { when: When::Now, tz: None });
+    let submission = Submission {
+        key: new.key.clone(),
+        tz,
+        priority: new.priority,
+        misfire: new.misfire.map(Into::into).unwrap_or_default(),
+        ..Submission::new(new.content()?, new.accounts.iter().cloned(), when)
+    };
+    Ok((submission, has_time))
+}
+
+async fn tagged(app: &Shared, id: PostId) -> Result<Tagged<PostView>, Problem> {
+    let body = PostView::from(line(app, id).await?);
+    Ok(Tagged { tag: body.revision.to_string(), body })
+}
+
+/// A post and where it stands.
+async fn line(app: &Shared, id: PostId) -> Result<PostLine, Problem> {
+    // The page of one whose cursor is just before it: the list is where a post's state is told.
+    let before = id.as_uuid().as_u128().checked_sub(1).map(Uuid::from_u128);
+    let lines = app.desk.list_posts(Page { after: before, limit: 1 }).await?;
+    let found = lines.into_iter().find(|line| line.post.id == id);
+    found.ok_or_else(|| Problem::not_found(format_args!("post {id}")))
+}

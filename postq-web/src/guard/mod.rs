@@ -1,0 +1,9 @@
+//! What stands before the handlers, outermost first: headers, host and origin, time, token and scope,
+//! rate limit, repeated requests.
+
+pub(crate) mod access;
+pub(crate) mod headers;
+pub(crate) mod limit;
+pub(crate) mod once;
+pub(crate) mod origin;
+pub(crate) mod time;

@@ -1,0 +1,280 @@
+//! Posts.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use postq_core::content::{Content, MediaRef, Part, PostState};
+use postq_core::platform::PlatformName;
+use postq_engine::desk::{PlatformPreview, PostLine, Preview};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::problem::{FieldProblem, Problem};
+use crate::views::schedule::{MisfireRule, ScheduleRule, ScheduleView};
+
+/// One text with its media: a post of one part, or one part of a thread.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Part)]
+pub(crate) struct PartView {
+    /// The text.
+    pub(crate) text: String,
+    /// Pictures and videos, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(nullable = false)]
+    pub(crate) media: Vec<MediaView>,
+}
+
+/// A picture or video.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Media)]
+pub(crate) struct MediaView {
+    /// A path or a URL.
+    source: String,
+    /// What it shows, for those who cannot see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    alt: Option<String>,
+}
+
+impl From<&Part> for PartView {
+    fn from(part: &Part) -> Self {
+        let media =
+            |media: &MediaRef| MediaView { source: media.source.clone(), alt: media.alt.clone() };
+        Self { text: part.text.clone(), media: part.media.iter().map(media).collect() }
+    }
+}
+
+impl From<PartView> for Part {
+    fn from(part: PartView) -> Self {
+        let media = |media: MediaView| MediaRef { source: media.source, alt: media.alt };
+        Self { text: part.text, media: part.media.into_iter().map(media).collect() }
+    }
+}
+
+/// A post that is handed in. It has either `text` or `parts`.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewPost {
+    /// What it says, in one part.
+    pub(crate) text: Option<String>,
+    /// The parts of a thread, or one part with media.
+    pub(crate) parts: Option<Vec<PartView>>,
+    /// Other parts for one platform, by its name.
+    pub(crate) variants: Option<BTreeMap<String, Vec<PartView>>>,
+    /// To these accounts, by name or id. `dry_run:NAME` needs no account to be there.
+    #[serde(default)]
+    pub(crate) accounts: Vec<String>,
+    /// A stable key of its own: one post of a key is taken in.
+    pub(crate) key: Option<String>,
+    /// Higher goes first.
+    #[serde(default)]
+    pub(crate) priority: i16,
+    /// When; a draft without it.
+    pub(crate) schedule: Option<ScheduleRule>,
+    /// What happens when it is late; `fire_once` if left out.
+    pub(crate) misfire: Option<MisfireRule>,
+}
+
+impl NewPost {
+    pub(crate) fn content(&self) -> Result<Content, Problem> {
+        let parts = match (&self.text, &self.parts) {
+            (Some(text), None) => vec![Part::text(text.clone())],
+            (None, Some(parts)) => parts.iter().cloned().map(Part::from).collect(),
+            (Some(_), Some(_)) => {
+                return Err(Problem::invalid(
+                    "text",
+                    "is there beside parts; expected one of the two",
+                ));
+            }
+            (None, None) => {
+                return Err(Problem::invalid("text", "is missing; expected text or parts"));
+            }
+        };
+        Ok(Content { parts, variants: variants(self.variants.as_ref())? })
+    }
+}
+
+fn variants(
+    variants: Option<&BTreeMap<String, Vec<PartView>>>,
+) -> Result<BTreeMap<PlatformName, Vec<Part>>, Problem> {
+    let one = |(name, parts): (&String, &Vec<PartView>)| {
+        let name: PlatformName = name.parse().map_err(|_| {
+            Problem::invalid("variants", "a name cannot be one of a platform; expected a-z, 0-9, _")
+        })?;
+        Ok((name, parts.iter().cloned().map(Part::from).collect()))
+    };
+    variants.into_iter().flatten().map(one).collect()
+}
+
+/// What is to change of a post; what is left out stays.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PostChange {
+    /// Another text, in one part; its media stay.
+    text: Option<String>,
+    /// Other parts.
+    parts: Option<Vec<PartView>>,
+    /// Other variants: all of them.
+    variants: Option<BTreeMap<String, Vec<PartView>>>,
+}
+
+impl PostChange {
+    /// The content that is meant.
+    pub(crate) fn applied_to(&self, old: &Content) -> Result<Content, Problem> {
+        let mut content = old.clone();
+        match (&self.text, &self.parts) {
+            (None, None) if self.variants.is_none() => {
+                return Err(Problem::invalid(
+                    "text",
+                    "nothing to change; expected text, parts or variants",
+                ));
+            }
+            (None, None) => {}
+            (Some(text), None) => {
+                let media = old.parts.first().map(|part| part.media.clone()).unwrap_or_default();
+                content.parts = vec![Part { text: text.clone(), media }];
+            }
+            (None, Some(parts)) => content.parts = parts.iter().cloned().map(Part::from).collect(),
+            (Some(_), Some(_)) => {
+                return Err(Problem::invalid(
+                    "text",
+                    "is there beside parts; expected one of the two",
+                ));
+            }
+        }
+        if self.variants.is_some() {
+            content.variants = variants(self.variants.as_ref())?;
+        }
+        Ok(content)
+    }
+}
+
+/// A post and where it stands.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Post)]
+pub(crate) struct PostView {
+    pub(crate) id: Uuid,
+    /// Its own stable key.
+    key: Option<String>,
+    /// What it says; more than one part is a thread.
+    parts: Vec<PartView>,
+    /// Other parts for one platform.
+    variants: BTreeMap<String, Vec<PartView>>,
+    /// Where it stands: `draft`, `scheduled`, `published`, `partly_published` or `failed`.
+    #[schema(value_type = String, example = "scheduled")]
+    state: PostState,
+    /// Rises by one with every edit; also its `ETag`.
+    pub(crate) revision: u32,
+    created_at: DateTime<Utc>,
+    /// When it goes out.
+    schedules: Vec<ScheduleView>,
+}
+
+impl From<PostLine> for PostView {
+    fn from(line: PostLine) -> Self {
+        let parts = |parts: &[Part]| parts.iter().map(PartView::from).collect();
+        let PostLine { post, state, schedules } = line;
+        let variants = post.content.variants.iter();
+        Self {
+            id: post.id.as_uuid(),
+            parts: parts(&post.content.parts),
+            variants: variants.map(|(name, v)| (name.to_string(), parts(v))).collect(),
+            key: post.key,
+            state,
+            revision: post.revision,
+            created_at: post.created_at,
+            schedules: schedules.into_iter().map(ScheduleView::from).collect(),
+        }
+    }
+}
+
+/// What would happen to a post; nothing is written.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Preview)]
+pub(crate) struct PreviewView {
+    /// What each platform would get, and refuse.
+    platforms: Vec<PlatformView>,
+    /// The first times at which it would go out.
+    occurrences: Vec<DateTime<Utc>>,
+    /// All that is wrong; it would be taken in if this is empty.
+    errors: Vec<FieldProblem>,
+}
+
+/// What a platform would get of a post, and what it would refuse.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Platform)]
+pub(crate) struct PlatformView {
+    platform: String,
+    /// The names of the accounts on it.
+    accounts: Vec<String>,
+    parts: Vec<PartView>,
+    violations: Vec<ViolationView>,
+}
+
+/// Why a platform would not take a part.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Violation)]
+pub(crate) struct ViolationView {
+    /// Which part, from 0.
+    part: u16,
+    /// What is wrong, with the limit and the actual value.
+    message: String,
+}
+
+impl From<Preview> for PreviewView {
+    fn from(preview: Preview) -> Self {
+        let error = |problem: postq_engine::desk::Problem| FieldProblem {
+            field: problem.field.to_owned(),
+            message: problem.message,
+        };
+        Self {
+            platforms: preview.platforms.into_iter().map(PlatformView::from).collect(),
+            occurrences: preview.occurrences,
+            errors: preview.problems.into_iter().map(error).collect(),
+        }
+    }
+}
+
+impl From<PlatformPreview> for PlatformView {
+    fn from(preview: PlatformPreview) -> Self {
+        let violations = preview.violations.into_iter();
+        Self {
+            platform: preview.platform.to_string(),
+            accounts: preview.accounts,
+            parts: preview.parts.iter().map(PartView::from).collect(),
+            violations: violations
+                .map(|v| ViolationView { part: v.part, message: v.message })
+                .collect(),
+        }
+    }
+}
+
+/// Publishing now.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Execute {
+    /// To these accounts, by name or id; to those of its schedules if left out.
+    #[serde(default)]
+    pub(crate) accounts: Vec<String>,
+}
+
+/// What publishing now came to.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Executed {
+    /// A job for each account, due now.
+    pub(crate) jobs: Vec<Uuid>,
+    /// Schedules that would have published it once later; they are switched off.
+    pub(crate) instead_of: Vec<Uuid>,
+}
+
+/// What calling a post off came to.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct CalledOff {
+    /// How many schedules were switched off.
+    pub(crate) schedules: usize,
+    /// Where the post stands now: `published` if it was out before.
+    #[schema(value_type = String, example = "draft")]
+    pub(crate) state: PostState,
+}

@@ -1,0 +1,156 @@
+//! What the router is made of, and what may be set.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use postq_core::clock::{Clock, SystemClock};
+use postq_core::error::StoreError;
+use postq_core::failure::Failure;
+use postq_core::idempotency::IdempotencyStore;
+use postq_core::platform::PlatformName;
+use postq_core::token::TokenStore;
+use postq_engine::Engine;
+use postq_engine::desk::Desk;
+use secrecy::SecretString;
+
+use crate::document::Shown;
+use crate::events::Hub;
+use crate::guard::access::Gate;
+use crate::guard::limit::Limits;
+use crate::health::Readiness;
+
+/// Everything that the router needs; see [`router`](crate::router).
+#[derive(Clone, Debug)]
+pub struct Web {
+    /// The engine beside it: its desk takes posts in, its reports are the live events.
+    pub engine: Engine,
+    /// Who may use the API.
+    pub tokens: Arc<dyn TokenStore>,
+    /// What makes a repeated request harmless.
+    pub idempotency: Arc<dyn IdempotencyStore>,
+    /// Tells whose an access token is; without it accounts are connected without asking.
+    pub identify: Option<Arc<dyn Identify>>,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// What may be set.
+    pub settings: Settings,
+}
+
+impl Web {
+    /// A router's parts with the defaults for the rest.
+    pub fn new(
+        engine: Engine,
+        tokens: Arc<dyn TokenStore>,
+        idempotency: Arc<dyn IdempotencyStore>,
+    ) -> Self {
+        Self {
+            engine,
+            tokens,
+            idempotency,
+            identify: None,
+            clock: Arc::new(SystemClock),
+            settings: Settings::default(),
+        }
+    }
+
+    /// Fails if the API would be open to everybody at this address: beyond loopback there must be a
+    /// good token. To be asked before it listens.
+    pub async fn ensure_guarded(&self, address: SocketAddr) -> Result<(), Unguarded> {
+        if address.ip().is_loopback() {
+            return Ok(());
+        }
+        let tokens = self.tokens.list(self.engine.desk().tenant()).await?;
+        if tokens.iter().any(|token| token.revoked_at.is_none()) {
+            return Ok(());
+        }
+        Err(Unguarded::NoToken(address))
+    }
+}
+
+/// Why the API must not listen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unguarded {
+    /// Nobody could be told from anybody else.
+    #[error(
+        "{0} can be reached from other hosts and there is no token; make one first: postqd token \
+         create --scope admin --name NAME, or listen on 127.0.0.1"
+    )]
+    NoToken(SocketAddr),
+    /// The store could not say.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a user may set of the API.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Host names by which it may be asked, besides `localhost` and IP addresses. Defaults to none.
+    pub hosts: Vec<String>,
+    /// Origins (`https://app.example.com`) whose pages may use it. Defaults to none.
+    pub origins: Vec<String>,
+    /// Requests per second of one token, or one address without one. Defaults to 50.
+    pub requests_per_second: NonZeroU32,
+    /// As many may come at once. Defaults to 100.
+    pub burst: NonZeroU32,
+    /// The largest body, in bytes. Defaults to 512 KiB: a post may have 64 KiB of text for each
+    /// platform.
+    pub most_body: usize,
+    /// A request is given up after so long. Defaults to 30 s.
+    pub request_timeout: Duration,
+    /// Answers are kept for repeated requests for so long. Defaults to 24 h.
+    pub keep_answers: Duration,
+    /// Event streams that may be open at once. Defaults to 256.
+    pub most_streams: usize,
+    /// The version that is shown. Defaults to this crate's.
+    pub version: &'static str,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let number = |n| NonZeroU32::new(n).expect("no default is 0");
+        Self {
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            requests_per_second: number(50),
+            burst: number(100),
+            most_body: 512 * 1_024,
+            request_timeout: Duration::from_secs(30),
+            keep_answers: Duration::from_secs(86_400),
+            most_streams: 256,
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+/// Tells whose an access token is.
+#[async_trait]
+pub trait Identify: fmt::Debug + Send + Sync + 'static {
+    /// The platform's id of whom the token belongs to; none if the platform cannot be asked that. A
+    /// failure of class `auth` means that the token is refused.
+    async fn identify(
+        &self,
+        platform: &PlatformName,
+        token: &SecretString,
+    ) -> Result<Option<String>, Failure>;
+}
+
+/// What all handlers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) web: Web,
+    pub(crate) desk: Desk,
+    pub(crate) gate: Gate,
+    pub(crate) limits: Limits,
+    pub(crate) hub: Hub,
+    pub(crate) readiness: Readiness,
+    /// Put together when it is first asked for.
+    pub(crate) document: OnceLock<Shown>,
+}
+
+/// What a handler is given.
+pub(crate) type App = Arc<Shared>;
