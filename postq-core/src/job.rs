@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{AccountId, JobId, NodeId, PostId, ScheduleId, TenantId};
 use crate::machine::JobState;
 use crate::platform::PlatformName;
+use crate::schedule::Schedule;
 
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
@@ -315,6 +316,25 @@ impl NewJob {
             account_id: None,
             correlation_id: CorrelationId::new(id.to_string()),
             payload: serde_json::Value::Null,
+        }
+    }
+
+    /// The publish job of one occurrence for one account: its dedupe key is that of the occurrence.
+    pub fn occurrence(
+        schedule: &Schedule,
+        at: DateTime<Utc>,
+        account: AccountId,
+        lane: Lane,
+    ) -> Self {
+        Self {
+            tenant_id: schedule.tenant_id,
+            lane: Some(lane),
+            priority: schedule.priority,
+            dedupe_key: Some(DedupeKey::occurrence(schedule.id, at, account)),
+            schedule_id: Some(schedule.id),
+            post_id: Some(schedule.post_id),
+            account_id: Some(account),
+            ..Self::new(JobKind::publish(), Topic::publish(), at)
         }
     }
 }

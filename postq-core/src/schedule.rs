@@ -183,6 +183,17 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// Why an occurrence that does not fire is cancelled; none for one that does.
+    pub fn missed(self) -> Option<String> {
+        match self {
+            Self::Fire => None,
+            Self::Missed { and_older: 0 } => Some("missed".to_owned()),
+            Self::Missed { and_older } => Some(format!("missed, with {and_older} older ones")),
+        }
+    }
+}
+
 /// One occurrence and what becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Occurrence {

@@ -278,6 +278,28 @@ pub struct ScheduleEdit {
     pub enabled: Option<bool>,
 }
 
+impl ScheduleEdit {
+    /// Changes what it names and raises the revision; but for the timing, whose next occurrence depends
+    /// on what the store takes back.
+    pub fn apply_but_timing(&self, schedule: &mut Schedule) {
+        if let Some(accounts) = &self.accounts {
+            schedule.accounts.clone_from(accounts);
+        }
+        if let Some((tz, tzdb)) = &self.tz {
+            schedule.tz = Some(tz.clone());
+            schedule.tzdb = Some(tzdb.clone());
+        }
+        schedule.priority = self.priority.unwrap_or(schedule.priority);
+        if let Some(enabled) = self.enabled {
+            schedule.enabled = enabled;
+            if enabled {
+                schedule.problem = None;
+            }
+        }
+        schedule.revision += 1;
+    }
+}
+
 /// Keeps schedules and plans them.
 ///
 /// # Contract

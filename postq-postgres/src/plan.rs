@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use postq_core::error::chain;
 use postq_core::feed::{Mark, Only};
 use postq_core::id::{AccountId, JobId, ScheduleId};
-use postq_core::job::{CorrelationId, DedupeKey, Job, JobKind, Lane, NewJob, Topic};
+use postq_core::job::{Job, Lane, NewJob};
 use postq_core::platform::PlatformName;
 use postq_core::schedule::{Occurrence, ResolveRequest, Resolver, Schedule, Verdict};
 use postq_core::store::{PlanRequest, Planned};
@@ -18,7 +18,6 @@ use crate::error::Fault;
 use crate::make::{Begins, Birth};
 use crate::rows::{micros, whole, word};
 use crate::schedules::schedule;
-use crate::settle::MISSED;
 use crate::tx::{Tx, together};
 
 /// Occurrences of one schedule in one transaction.
@@ -216,30 +215,15 @@ impl Planner<'_> {
         account: AccountId,
         lane: &Lane,
     ) -> Birth {
-        let (id, planned_at) = (JobId::new(), occurrence.planned_at);
         let job = Job::from_new(NewJob {
-            id,
-            tenant_id: schedule.tenant_id,
-            kind: JobKind::publish(),
-            topic: Topic::publish(),
-            lane: Some(lane.clone()),
-            priority: schedule.priority,
-            planned_at,
             max_attempts: self.request.max_attempts,
-            dedupe_key: Some(DedupeKey::occurrence(schedule.id, planned_at, account)),
-            schedule_id: Some(schedule.id),
-            post_id: Some(schedule.post_id),
-            account_id: Some(account),
-            correlation_id: CorrelationId::new(id.to_string()),
-            payload: serde_json::Value::Null,
+            ..NewJob::occurrence(schedule, occurrence.planned_at, account, lane.clone())
         });
-        let (begins, reason) = match occurrence.verdict {
-            Verdict::Fire => (Begins::Planned, None),
-            Verdict::Missed { and_older: 0 } => (Begins::Cancelled, Some(MISSED.to_owned())),
-            Verdict::Missed { and_older } => {
-                (Begins::Cancelled, Some(format!("{MISSED}, with {and_older} older ones")))
-            }
+        let begins = match occurrence.verdict {
+            Verdict::Fire => Begins::Planned,
+            Verdict::Missed { .. } => Begins::Cancelled,
         };
+        let reason = occurrence.verdict.missed();
         Birth { job, begins, node: Some(self.request.node), reason }
     }
 

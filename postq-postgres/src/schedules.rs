@@ -166,21 +166,7 @@ async fn change(
         // What was taken back is computed again, for the accounts that it has now.
         schedule.next_run_at = schedule.next_run_at.into_iter().chain(freed).min();
     }
-    if let Some(accounts) = &edit.accounts {
-        schedule.accounts.clone_from(accounts);
-    }
-    if let Some((tz, tzdb)) = &edit.tz {
-        schedule.tz = Some(tz.clone());
-        schedule.tzdb = Some(tzdb.clone());
-    }
-    schedule.priority = edit.priority.unwrap_or(schedule.priority);
-    if let Some(enabled) = edit.enabled {
-        schedule.enabled = enabled;
-        if enabled {
-            schedule.problem = None;
-        }
-    }
-    schedule.revision += 1;
+    edit.apply_but_timing(&mut schedule);
     save(tx.sql, &schedule).await?;
     tx.wake_planners();
     Ok(Edited::Applied { revision: schedule.revision })

@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use postq_core::error::chain;
 use postq_core::feed::{Mark, Only};
-use postq_core::id::{AccountId, JobId, ScheduleId};
-use postq_core::job::{CorrelationId, DedupeKey, Job, JobKind, Lane, NewJob, Topic};
+use postq_core::id::{AccountId, ScheduleId};
+use postq_core::job::{Job, Lane, NewJob};
 use postq_core::machine::JobState;
 use postq_core::platform::PlatformName;
 use postq_core::schedule::{Occurrence, ResolveRequest, Resolver, Schedule, Verdict};
@@ -18,7 +18,6 @@ use crate::claim::earlier;
 use crate::error::Fault;
 use crate::rows::{blob, hex_list, micros, some_micros, time_of};
 use crate::schedules::schedule;
-use crate::settle::MISSED;
 use crate::writer::Tx;
 
 /// Occurrences of one schedule in one transaction.
@@ -160,17 +159,16 @@ impl Planner<'_> {
     ) -> Result<(), Fault> {
         let mut missed = 0;
         for (account, lane) in lanes {
-            let job = self.job(schedule, occurrence.planned_at, *account, lane);
+            let job = Job::from_new(NewJob {
+                max_attempts: self.request.max_attempts,
+                ..NewJob::occurrence(schedule, occurrence.planned_at, *account, lane.clone())
+            });
             let Some(mut stored) = self.tx.make(&job, Some(self.request.node))? else { continue };
             match occurrence.verdict {
                 Verdict::Fire => self.planned.jobs.push(job.id()),
                 Verdict::Missed { and_older } => {
-                    let reason = match and_older {
-                        0 => MISSED.to_owned(),
-                        older => format!("{MISSED}, with {older} older ones"),
-                    };
-                    let node = Some(self.request.node);
-                    self.tx.step(&mut stored, JobState::Cancelled, node, Some(&reason))?;
+                    let (node, reason) = (Some(self.request.node), occurrence.verdict.missed());
+                    self.tx.step(&mut stored, JobState::Cancelled, node, reason.as_deref())?;
                     self.tx.save(&stored)?;
                     missed = 1 + and_older;
                 }
@@ -178,32 +176,6 @@ impl Planner<'_> {
         }
         self.planned.missed += missed;
         Ok(())
-    }
-
-    fn job(
-        &self,
-        schedule: &Schedule,
-        planned_at: DateTime<Utc>,
-        account: AccountId,
-        lane: &Lane,
-    ) -> Job {
-        let id = JobId::new();
-        Job::from_new(NewJob {
-            id,
-            tenant_id: schedule.tenant_id,
-            kind: JobKind::publish(),
-            topic: Topic::publish(),
-            lane: Some(lane.clone()),
-            priority: schedule.priority,
-            planned_at,
-            max_attempts: self.request.max_attempts,
-            dedupe_key: Some(DedupeKey::occurrence(schedule.id, planned_at, account)),
-            schedule_id: Some(schedule.id),
-            post_id: Some(schedule.post_id),
-            account_id: Some(account),
-            correlation_id: CorrelationId::new(id.to_string()),
-            payload: serde_json::Value::Null,
-        })
     }
 
     fn platform(&mut self, account: AccountId) -> Result<Option<PlatformName>, Fault> {

@@ -133,21 +133,7 @@ fn edit(tx: &Tx<'_>, id: ScheduleId, revision: u32, edit: &ScheduleEdit) -> Resu
         let again = freed.map(time_of).transpose()?;
         schedule.next_run_at = schedule.next_run_at.into_iter().chain(again).min();
     }
-    if let Some(accounts) = &edit.accounts {
-        schedule.accounts = accounts.clone();
-    }
-    if let Some((tz, tzdb)) = &edit.tz {
-        schedule.tz = Some(tz.clone());
-        schedule.tzdb = Some(tzdb.clone());
-    }
-    schedule.priority = edit.priority.unwrap_or(schedule.priority);
-    if let Some(enabled) = edit.enabled {
-        schedule.enabled = enabled;
-        if enabled {
-            schedule.problem = None;
-        }
-    }
-    schedule.revision += 1;
+    edit.apply_but_timing(&mut schedule);
     save(tx, &schedule)?;
     tx.wake_planner();
     Ok(Edited::Applied { revision: schedule.revision })

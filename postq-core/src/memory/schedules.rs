@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use crate::error::{StoreError, chain};
 use crate::feed::{Mark, Only};
 use crate::id::{AccountId, JobId, PostId, ScheduleId, TenantId};
-use crate::job::{CorrelationId, DeadReason, DedupeKey, Job, JobKind, NewJob, Topic};
+use crate::job::{CorrelationId, DeadReason, DedupeKey, Job, NewJob};
 use crate::machine::JobState;
 use crate::memory::MemoryBackend;
 use crate::memory::state::{State, whole};
@@ -119,28 +119,20 @@ impl State {
             return;
         }
         let id = JobId::from_uuid(self.new_id(now));
+        let lane = self.accounts[&account].lane();
         let job = Job::from_new(NewJob {
             id,
-            tenant_id: schedule.tenant_id,
-            lane: Some(self.accounts[&account].lane()),
-            priority: schedule.priority,
             max_attempts: request.max_attempts,
-            dedupe_key: Some(key),
-            schedule_id: Some(schedule.id),
-            post_id: Some(schedule.post_id),
-            account_id: Some(account),
             correlation_id: CorrelationId::new(id.to_string()),
-            ..NewJob::new(JobKind::publish(), Topic::publish(), occurrence.planned_at)
+            ..NewJob::occurrence(schedule, occurrence.planned_at, account, lane)
         });
         self.add_job(job, now, None);
         match occurrence.verdict {
             Verdict::Fire => planned.jobs.push(id),
             Verdict::Missed { and_older } => {
-                let reason = match and_older {
-                    0 => "missed".to_owned(),
-                    more => format!("missed, with {more} older ones"),
-                };
-                self.transition(id, JobState::Cancelled, now, Some(request.node), Some(&reason));
+                let reason = occurrence.verdict.missed();
+                let node = Some(request.node);
+                self.transition(id, JobState::Cancelled, now, node, reason.as_deref());
                 planned.missed += 1 + and_older;
             }
         }
@@ -228,21 +220,7 @@ impl ScheduleStore for MemoryBackend {
                 schedule.next_run_at = next;
             }
         }
-        if let Some(accounts) = &edit.accounts {
-            schedule.accounts.clone_from(accounts);
-        }
-        if let Some((tz, tzdb)) = &edit.tz {
-            schedule.tz = Some(tz.clone());
-            schedule.tzdb = Some(tzdb.clone());
-        }
-        schedule.priority = edit.priority.unwrap_or(schedule.priority);
-        if let Some(enabled) = edit.enabled {
-            schedule.enabled = enabled;
-            if enabled {
-                schedule.problem = None;
-            }
-        }
-        schedule.revision += 1;
+        edit.apply_but_timing(schedule);
         let revision = schedule.revision;
         drop(state);
         self.changed();

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use postq_calendar::{At, Rule, zone};
 use postq_core::content::Content;
 use postq_core::id::{JobId, PostId, ScheduleId};
-use postq_core::job::{CorrelationId, DedupeKey, JobKind, NewJob, Topic};
+use postq_core::job::NewJob;
 use postq_core::machine::JobState;
 use postq_core::schedule::{Schedule, Timing};
 use postq_core::store::{Controlled, JobFilter, Page, ScheduleEdit};
@@ -34,21 +34,7 @@ impl Desk {
         let accounts = self.backend.accounts.load(&schedule.accounts).await?;
         let jobs: Vec<NewJob> = accounts
             .iter()
-            .map(|account| {
-                let id = JobId::new();
-                NewJob {
-                    id,
-                    tenant_id: schedule.tenant_id,
-                    lane: Some(account.lane()),
-                    priority: schedule.priority,
-                    dedupe_key: Some(DedupeKey::occurrence(schedule.id, at, account.id)),
-                    schedule_id: Some(schedule.id),
-                    post_id: Some(schedule.post_id),
-                    account_id: Some(account.id),
-                    correlation_id: CorrelationId::new(id.to_string()),
-                    ..NewJob::new(JobKind::publish(), Topic::publish(), at)
-                }
-            })
+            .map(|account| NewJob::occurrence(&schedule, at, account.id, account.lane()))
             .collect();
         // Those that were planned already have the keys: they are cancelled instead.
         self.backend.jobs.insert(&jobs).await?;
