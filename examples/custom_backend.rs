@@ -108,8 +108,8 @@ impl Queue for ListQueue {
         }
     }
 
-    async fn ack(&self, lease: &Lease) -> Result<Applied, QueueError> {
-        Ok(self.with(lease, |_| false))
+    async fn ack(&self, leases: &[Lease]) -> Result<Vec<Applied>, QueueError> {
+        Ok(leases.iter().map(|lease| self.with(lease, |_| false)).collect())
     }
 
     async fn release(&self, lease: &Lease, run_at: DateTime<Utc>) -> Result<Applied, QueueError> {
@@ -164,7 +164,7 @@ async fn main() -> Result<(), QueueError> {
 
     let taken = queue.reserve(&Reserve::up_to(1, topic.clone())).await?;
     assert_eq!(taken[0].job.priority, 9);
-    assert_eq!(queue.ack(&taken[0].lease).await?, Applied::Applied);
+    assert_eq!(queue.ack(&[taken[0].lease.clone()]).await?, [Applied::Applied]);
     assert_eq!(queue.depth(&topic).await?, Depth { ready: 1, ..Depth::default() });
     Ok(())
 }

@@ -63,8 +63,11 @@ impl Composed {
         })
     }
 
-    /// Claims what is proposed.
-    async fn claim_proposed(&self, claim: &Claim) -> Result<Option<Claimed>, StoreError> {
+    /// Claims what is proposed; tells also what the queue holds for us until it is acked.
+    async fn claim_proposed(
+        &self,
+        claim: &Claim,
+    ) -> Result<Option<(Claimed, Vec<Lease>)>, StoreError> {
         let proposals = self.proposals(claim).await;
         if proposals.is_empty() {
             return Ok(None);
@@ -72,16 +75,13 @@ impl Composed {
         let ids: BTreeSet<JobId> = proposals.iter().map(|proposal| proposal.job.id).collect();
         let claim = Claim { only: Only::Jobs(Arc::new(ids)), ..claim.clone() };
         let claimed = self.store.claim(&claim).await?;
-        for proposal in &proposals {
-            self.ack(&proposal.lease).await;
-        }
-        Ok(Some(claimed))
+        Ok(Some((claimed, proposals.into_iter().map(|proposal| proposal.lease).collect())))
     }
 
-    async fn ack(&self, lease: &Lease) {
-        if let Err(error) = soon(self.queue.ack(lease)).await {
-            // It will be proposed again, and the store will not give it.
-            tracing::debug!(error = chain(&error), job = %lease.job, "a proposal was not acked");
+    async fn ack(&self, leases: &[Lease]) {
+        if let Err(error) = soon(self.queue.ack(leases)).await {
+            // They will be proposed again, and the store will not give them.
+            tracing::debug!(error = chain(&error), jobs = leases.len(), "proposals were not acked");
         }
     }
 
@@ -145,19 +145,33 @@ impl JobFeed for Composed {
             // The queue knows nothing of schedules, and another one's proposals are not asked for.
             Only::Jobs(_) | Only::Schedules(_) => None,
         };
-        let given = proposed.as_ref().map_or(0, |claimed| claimed.jobs.len());
-        if let Some(full) = proposed.as_ref().filter(|_| given > 0 && given >= claim.limit) {
-            // There may be more: worth another claim at once.
-            return Ok(Claimed { next_at: Some(full.now), ..full.clone() });
+        let Some((proposed, leases)) = proposed else {
+            let claimed = self.store.claim(claim).await?;
+            self.forget(&claim.topic, &claimed.jobs).await;
+            return Ok(claimed);
+        };
+        let given = proposed.jobs.len();
+        // There may be more: worth another claim at once.
+        let full = Claimed { next_at: Some(proposed.now), ..proposed };
+        if given > 0 && given >= claim.limit {
+            self.ack(&leases).await;
+            return Ok(full);
         }
         let rest = Claim { limit: claim.limit - given, ..claim.clone() };
-        let mut claimed = self.store.claim(&rest).await?;
+        let (claimed, ()) = tokio::join!(self.store.claim(&rest), self.ack(&leases));
+        let mut claimed = match claimed {
+            Ok(claimed) => claimed,
+            // What was given must not be lost with the answer about the rest.
+            Err(error) if given > 0 => {
+                tracing::warn!(error = chain(&error), "the store did not tell of the rest");
+                return Ok(full);
+            }
+            Err(error) => return Err(error),
+        };
         self.forget(&claim.topic, &claimed.jobs).await;
-        if let Some(proposed) = proposed {
-            claimed.jobs.extend(proposed.jobs);
-            in_order(&mut claimed.jobs);
-            claimed.mark = claimed.mark.min(proposed.mark);
-        }
+        claimed.jobs.extend(full.jobs);
+        in_order(&mut claimed.jobs);
+        claimed.mark = claimed.mark.min(full.mark);
         Ok(claimed)
     }
 

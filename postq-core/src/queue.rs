@@ -129,7 +129,8 @@ pub struct Depth {
 /// 4. A delivery has one holder until its lease ends.  (`a_leased_job_has_one_holder`)
 /// 5. A delivery whose lease has ended is given out again, with a higher fence.
 ///    (`an_ended_lease_is_given_out_again`)
-/// 6. Only the current holder can ack, release or extend.  (`a_stale_holder_changes_nothing`)
+/// 6. Only the current holder can ack, release or extend; in a batch each lease stands for itself.
+///    (`a_stale_holder_changes_nothing`, `a_batch_is_acked_one_by_one`)
 /// 7. `release` puts the job back, due at the given time.  (`release_puts_it_back_for_later`)
 /// 8. `remove` forgets a job, leased or not; what is not there is no error.  (`remove_forgets`)
 /// 9. A waiting `reserve` returns soon after a due job is pushed, and at the end of its wait at the
@@ -149,8 +150,9 @@ pub trait Queue: fmt::Debug + Send + Sync + 'static {
     /// Takes up to `reserve.limit` due jobs under a lease.
     async fn reserve(&self, reserve: &Reserve) -> Result<Vec<Delivery>, QueueError>;
 
-    /// Forgets the delivery; [`Applied::Stale`] if another holds it now.
-    async fn ack(&self, lease: &Lease) -> Result<Applied, QueueError>;
+    /// Forgets the deliveries, each unless another holds it now ([`Applied::Stale`]); one answer per
+    /// lease, in order.
+    async fn ack(&self, leases: &[Lease]) -> Result<Vec<Applied>, QueueError>;
 
     /// Gives the delivery back, due at `run_at`.
     async fn release(&self, lease: &Lease, run_at: DateTime<Utc>) -> Result<Applied, QueueError>;

@@ -9,63 +9,18 @@ use postq_core::backend::Backend;
 use postq_core::clock::SystemClock;
 use postq_core::composed::Composed;
 use postq_core::conformance::fixtures::World;
+use postq_core::conformance::pushing::pushing;
 use postq_core::error::{ErrorKind, QueueError, StoreError};
-use postq_core::feed::Settle;
-use postq_core::id::{JobId, TenantId};
-use postq_core::job::{Applied, Job, NewJob, Topic};
-use postq_core::machine::JobState;
+use postq_core::feed::{Claim, Claimed, JobFeed, Mark, Only, Settle, Settlement};
+use postq_core::id::{JobId, NodeId};
+use postq_core::intent::{Intent, IntentAnswer};
+use postq_core::job::{Applied, Held, Topic};
 use postq_core::memory::{MemoryBackend, MemoryQueue};
 use postq_core::queue::{Delivery, Depth, Lease, Queue, QueuedJob, Reserve};
-use postq_core::store::{JobFilter, JobStore, JobStory, Page};
-
-/// Pushes what is inserted, as an engine's dispatcher does.
-#[derive(Debug)]
-struct Pushing {
-    jobs: Arc<dyn JobStore>,
-    queue: Arc<dyn Queue>,
-}
-
-#[async_trait]
-impl JobStore for Pushing {
-    async fn now(&self) -> Result<DateTime<Utc>, StoreError> {
-        self.jobs.now().await
-    }
-
-    async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<JobId>, StoreError> {
-        let made = self.jobs.insert(jobs).await?;
-        let new = jobs.iter().filter(|job| made.contains(&job.id));
-        let queued: Vec<_> = new.map(|job| QueuedJob::from(&Job::from_new(job.clone()))).collect();
-        // A queue that cannot be reached is the sweeper's affair.
-        let _ = self.queue.push(&queued).await;
-        Ok(made)
-    }
-
-    async fn list(
-        &self,
-        tenant: TenantId,
-        filter: &JobFilter,
-        page: Page,
-    ) -> Result<Vec<Job>, StoreError> {
-        self.jobs.list(tenant, filter, page).await
-    }
-
-    async fn count(
-        &self,
-        tenant: TenantId,
-        filter: &JobFilter,
-    ) -> Result<Vec<(JobState, u64)>, StoreError> {
-        self.jobs.count(tenant, filter).await
-    }
-
-    async fn story(&self, id: JobId) -> Result<Option<JobStory>, StoreError> {
-        self.jobs.story(id).await
-    }
-}
 
 fn over(queue: Arc<dyn Queue>) -> Backend {
     let stores = MemoryBackend::new(Arc::new(SystemClock)).backend();
-    let jobs = Arc::new(Pushing { jobs: stores.jobs.clone(), queue: queue.clone() });
-    Composed::backend(queue, Backend { jobs, ..stores })
+    pushing(Composed::backend(queue, stores))
 }
 
 async fn fresh() -> Backend {
@@ -92,7 +47,7 @@ impl Queue for Down {
         down()
     }
 
-    async fn ack(&self, _: &Lease) -> Result<Applied, QueueError> {
+    async fn ack(&self, _: &[Lease]) -> Result<Vec<Applied>, QueueError> {
         down()
     }
 
@@ -156,4 +111,57 @@ async fn a_job_that_ended_elsewhere_does_not_go_round_in_the_queue() {
     world.assert_nothing_to_claim().await;
 
     assert_eq!(queue.depth(&Topic::publish()).await.unwrap(), Depth::default());
+}
+
+/// A store that answers for what a queue proposed, and for nothing else.
+#[derive(Debug)]
+struct OnlyForProposed(Arc<dyn JobFeed>);
+
+#[async_trait]
+impl JobFeed for OnlyForProposed {
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
+        match claim.only {
+            Only::Jobs(_) => self.0.claim(claim).await,
+            _ => Err(StoreError::new(ErrorKind::Unavailable, "claim jobs")),
+        }
+    }
+
+    async fn wait(
+        &self,
+        topic: &Topic,
+        mark: Mark,
+        until: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        self.0.wait(topic, mark, until).await
+    }
+
+    async fn renew(&self, held: &[Held], lease: Duration) -> Result<Vec<Applied>, StoreError> {
+        self.0.renew(held, lease).await
+    }
+
+    async fn intent(&self, intent: &Intent, room: Duration) -> Result<IntentAnswer, StoreError> {
+        self.0.intent(intent, room).await
+    }
+
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Applied>, StoreError> {
+        self.0.settle(settlements).await
+    }
+}
+
+#[tokio::test]
+async fn what_was_given_is_not_lost_with_the_answer_about_the_rest() {
+    let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(Arc::new(SystemClock)));
+    let world = World::new(over(queue.clone())).await;
+    let job = world.due_job().await;
+    let feed = Composed::new(queue.clone(), Arc::new(OnlyForProposed(world.backend.feed.clone())));
+    let claim = Claim::up_to(10, Topic::publish(), NodeId::new());
+
+    let claimed = feed.claim(&claim).await.expect("the job, whatever the rest is");
+
+    let given: Vec<JobId> = claimed.jobs.iter().map(|claimed| claimed.job.id()).collect();
+    assert_eq!(given, [job.id]);
+    assert_eq!(claimed.next_at, Some(claimed.now), "worth another claim at once");
+    assert_eq!(queue.depth(&Topic::publish()).await.unwrap(), Depth::default(), "it was acked");
+    let error = feed.claim(&claim).await.expect_err("nothing is proposed");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
 }

@@ -76,7 +76,7 @@ async fn measure(url: &str, batch: usize, callers: usize) {
     }
 }
 
-/// Reserves a batch and acks its jobs, one call each, until there is nothing more.
+/// Reserves a batch and acks it, one call each, until there is nothing more.
 async fn drain(queue: RedisQueue, batch: usize) -> usize {
     let mut done = 0;
     loop {
@@ -86,8 +86,7 @@ async fn drain(queue: RedisQueue, batch: usize) -> usize {
             return done;
         }
         done += got.len();
-        for delivery in got {
-            let _ = queue.ack(&delivery.lease).await.expect("ack");
-        }
+        let leases: Vec<_> = got.into_iter().map(|delivery| delivery.lease).collect();
+        queue.ack(&leases).await.expect("ack");
     }
 }

@@ -117,6 +117,38 @@ impl RedisQueue {
         }
     }
 
+    /// Runs a script for the holders of deliveries, once for each topic; its arguments are `before`, then
+    /// per lease the id and the fence. One answer per lease, in order.
+    async fn each(
+        &self,
+        action: &'static str,
+        script: &Lua,
+        before: &[String],
+        leases: &[Lease],
+    ) -> Result<Vec<Applied>, StoreError> {
+        let mut topics: BTreeMap<&Topic, Vec<usize>> = BTreeMap::new();
+        for (place, held) in leases.iter().enumerate() {
+            topics.entry(&held.topic).or_default().push(place);
+        }
+        let mut answers = vec![Applied::Gone; leases.len()];
+        for (topic, places) in topics {
+            let keys = self.inner.redis.keys().of_topic(topic);
+            let keys = [&keys.jobs, &keys.leases].map(String::as_str);
+            for places in places.chunks(BATCH) {
+                let mut args = before.to_vec();
+                for place in places {
+                    let held = &leases[*place];
+                    args.extend([member::id(held.job), member::fence(held.fence)]);
+                }
+                let told: Vec<i64> = self.run(action, script, &keys, &args).await?;
+                for (place, answer) in places.iter().zip(told) {
+                    answers[*place] = applied(answer);
+                }
+            }
+        }
+        Ok(answers)
+    }
+
     /// Reserves what can be had now; tells also after how long to look again.
     async fn reserve_now(
         &self,
@@ -251,12 +283,9 @@ impl Queue for RedisQueue {
         }
     }
 
-    async fn ack(&self, lease: &Lease) -> Result<Applied, QueueError> {
-        let keys = self.inner.redis.keys().of_topic(&lease.topic);
-        let args = [member::id(lease.job), member::fence(lease.fence)];
-        let keys = [&keys.jobs, &keys.leases].map(String::as_str);
-        let ack = self.run("acknowledge a delivery", &self.inner.scripts.ack, &keys, &args);
-        ack.await.map(applied).map_err(queue)
+    async fn ack(&self, leases: &[Lease]) -> Result<Vec<Applied>, QueueError> {
+        let script = &self.inner.scripts.ack;
+        self.each("acknowledge deliveries", script, &[], leases).await.map_err(queue)
     }
 
     async fn release(&self, lease: &Lease, run_at: DateTime<Utc>) -> Result<Applied, QueueError> {
@@ -275,28 +304,8 @@ impl Queue for RedisQueue {
     }
 
     async fn extend(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Applied>, QueueError> {
-        let mut topics: BTreeMap<&Topic, Vec<usize>> = BTreeMap::new();
-        for (place, held) in leases.iter().enumerate() {
-            topics.entry(&held.topic).or_default().push(place);
-        }
-        let mut answers = vec![Applied::Gone; leases.len()];
-        for (topic, places) in topics {
-            let keys = self.inner.redis.keys().of_topic(topic);
-            let keys = [&keys.jobs, &keys.leases].map(String::as_str);
-            for places in places.chunks(BATCH) {
-                let mut args = vec![lease.as_micros().to_string()];
-                for place in places {
-                    let held = &leases[*place];
-                    args.extend([member::id(held.job), member::fence(held.fence)]);
-                }
-                let extend = self.run("extend leases", &self.inner.scripts.extend, &keys, &args);
-                let told: Vec<i64> = extend.await.map_err(queue)?;
-                for (place, answer) in places.iter().zip(told) {
-                    answers[*place] = applied(answer);
-                }
-            }
-        }
-        Ok(answers)
+        let (script, lease) = (&self.inner.scripts.extend, lease.as_micros().to_string());
+        self.each("extend leases", script, &[lease], leases).await.map_err(queue)
     }
 
     async fn remove(&self, topic: &Topic, jobs: &[JobId]) -> Result<(), QueueError> {

@@ -34,6 +34,10 @@ async fn reserve(queue: &dyn Queue) -> Vec<Delivery> {
     queue.reserve(&Reserve::up_to(1_000, Topic::publish())).await.expect("reserve")
 }
 
+async fn ack(queue: &dyn Queue, lease: &Lease) -> Applied {
+    queue.ack(std::slice::from_ref(lease)).await.expect("ack")[0]
+}
+
 async fn depth(queue: &RedisQueue) -> Depth {
     queue.depth(&Topic::publish()).await.expect("depth")
 }
@@ -90,7 +94,7 @@ async fn jobs_are_proposed_again_after_a_wipe_at_any_moment_and_none_twice_at_on
                     done.lock().unwrap().insert(delivery.job.id);
                     fences.push(delivery.lease.fence);
                     // A wipe may have come in between.
-                    let _ = queue.ack(&delivery.lease).await.expect("ack");
+                    let _ = ack(&queue, &delivery.lease).await;
                 }
             }
             fences
@@ -109,7 +113,7 @@ async fn jobs_are_proposed_again_after_a_wipe_at_any_moment_and_none_twice_at_on
     let fences = all.expect("no job is lost").concat();
     assert_eq!(fences.iter().collect::<BTreeSet<_>>().len(), fences.len(), "no fence comes twice");
     for delivery in reserve(&queue).await {
-        assert_eq!(queue.ack(&delivery.lease).await.expect("ack"), Applied::Applied);
+        assert_eq!(ack(&queue, &delivery.lease).await, Applied::Applied);
     }
     assert_eq!(depth(&queue).await, Depth::default());
 }
@@ -126,8 +130,8 @@ async fn a_holder_from_before_a_wipe_is_stale() {
     let new = reserve(&queue).await.remove(0).lease;
 
     assert!(new.fence > old.fence);
-    assert_eq!(queue.ack(&old).await.expect("ack"), Applied::Stale);
-    assert_eq!(queue.ack(&new).await.expect("ack"), Applied::Applied);
+    assert_eq!(ack(&queue, &old).await, Applied::Stale);
+    assert_eq!(ack(&queue, &new).await, Applied::Applied);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -164,7 +168,7 @@ async fn scripts_that_the_server_forgot_are_sent_again() {
         assert_eq!(server.tell("SCRIPT FLUSH"), "+OK\r\n");
         let held = reserve(&queue).await.remove(0).lease;
         assert_eq!(server.tell("SCRIPT FLUSH"), "+OK\r\n");
-        assert_eq!(queue.ack(&held).await.expect("ack"), Applied::Applied);
+        assert_eq!(ack(&queue, &held).await, Applied::Applied);
         assert_eq!(server.tell("SCRIPT FLUSH"), "+OK\r\n");
         limiter.take(&slow("x/")).await.expect("take");
     }
@@ -224,7 +228,7 @@ async fn a_killed_server_is_used_again_when_it_is_back_with_what_it_kept() {
     server.restart();
 
     assert_eq!(reserve(&queue).await.len(), 2, "the first call works, and the lease is kept");
-    assert_eq!(queue.ack(&held.lease).await.expect("ack"), Applied::Applied);
+    assert_eq!(ack(&queue, &held.lease).await, Applied::Applied);
     let again = lock.acquire(&[DedupeKey::new("a")], &LockToken::random(), DEDUPE_TTL).await;
     assert_eq!(again.expect("lock"), [false], "the lock is kept");
 }
@@ -300,7 +304,7 @@ async fn a_frozen_server_costs_its_time_out_and_opens_the_breaker() {
 
     assert!(back.elapsed() < Duration::from_secs(5), "after {:?}", back.elapsed());
     assert!(breaker.state().is_closed());
-    assert_eq!(queue.ack(&got.lease).await.expect("ack"), Applied::Applied);
+    assert_eq!(ack(&queue, &got.lease).await, Applied::Applied);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -58,11 +58,14 @@ impl Queue for SqliteStore {
         }
     }
 
-    async fn ack(&self, lease: &Lease) -> Result<Applied, QueueError> {
-        let lease = lease.clone();
-        self.write("acknowledge a delivery", move |tx| {
+    async fn ack(&self, leases: &[Lease]) -> Result<Vec<Applied>, QueueError> {
+        let leases = leases.to_vec();
+        self.write("acknowledge deliveries", move |tx| {
             let delete = "DELETE FROM queue WHERE topic = ? AND job_id = ?";
-            held(tx, &lease, |tx| tx.run(delete, params![lease.topic.as_str(), id(&lease)]))
+            let ack = |one: &Lease| {
+                held(tx, one, |tx| tx.run(delete, params![one.topic.as_str(), id(one)]))
+            };
+            leases.iter().map(ack).collect()
         })
         .await
         .map_err(queue)

@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use crate::clock::{Clock, SystemClock};
 use crate::conformance::{SHORT_LEASE, eventually};
 use crate::id::JobId;
-use crate::job::{Applied, Lane, Topic};
-use crate::queue::{Delivery, Queue, QueuedJob, Reserve};
+use crate::job::{Applied, Fence, Lane, Topic};
+use crate::queue::{Delivery, Depth, Lease, Queue, QueuedJob, Reserve};
 
 /// Writes one test per rule of [`Queue`]; see [`conformance`](crate::conformance).
 #[macro_export]
@@ -24,6 +24,7 @@ macro_rules! queue_conformance {
                 a_leased_job_has_one_holder,
                 an_ended_lease_is_given_out_again,
                 a_stale_holder_changes_nothing,
+                a_batch_is_acked_one_by_one,
                 release_puts_it_back_for_later,
                 remove_forgets,
                 reserve_waits_for_a_push,
@@ -66,6 +67,13 @@ async fn reserve(queue: &dyn Queue, reserve: &Reserve) -> Vec<Delivery> {
 
 fn ids(deliveries: &[Delivery]) -> Vec<JobId> {
     deliveries.iter().map(|delivery| delivery.job.id).collect()
+}
+
+/// Acks one delivery.
+async fn ack(queue: &dyn Queue, lease: &Lease) -> Applied {
+    let answers = queue.ack(std::slice::from_ref(lease)).await.expect("ack");
+    assert_eq!(answers.len(), 1, "one lease, one answer");
+    answers[0]
 }
 
 /// Reserves exactly the one job that is there.
@@ -145,7 +153,7 @@ pub async fn a_leased_job_has_one_holder(queue: Arc<dyn Queue>) {
 
     assert!(reserve(&*queue, &up_to(10)).await.is_empty(), "it has a holder");
 
-    assert_eq!(queue.ack(&held.lease).await.expect("ack"), Applied::Applied);
+    assert_eq!(ack(&*queue, &held.lease).await, Applied::Applied);
     assert!(reserve(&*queue, &up_to(10)).await.is_empty(), "it is forgotten");
     push(&*queue, std::slice::from_ref(&job)).await;
     assert_eq!(the_one(&*queue, SHORT_LEASE).await.job, job, "and may come back");
@@ -177,16 +185,41 @@ pub async fn a_stale_holder_changes_nothing(queue: Arc<dyn Queue>) {
     let new = given_again(&*queue, job.id).await.lease;
     let later = SystemClock.now() + Duration::from_secs(600);
 
-    assert_eq!(queue.ack(&old).await.expect("ack"), Applied::Stale);
+    assert_eq!(ack(&*queue, &old).await, Applied::Stale);
     assert_eq!(queue.release(&old, later).await.expect("release"), Applied::Stale);
     let answers = queue.extend(&[old.clone(), new.clone()], Duration::from_secs(60)).await;
     assert_eq!(answers.expect("extend"), [Applied::Stale, Applied::Applied]);
 
-    assert_eq!(queue.ack(&new).await.expect("ack"), Applied::Applied, "the holder still can");
+    assert_eq!(ack(&*queue, &new).await, Applied::Applied, "the holder still can");
     for lease in [old, new] {
-        let again = queue.ack(&lease).await.expect("ack what is gone");
-        assert_ne!(again, Applied::Applied, "there is nothing left to ack");
+        assert_ne!(ack(&*queue, &lease).await, Applied::Applied, "there is nothing left to ack");
     }
+}
+
+/// In a batch each lease stands for itself, and is answered in its place.
+pub async fn a_batch_is_acked_one_by_one(queue: Arc<dyn Queue>) {
+    let topic = Topic::notify();
+    let other = QueuedJob { topic: topic.clone(), ..due(0) };
+    let jobs = [due(3), due(2), due(1), due(0)];
+    push(&*queue, &jobs).await;
+    push(&*queue, std::slice::from_ref(&other)).await;
+    let held: Vec<Lease> =
+        reserve(&*queue, &up_to(3)).await.into_iter().map(|delivery| delivery.lease).collect();
+    let reserve_other = Reserve::up_to(1, topic.clone());
+    let of_other = reserve(&*queue, &reserve_other).await.remove(0).lease;
+    let stale = Lease { fence: Fence(held[1].fence.0 - 1), ..held[1].clone() };
+    let gone = Lease { job: JobId::new(), ..held[0].clone() };
+
+    let batch = [held[2].clone(), stale, of_other, gone, held[0].clone()];
+    let answers = queue.ack(&batch).await.expect("ack a batch");
+
+    use Applied::{Applied as Done, Gone, Stale};
+    assert_eq!(answers, [Done, Stale, Done, Gone, Done]);
+    let depth = queue.depth(&Topic::publish()).await.expect("depth");
+    assert_eq!((depth.ready, depth.leased), (1, 1), "what was not acked is still there");
+    assert_eq!(queue.depth(&topic).await.expect("depth"), Depth::default());
+    assert_eq!(ack(&*queue, &held[1]).await, Done, "its holder still can");
+    assert!(queue.ack(&[]).await.expect("ack nothing").is_empty());
 }
 
 /// `release` puts the job back, due at the given time.
@@ -219,7 +252,7 @@ pub async fn remove_forgets(queue: Arc<dyn Queue>) {
         .await
         .expect("remove, and what is not there");
 
-    assert_ne!(queue.ack(&held.lease).await.expect("ack"), Applied::Applied);
+    assert_ne!(ack(&*queue, &held.lease).await, Applied::Applied);
     assert_eq!(ids(&reserve(&*queue, &up_to(10)).await), [kept.id]);
     let depth = queue.depth(&Topic::publish()).await.expect("depth");
     assert_eq!((depth.ready, depth.delayed, depth.leased), (0, 0, 1));
@@ -342,5 +375,5 @@ pub async fn extending_keeps_the_lease(queue: Arc<dyn Queue>) {
         assert!(reserve(&*queue, &up_to(1)).await.is_empty(), "it was extended");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(queue.ack(&held).await.expect("ack"), Applied::Applied);
+    assert_eq!(ack(&*queue, &held).await, Applied::Applied);
 }

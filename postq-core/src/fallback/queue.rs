@@ -69,8 +69,9 @@ impl Queue for FallbackQueue {
         }
     }
 
-    async fn ack(&self, lease: &Lease) -> Result<Applied, QueueError> {
-        Ok(self.call(self.fast.ack(lease)).await.unwrap_or(Applied::Gone))
+    async fn ack(&self, leases: &[Lease]) -> Result<Vec<Applied>, QueueError> {
+        let answers = self.call(self.fast.ack(leases)).await;
+        Ok(answers.unwrap_or_else(|| vec![Applied::Gone; leases.len()]))
     }
 
     async fn release(&self, lease: &Lease, run_at: DateTime<Utc>) -> Result<Applied, QueueError> {

@@ -167,16 +167,19 @@ impl Queue for MemoryQueue {
         }
     }
 
-    async fn ack(&self, lease: &Lease) -> Result<Applied, QueueError> {
+    async fn ack(&self, leases: &[Lease]) -> Result<Vec<Applied>, QueueError> {
         let now = self.clock.now();
         let mut held = self.held();
-        let Some(jobs) = held.topics.get_mut(&lease.topic) else { return Ok(Applied::Gone) };
-        jobs.advance(now);
-        let answer = jobs.holds(lease);
-        if answer == Applied::Applied {
-            jobs.take(lease.job);
-        }
-        Ok(answer)
+        let mut ack = |lease: &Lease| {
+            let Some(jobs) = held.topics.get_mut(&lease.topic) else { return Applied::Gone };
+            jobs.advance(now);
+            let answer = jobs.holds(lease);
+            if answer == Applied::Applied {
+                jobs.take(lease.job);
+            }
+            answer
+        };
+        Ok(leases.iter().map(&mut ack).collect())
     }
 
     async fn release(&self, lease: &Lease, run_at: DateTime<Utc>) -> Result<Applied, QueueError> {
