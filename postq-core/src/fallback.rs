@@ -4,7 +4,7 @@
 //! nobody waits for the service, and now and then one call, with a short time-out, finds out whether it
 //! is back. [`FallbackQueue`] is an empty queue meanwhile (the store gives its jobs by itself, and the
 //! sweeper fills the queue again); [`FallbackLimiter`] hands over to the store's limiter, on all nodes
-//! together. Both share the breaker of their service.
+//! together. Both share the breaker of their service; [`Beside`] puts them together.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -19,10 +19,12 @@
 //! assert!(breaker.state().is_closed(), "not degraded");
 //! ```
 
+mod beside;
 mod breaker;
 mod limiter;
 mod queue;
 
+pub use self::beside::Beside;
 pub use self::breaker::{Breaker, BreakerSettings, BreakerState};
 pub use self::limiter::{FallbackLimiter, LimiterMode, LocalMode, Mode, Source};
 pub use self::queue::FallbackQueue;

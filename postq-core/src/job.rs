@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -133,6 +134,13 @@ impl DedupeKey {
     /// The key of a publish-now request: `{post}:{request key}:{account}`.
     pub fn request(post: PostId, request: &str, account: AccountId) -> Self {
         Self(format!("{post}:{request}:{account}"))
+    }
+
+    /// The key of a round of upkeep, of which one node's is enough: `{work}:{round}`. The rounds of all
+    /// nodes begin at the same moments.
+    pub fn round(work: &str, now: DateTime<Utc>, every: Duration) -> Self {
+        let every = i64::try_from(every.as_millis()).unwrap_or(i64::MAX).max(1);
+        Self(format!("{work}:{}", now.timestamp_millis() / every))
     }
 }
 

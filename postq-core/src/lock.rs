@@ -1,4 +1,4 @@
-//! The dedupe lock: saves the work of planning what somebody else just planned.
+//! The dedupe lock: saves doing what somebody else is doing.
 
 use std::fmt;
 use std::time::Duration;
@@ -24,8 +24,8 @@ impl LockToken {
     }
 }
 
-/// Keeps others from planning the same thing at the same time. It only saves work: what is planned
-/// once is decided by the store's unique key, so losing every lock is harmless.
+/// Keeps others from doing the same work at the same time: one that plans, one that sweeps. It only saves
+/// work: what is planned once is decided by the store's unique key, so losing every lock is harmless.
 ///
 /// # Contract
 ///

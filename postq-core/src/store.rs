@@ -378,7 +378,7 @@ pub struct JobFilter {
 }
 
 /// A job with all that is known of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobStory {
     /// The job.
     pub job: Job,
@@ -421,7 +421,8 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
         filter: &JobFilter,
     ) -> Result<Vec<(JobState, u64)>, StoreError>;
 
-    /// All that is known of one job.
+    /// All that is known of one job; of one that was cleaned up, all that was known then, for as long
+    /// as its history is kept.
     async fn story(&self, id: JobId) -> Result<Option<JobStory>, StoreError>;
 }
 
@@ -494,8 +495,23 @@ pub struct Retention {
     pub ended: Duration,
     /// Resolved dead letters. Defaults to 7 days.
     pub resolved: Duration,
-    /// So many of each are kept whatever their age. Defaults to 100.
+    /// So many succeeded and cancelled jobs of every topic are kept whatever their age. Defaults to 100.
     pub keep: u64,
+    /// So many resolved dead letters of every topic are kept whatever their age. Defaults to 50.
+    pub keep_resolved: u64,
+    /// The history of a job that was cleaned up, from its end on. Defaults to 90 days; zero keeps none.
+    pub history: Duration,
+}
+
+impl Retention {
+    /// Nothing that may go stays.
+    pub const NOTHING: Self = Self {
+        ended: Duration::ZERO,
+        resolved: Duration::ZERO,
+        keep: 0,
+        keep_resolved: 0,
+        history: Duration::ZERO,
+    };
 }
 
 impl Default for Retention {
@@ -504,6 +520,8 @@ impl Default for Retention {
             ended: Duration::from_secs(86_400),
             resolved: Duration::from_secs(7 * 86_400),
             keep: 100,
+            keep_resolved: 50,
+            history: Duration::from_secs(90 * 86_400),
         }
     }
 }
@@ -518,11 +536,14 @@ impl Default for Retention {
 ///    and no other.  (`an_ended_lease_fails_the_attempt`)
 /// 3. `waiting` shows every claimable job that is due by `until`: what a queue should hold.
 ///    (`waiting_shows_what_a_queue_should_hold`)
-/// 4. `clean` removes ended jobs and their history in batches; an unresolved dead letter, a job
-///    that has not ended and a publication never.  (`cleaning_spares_what_matters`,
+/// 4. `clean` removes ended jobs in batches; an unresolved dead letter, a job that has not ended and
+///    a publication never.  (`cleaning_spares_what_matters`, `cleaning_keeps_the_youngest`,
 ///    `an_endless_retention_keeps_everything`)
 /// 5. A job that has a dedupe key and ended before its `planned_at` is as old as that: until then the key
 ///    keeps its moment from being planned again.  (`a_moment_to_come_is_not_cleaned_up`)
+/// 6. What `clean` removes stays in [`JobStore::story`] as it was, until the job ended
+///    [`Retention::history`] ago: then `clean` removes that too, in batches.
+///    (`a_cleaned_job_keeps_its_history`, `history_ends`)
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait JobUpkeep: fmt::Debug + Send + Sync + 'static {
@@ -540,7 +561,7 @@ pub trait JobUpkeep: fmt::Debug + Send + Sync + 'static {
         page: Page,
     ) -> Result<Vec<QueuedJob>, StoreError>;
 
-    /// Removes up to `limit` ended jobs; answers how many.
+    /// Removes ended jobs, and histories that are too old: up to `limit` in all; answers how many.
     async fn clean(&self, retention: &Retention, limit: usize) -> Result<u64, StoreError>;
 }
 

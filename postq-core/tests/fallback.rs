@@ -36,8 +36,13 @@ async fn limiter() -> Arc<dyn RateLimiter> {
     Arc::new(FallbackLimiter::new(fast, store, row, breaker()))
 }
 
+async fn mode() -> Arc<dyn LimiterMode> {
+    Arc::new(LocalMode::new(Arc::new(SystemClock)))
+}
+
 postq_core::queue_conformance!(queue);
 postq_core::limiter_conformance!(limiter);
+postq_core::limiter_mode_conformance!(mode);
 
 const UP: u32 = 0;
 const DOWN: u32 = 1;
@@ -92,8 +97,8 @@ impl Queue for Fast<MemoryQueue> {
         self.up().await?.reserve(reserve).await
     }
 
-    async fn ack(&self, lease: &Lease) -> Result<Applied, QueueError> {
-        self.up().await?.ack(lease).await
+    async fn ack(&self, leases: &[Lease]) -> Result<Vec<Applied>, QueueError> {
+        self.up().await?.ack(leases).await
     }
 
     async fn release(&self, lease: &Lease, run_at: DateTime<Utc>) -> Result<Applied, QueueError> {
@@ -284,7 +289,8 @@ async fn only_the_depth_is_an_error() {
     let held = reserve(&queue).await.remove(0).lease;
     service.is(DOWN);
 
-    assert_eq!(queue.ack(&held).await.expect("ack"), Applied::Gone);
+    let acked = queue.ack(&[held.clone(), held.clone()]).await;
+    assert_eq!(acked.expect("ack"), [Applied::Gone, Applied::Gone]);
     assert_eq!(queue.release(&held, clock.now()).await.expect("release"), Applied::Gone);
     let extended = queue.extend(&[held.clone(), held.clone()], Duration::from_secs(1)).await;
     assert_eq!(extended.expect("extend"), [Applied::Gone, Applied::Gone]);

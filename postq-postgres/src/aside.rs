@@ -41,9 +41,9 @@ const SET_ASIDE: &str = "WITH gone AS (
          SELECT * FROM gone UNION ALL
          SELECT job_id, NULL, 'planned', run_at, 0, 0, NULL, NULL, trail FROM unborn),
      put AS (
-         INSERT INTO {s}.ended (job_id, tenant_id, state, run_at, fence, attempt, reason, dead_reason,
-             enqueued_at, started_at, finished_at, trail)
-         SELECT o.job_id, j.tenant_id, 'dead_letter', o.run_at, o.fence, o.attempt, $2, 'missing',
+         INSERT INTO {s}.ended (job_id, tenant_id, topic, state, run_at, fence, attempt, reason,
+             dead_reason, enqueued_at, started_at, finished_at, trail)
+         SELECT o.job_id, j.tenant_id, j.topic, 'dead_letter', o.run_at, o.fence, o.attempt, $2, 'missing',
              o.enqueued_at, o.started_at, clock_timestamp(),
              CASE WHEN o.trail = '' THEN '' ELSE o.trail || ',' END
              || '[' || (extract(epoch FROM clock_timestamp()) * 1000000)::bigint || ',\"' || o.state

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use postq_core::feed::{Claim, Claimed, ClaimedJob, Mark, Only};
 use postq_core::id::{JobId, NodeId, ScheduleId};
-use postq_core::job::{Job, Topic};
+use postq_core::job::{Fence, Job, Topic};
+use postq_core::machine::JobState;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -21,7 +22,7 @@ use crate::error::Fault;
 use crate::evidence;
 use crate::lanes;
 use crate::rows::micros;
-use crate::trail::claimed_in_sql;
+use crate::trail::added_in_sql;
 use crate::transition::{IN_DUE, job};
 use crate::tx::{Sql, Tx, together};
 
@@ -167,7 +168,15 @@ pub(crate) fn take_sql(only: &Only) -> String {
             ("AND d.schedule_id = ANY($9)", "", format!("AND {}", among("j.schedule_id")))
         }
     };
-    let trail = claimed_in_sql("gone", "clock.now", "$5");
+    let trail = added_in_sql(
+        "gone.trail",
+        "clock.now",
+        "gone.state",
+        JobState::Running,
+        "gone.fence + 1",
+        "$5",
+        "'null'",
+    );
     format!(
         "WITH clock AS MATERIALIZED (
             SELECT now, now + $3 * interval '1 microsecond' AS horizon FROM clock_timestamp() AS now),
@@ -320,6 +329,12 @@ pub(crate) fn next_sql(only: &Only) -> String {
     )
 }
 
+/// Whether something may have been sent for a job: nothing was for one that is claimed for the first time
+/// and replays no other.
+fn may_have_evidence(job: &Job) -> bool {
+    job.fence > Fence(1) || job.replay_of.is_some()
+}
+
 /// When the next job can be claimed, and what is known of the claimed ones; apart from them, those of
 /// which it cannot be read.
 pub(crate) async fn answer(
@@ -332,13 +347,20 @@ pub(crate) async fn answer(
     let next = next_sql(&claim.only);
     let width = width(claim);
     let (topic, ahead, wanted) = (claim.topic.as_str(), micros(claim.ahead), listed(&claim.only));
-    let roots: BTreeSet<JobId> = jobs.iter().map(|job| job.root).collect();
+    let roots: BTreeSet<JobId> =
+        jobs.iter().filter(|job| may_have_evidence(job)).map(|job| job.root).collect();
     let next = async {
         let args = args![topic, width, claim.skip, ahead, LOOK, wanted];
         let given = if claim.only == Only::Any { &args[..5] } else { args };
         sql.first(&next, given).await
     };
-    let ((known, unknown), next) = together!(evidence::readable_of_roots(sql, &roots), next)?;
+    let known = async {
+        if roots.is_empty() {
+            return Ok(Default::default());
+        }
+        evidence::readable_of_roots(sql, &roots).await
+    };
+    let ((known, unknown), next) = together!(known, next)?;
     let next_at = next.map(|row: Row| row.try_get("moment")).transpose()?.flatten();
     let (mut given, mut broken) = (Vec::with_capacity(jobs.len()), Broken::new());
     for job in jobs {

@@ -161,7 +161,11 @@ fn remedy(error: &tokio_postgres::Error) -> (ErrorKind, &'static str) {
 
     let Some(code) = error.code() else {
         return if is_lost(error) {
-            (Unavailable, "the connection was lost or cannot be made; look whether the server runs")
+            (
+                Unavailable,
+                "the connection was lost or cannot be made; look whether the server runs, and whether \
+                 DATABASE_URL names it",
+            )
         } else if error.to_string().starts_with("error deserializing column") {
             (Internal, "a stored value cannot be read; repair the row, or restore a backup")
         } else if is_untrusted(error) {

@@ -16,11 +16,11 @@ use crate::asking::Asking;
 use crate::changes::About;
 use crate::claim::{self, Found, Locked};
 use crate::error::Fault;
+use crate::intent;
 use crate::recover::{Taken, Undelivered};
-use crate::rows::micros;
+use crate::rows::{micros, whole};
 use crate::store::PgStore;
 use crate::tx::{Sql, Tries, read, write};
-use crate::{intent, settle};
 
 #[async_trait]
 impl JobFeed for PgStore {
@@ -28,6 +28,7 @@ impl JobFeed for PgStore {
         let mark = self.changes().mark(About::Jobs);
         let asked = Instant::now();
         let found: Found = read!(self, "claim jobs", |sql| claim::find(sql, claim))?;
+        let answered = Instant::now();
         self.clock().told(found.now, asked);
         self.prepare(claim, found).await?;
         let mut open = Undelivered::of(self, &claim.topic);
@@ -40,13 +41,16 @@ impl JobFeed for PgStore {
         let started = taken.jobs.iter().filter_map(|job| job.started_at).max();
         let now = started.unwrap_or(found.now).max(found.now);
         let jobs = &taken.jobs;
-        let (claimed, unknown): (Claimed, Broken) =
+        let (mut claimed, unknown): (Claimed, Broken) =
             read!(self, "claim jobs", |sql| claim::answer(sql, claim, jobs, now, mark))?;
         taken.broken.extend(unknown);
         if !taken.broken.is_empty() {
             write!(self, "set jobs aside", |tx| set_aside(&tx, &taken.broken))?;
         }
         open.delivered(&taken.claims);
+        // As it is on return, for whoever waits by it for the moment of a job: what a claim of hundreds
+        // takes would come on top. The answer was under way for a while, so this is never ahead.
+        claimed.now = now.max(whole(found.now + answered.elapsed()));
         Ok(claimed)
     }
 
@@ -72,7 +76,7 @@ impl JobFeed for PgStore {
         if settlements.is_empty() {
             return Ok(Vec::new());
         }
-        write!(self, "settle jobs", |tx| settle::settle(&tx, settlements))
+        self.settle_gathered(settlements).await
     }
 }
 

@@ -9,15 +9,14 @@ use postq_core::machine::JobState;
 use postq_core::store::{JobFilter, JobStore, JobStory, Page};
 use uuid::Uuid;
 
-use crate::args::{Arg, args};
+use crate::args::Arg;
 use crate::error::Fault;
-use crate::evidence;
+use crate::history;
 use crate::make::Birth;
 use crate::rows::{Paged, word};
 use crate::store::PgStore;
-use crate::trail::Trail;
-use crate::transition::{job, load};
-use crate::tx::{Sql, Tx, read, together, write};
+use crate::transition::job;
+use crate::tx::{Sql, Tx, read, write};
 
 #[async_trait]
 impl JobStore for PgStore {
@@ -50,27 +49,13 @@ impl JobStore for PgStore {
     }
 
     async fn story(&self, id: JobId) -> Result<Option<JobStory>, StoreError> {
-        read!(self, "tell a job's story", |sql| story(sql, id))
+        read!(self, "tell a job's story", |sql| history::story(sql, id))
     }
 }
 
 async fn insert(tx: &Tx<'_>, births: &[Birth]) -> Result<Vec<JobId>, Fault> {
     let now = tx.sql.now().await?;
     tx.make(births, now).await
-}
-
-async fn story(sql: Sql<'_>, id: JobId) -> Result<Option<JobStory>, Fault> {
-    let Some(stored) = load(sql, &[id]).await?.pop() else { return Ok(None) };
-    let old = "SELECT trail FROM {s}.old_trails WHERE job_id = $1 ORDER BY n";
-    let (old, evidence) = together!(
-        sql.all(old, args![id.as_uuid()], |row| Ok(Trail(row.try_get("trail")?))),
-        evidence::of_root(sql, stored.job.root),
-    )?;
-    let mut events = Vec::new();
-    for trail in old.iter().chain([&stored.trail]) {
-        events.extend(trail.events(id)?);
-    }
-    Ok(Some(JobStory { job: stored.job, events, evidence }))
 }
 
 /// What a filter asks for, as SQL.

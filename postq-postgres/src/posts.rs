@@ -1,5 +1,7 @@
 //! `PostStore`.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use postq_core::content::{Content, Post, PostTally};
 use postq_core::error::StoreError;
@@ -30,6 +32,9 @@ pub(crate) const LIST: &str = "SELECT p.*,
              count(*) FILTER (WHERE e.state = 'dead_letter' AND e.resolution IS NULL) AS dead
          FROM {s}.job j LEFT JOIN {s}.ended e ON e.job_id = j.id WHERE j.post_id = p.id) AS t
      ORDER BY p.id";
+
+/// Posts in one statement: its text must not get too long.
+const BATCH: usize = 1_000;
 
 #[async_trait]
 impl PostStore for PgStore {
@@ -74,31 +79,56 @@ impl PostStore for PgStore {
 }
 
 pub(crate) async fn insert(tx: &Tx<'_>, posts: &[Post]) -> Result<(), Fault> {
-    let insert =
-        "INSERT INTO {s}.posts (id, tenant_id, key, content, has_media, revision, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
-    for post in posts {
-        let args = args![
-            post.id.as_uuid(),
-            post.tenant_id.as_uuid(),
-            post.key,
-            serde_json::to_string(&post.content)?,
-            post.content.has_media(),
-            i64::from(post.revision),
-            whole(post.created_at),
-        ];
-        if tx.sql.run(insert, args).await? == 1 {
-            // A schedule may have been there first.
-            plan_by_media(tx, post.id, &post.content).await?;
-            continue;
-        }
-        let there = "SELECT 1 FROM {s}.posts WHERE id = $1";
-        if !tx.sql.has(there, args![post.id.as_uuid()]).await? {
-            let key = post.key.as_deref().unwrap_or_default();
-            return Err(Fault::conflict(format!("another post has the key \"{key}\"")));
-        }
+    for batch in posts.chunks(BATCH) {
+        insert_batch(tx, batch).await?;
     }
     Ok(())
+}
+
+async fn insert_batch(tx: &Tx<'_>, posts: &[Post]) -> Result<(), Fault> {
+    let insert =
+        "INSERT INTO {s}.posts (id, tenant_id, key, content, has_media, revision, created_at)
+         SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING id";
+    // Two that insert the same keys meet in the same order, and none waits in a circle.
+    let mut posts: Vec<&Post> = posts.iter().collect();
+    posts.sort_by_key(|post| &post.key);
+    let contents: Result<Vec<_>, _> =
+        posts.iter().map(|post| serde_json::to_string(&post.content)).collect();
+    let args = args![
+        posts.iter().map(|post| post.id.as_uuid()).collect::<Vec<_>>(),
+        posts.iter().map(|post| post.tenant_id.as_uuid()).collect::<Vec<_>>(),
+        posts.iter().map(|post| post.key.as_deref()).collect::<Vec<_>>(),
+        contents?,
+        posts.iter().map(|post| post.content.has_media()).collect::<Vec<_>>(),
+        posts.iter().map(|post| i64::from(post.revision)).collect::<Vec<_>>(),
+        posts.iter().map(|post| whole(post.created_at)).collect::<Vec<_>>(),
+    ];
+    let made: Vec<Uuid> = tx.sql.all(insert, args, |row| Ok(row.try_get("id")?)).await?;
+    let made: BTreeSet<Uuid> = made.into_iter().collect();
+    let (new, known): (Vec<&Post>, Vec<&Post>) =
+        posts.into_iter().partition(|post| made.contains(&post.id.as_uuid()));
+    ensure_known(tx.sql, &known).await?;
+    // A schedule may have been there first.
+    let new: Vec<_> = new.into_iter().map(|post| (post.id, &post.content)).collect();
+    plan_by_media(tx, &new).await
+}
+
+/// What was not inserted must be there already: its key belongs to another post otherwise.
+async fn ensure_known(sql: Sql<'_>, posts: &[&Post]) -> Result<(), Fault> {
+    if posts.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = posts.iter().map(|post| post.id.as_uuid()).collect();
+    let find = "SELECT id FROM {s}.posts WHERE id = ANY($1)";
+    let there = sql.all(find, args![ids], |row| Ok(row.try_get::<_, Uuid>("id")?)).await?;
+    let there: BTreeSet<Uuid> = there.into_iter().collect();
+    match posts.iter().find(|post| !there.contains(&post.id.as_uuid())) {
+        None => Ok(()),
+        Some(post) => {
+            let key = post.key.as_deref().unwrap_or_default();
+            Err(Fault::conflict(format!("another post has the key \"{key}\"")))
+        }
+    }
 }
 
 /// A post that cannot be read is as good as gone: its jobs end as dead letters.
@@ -138,7 +168,7 @@ async fn edit(tx: &Tx<'_>, id: PostId, revision: u32, content: &Content) -> Resu
     let text = serde_json::to_string(content)?;
     let args = args![id.as_uuid(), text, content.has_media(), i64::from(revision)];
     tx.sql.run(edit, args).await?;
-    plan_by_media(tx, id, content).await?;
+    plan_by_media(tx, &[(id, content)]).await?;
     Ok(Edited::Applied { revision })
 }
 
@@ -162,9 +192,12 @@ async fn lock_schedules(sql: Sql<'_>, post: PostId) -> Result<(), Fault> {
 }
 
 /// Posts with media are planned earlier, so their schedules know.
-async fn plan_by_media(tx: &Tx<'_>, id: PostId, content: &Content) -> Result<(), Fault> {
-    let early = "UPDATE {s}.schedules SET early = $1 WHERE post_id = $2 AND early <> $1";
-    if tx.sql.run(early, args![content.has_media(), id.as_uuid()]).await? > 0 {
+async fn plan_by_media(tx: &Tx<'_>, posts: &[(PostId, &Content)]) -> Result<(), Fault> {
+    let early = "UPDATE {s}.schedules s SET early = p.has_media
+         FROM unnest($1, $2) AS p (id, has_media) WHERE s.post_id = p.id AND s.early <> p.has_media";
+    let (ids, has_media): (Vec<_>, Vec<_>) =
+        posts.iter().map(|(id, content)| (id.as_uuid(), content.has_media())).unzip();
+    if !posts.is_empty() && tx.sql.run(early, args![ids, has_media]).await? > 0 {
         tx.wake_planners();
     }
     Ok(())

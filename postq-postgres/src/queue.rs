@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::args::args;
+use crate::args::{Arg, args};
 use crate::changes::About;
 use crate::error::{Fault, queue};
 use crate::rows::{fence, fence_number, micros, whole};
@@ -65,13 +65,8 @@ impl Queue for PgStore {
         }
     }
 
-    async fn ack(&self, lease: &Lease) -> Result<Applied, QueueError> {
-        let delete =
-            "DELETE FROM {s}.queue WHERE topic = $1 AND job_id = $2 AND fence = $3 AND leased";
-        let (topic, fence) = (lease.topic.as_str(), fence_number(lease.fence));
-        let (id, sql) = (id(lease), delete);
-        let args = args![topic, id, fence];
-        read!(self, "acknowledge a delivery", |s| change(s, lease, sql, args)).map_err(queue)
+    async fn ack(&self, leases: &[Lease]) -> Result<Vec<Applied>, QueueError> {
+        read!(self, "acknowledge deliveries", |sql| change(sql, leases, ACK, None)).map_err(queue)
     }
 
     async fn release(&self, lease: &Lease, run_at: DateTime<Utc>) -> Result<Applied, QueueError> {
@@ -163,39 +158,61 @@ fn delivery(row: &Row, topic: &Topic) -> Result<Delivery, Fault> {
     })
 }
 
-/// Changes a delivery, which must be the lease's. One whose lease has ended and that was not given out
-/// again is still its holder's: nobody else has the job.
+/// Changes the deliveries of a batch, each if it is its lease's, and tells of each whether it was. One
+/// whose lease has ended and that was not given out again is still its holder's: nobody else has the
+/// job. Rows are locked in one order, so that two batches never wait in a circle.
+pub(crate) fn change_sql(change: &str) -> String {
+    format!(
+        "WITH given AS MATERIALIZED (
+            SELECT * FROM unnest($1, $2, $3) WITH ORDINALITY AS g (topic, job_id, fence, n)),
+         there AS MATERIALIZED (
+            SELECT q.ctid AS place, g.n, q.leased AND q.fence = g.fence AS held
+            FROM given g JOIN {{s}}.queue q ON q.topic = g.topic AND q.job_id = g.job_id
+            ORDER BY q.topic, q.job_id FOR UPDATE OF q),
+         changed AS ({change} WHERE ctid = ANY (ARRAY (SELECT place FROM there WHERE held)))
+         SELECT t.held FROM given g LEFT JOIN there t ON t.n = g.n ORDER BY g.n"
+    )
+}
+
+pub(crate) const ACK: &str = "DELETE FROM {s}.queue";
+
+const RELEASE: &str =
+    "UPDATE {s}.queue SET leased = false, run_at = $4, free_at = $4, ready = $4 <= now()";
+
+pub(crate) const EXTEND: &str =
+    "UPDATE {s}.queue SET free_at = clock_timestamp() + $4 * interval '1 microsecond'";
+
 async fn change(
     sql: Sql<'_>,
-    lease: &Lease,
-    statement: &str,
-    args: &[crate::args::Arg<'_>],
-) -> Result<Applied, Fault> {
-    if sql.run(statement, args).await? == 1 {
-        return Ok(Applied::Applied);
+    leases: &[Lease],
+    change: &str,
+    more: Option<Arg<'_>>,
+) -> Result<Vec<Applied>, Fault> {
+    if leases.is_empty() {
+        return Ok(Vec::new());
     }
-    let there = "SELECT 1 FROM {s}.queue WHERE topic = $1 AND job_id = $2";
-    let is_there = sql.has(there, args![lease.topic.as_str(), id(lease)]).await?;
-    Ok(if is_there { Applied::Stale } else { Applied::Gone })
+    let topics: Vec<_> = leases.iter().map(|lease| lease.topic.as_str()).collect();
+    let ids: Vec<_> = leases.iter().map(id).collect();
+    let fences: Vec<_> = leases.iter().map(|lease| fence_number(lease.fence)).collect();
+    let args: Vec<Arg<'_>> = args![topics, ids, fences].iter().copied().chain(more).collect();
+    sql.all(&change_sql(change), &args, |row| {
+        Ok(match row.try_get("held")? {
+            Some(true) => Applied::Applied,
+            Some(false) => Applied::Stale,
+            None => Applied::Gone,
+        })
+    })
+    .await
 }
 
 async fn release(tx: &Tx<'_>, lease: &Lease, run_at: DateTime<Utc>) -> Result<Applied, Fault> {
-    let free = "UPDATE {s}.queue SET leased = false, run_at = $4, free_at = $4, ready = $4 <= now()
-         WHERE topic = $1 AND job_id = $2 AND fence = $3 AND leased";
-    let args = args![lease.topic.as_str(), id(lease), fence_number(lease.fence), run_at];
     tx.wake();
-    change(tx.sql, lease, free, args).await
+    let answers = change(tx.sql, std::slice::from_ref(lease), RELEASE, Some(&run_at)).await?;
+    answers.first().copied().ok_or_else(|| Fault::internal("a question was not answered"))
 }
 
 async fn extend(sql: Sql<'_>, leases: &[Lease], lease: Duration) -> Result<Vec<Applied>, Fault> {
-    let set = "UPDATE {s}.queue SET free_at = clock_timestamp() + $4 * interval '1 microsecond'
-         WHERE topic = $1 AND job_id = $2 AND fence = $3 AND leased";
-    let mut answers = Vec::with_capacity(leases.len());
-    for one in leases {
-        let args = args![one.topic.as_str(), id(one), fence_number(one.fence), micros(lease)];
-        answers.push(change(sql, one, set, args).await?);
-    }
-    Ok(answers)
+    change(sql, leases, EXTEND, Some(&micros(lease))).await
 }
 
 async fn depth(sql: Sql<'_>, topic: &Topic) -> Result<Depth, Fault> {

@@ -24,6 +24,9 @@ use crate::takeback::{Owner, Taken};
 use crate::tx::{Sql, Tx, read, write};
 use crate::wake;
 
+/// Schedules in one statement: its text must not get too long.
+const BATCH: usize = 1_000;
+
 #[async_trait]
 impl ScheduleStore for PgStore {
     async fn insert(&self, schedules: &[Schedule]) -> Result<(), StoreError> {
@@ -100,37 +103,62 @@ impl PgStore {
 }
 
 pub(crate) async fn insert(tx: &Tx<'_>, schedules: &[Schedule]) -> Result<(), Fault> {
-    let insert = "INSERT INTO {s}.schedules (id, tenant_id, post_id, accounts, timing, tz, tzdb,
-             priority, misfire, grace, enabled, problem, next_run_at, last_run_at, revision,
-             created_at, early)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-             coalesce((SELECT has_media FROM {s}.posts WHERE id = $3), false))
-         ON CONFLICT (id) DO NOTHING";
-    for schedule in schedules {
-        let args = args![
-            schedule.id.as_uuid(),
-            schedule.tenant_id.as_uuid(),
-            schedule.post_id.as_uuid(),
-            accounts(schedule),
-            serde_json::to_string(&schedule.timing)?,
-            schedule.tz,
-            schedule.tzdb,
-            schedule.priority,
-            serde_json::to_string(&schedule.misfire)?,
-            i64::try_from(schedule.grace.as_micros()).unwrap_or(i64::MAX),
-            schedule.enabled,
-            schedule.problem,
-            schedule.next_run_at.map(whole),
-            schedule.last_run_at.map(whole),
-            i64::from(schedule.revision),
-            whole(schedule.created_at),
-        ];
-        tx.sql.run(insert, args).await?;
+    for batch in schedules.chunks(BATCH) {
+        insert_batch(tx.sql, batch).await?;
     }
     if !schedules.is_empty() {
         tx.wake_planners();
     }
     Ok(())
+}
+
+async fn insert_batch(sql: Sql<'_>, schedules: &[Schedule]) -> Result<(), Fault> {
+    // `unnest` would take an array of arrays apart, so the accounts go as text.
+    let insert = "INSERT INTO {s}.schedules (id, tenant_id, post_id, accounts, timing, tz, tzdb,
+             priority, misfire, grace, enabled, problem, next_run_at, last_run_at, revision,
+             created_at, early)
+         SELECT g.id, g.tenant_id, g.post_id, g.accounts::uuid[], g.timing, g.tz, g.tzdb, g.priority,
+             g.misfire, g.grace, g.enabled, g.problem, g.next_run_at, g.last_run_at, g.revision,
+             g.created_at, coalesce(p.has_media, false)
+         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+             AS g (id, tenant_id, post_id, accounts, timing, tz, tzdb, priority, misfire, grace,
+                 enabled, problem, next_run_at, last_run_at, revision, created_at)
+         LEFT JOIN {s}.posts p ON p.id = g.post_id ORDER BY g.id
+         ON CONFLICT (id) DO NOTHING";
+    let timings: Result<Vec<_>, _> =
+        schedules.iter().map(|one| serde_json::to_string(&one.timing)).collect();
+    let misfires: Result<Vec<_>, _> =
+        schedules.iter().map(|one| serde_json::to_string(&one.misfire)).collect();
+    let args = args![
+        schedules.iter().map(|one| one.id.as_uuid()).collect::<Vec<_>>(),
+        schedules.iter().map(|one| one.tenant_id.as_uuid()).collect::<Vec<_>>(),
+        schedules.iter().map(|one| one.post_id.as_uuid()).collect::<Vec<_>>(),
+        schedules.iter().map(accounts_as_text).collect::<Vec<_>>(),
+        timings?,
+        schedules.iter().map(|one| one.tz.as_deref()).collect::<Vec<_>>(),
+        schedules.iter().map(|one| one.tzdb.as_deref()).collect::<Vec<_>>(),
+        schedules.iter().map(|one| one.priority).collect::<Vec<_>>(),
+        misfires?,
+        schedules.iter().map(grace).collect::<Vec<_>>(),
+        schedules.iter().map(|one| one.enabled).collect::<Vec<_>>(),
+        schedules.iter().map(|one| one.problem.as_deref()).collect::<Vec<_>>(),
+        schedules.iter().map(|one| one.next_run_at.map(whole)).collect::<Vec<_>>(),
+        schedules.iter().map(|one| one.last_run_at.map(whole)).collect::<Vec<_>>(),
+        schedules.iter().map(|one| i64::from(one.revision)).collect::<Vec<_>>(),
+        schedules.iter().map(|one| whole(one.created_at)).collect::<Vec<_>>(),
+    ];
+    sql.run(insert, args).await?;
+    Ok(())
+}
+
+/// An array of Postgres in text.
+fn accounts_as_text(schedule: &Schedule) -> String {
+    let accounts: Vec<String> = schedule.accounts.iter().map(ToString::to_string).collect();
+    format!("{{{}}}", accounts.join(","))
+}
+
+fn grace(schedule: &Schedule) -> i64 {
+    i64::try_from(schedule.grace.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn accounts(schedule: &Schedule) -> Vec<Uuid> {

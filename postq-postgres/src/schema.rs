@@ -17,17 +17,36 @@ struct Migration {
     back: &'static str,
 }
 
-const MIGRATIONS: [Migration; 1] = [Migration {
-    version: 1,
-    name: "start",
-    up: include_str!("migrations/V1__start.sql"),
-    back: include_str!("migrations/V1__start.back.sql"),
-}];
+const MIGRATIONS: [Migration; 3] = [
+    Migration {
+        version: 1,
+        name: "start",
+        up: include_str!("migrations/V1__start.sql"),
+        back: include_str!("migrations/V1__start.back.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "api",
+        up: include_str!("migrations/V2__api.sql"),
+        back: include_str!("migrations/V2__api.back.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "retention",
+        up: include_str!("migrations/V3__retention.sql"),
+        back: include_str!("migrations/V3__retention.back.sql"),
+    },
+];
 
 /// The longest name of a schema: the names that are made from it fit into Postgres's 63 bytes.
 const LONGEST: usize = 40;
 
-/// The version that this build writes.
+/// The version of the schema that this build needs.
+pub fn schema_version() -> u32 {
+    u32::try_from(ours()).expect("versions count from 1")
+}
+
+/// The same, as it is kept.
 pub(crate) fn ours() -> i32 {
     MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
@@ -55,9 +74,10 @@ pub async fn migrate_back(config: &Config, version: u32) -> Result<(), StoreErro
 
 /// Refuses a schema that is not there, older than this build, or newer.
 pub(crate) async fn ensure_current(client: &Client, schema: &str) -> Result<(), Fault> {
-    match version(client, schema).await? {
+    let found = version(client, schema).await?;
+    ensure_not_newer(schema, found)?;
+    match found {
         Some(theirs) if theirs == ours() => Ok(()),
-        Some(theirs) if theirs > ours() => Err(too_new(schema, theirs)),
         found => Err(Fault::Refused(
             ErrorKind::Invalid,
             format!(
@@ -67,6 +87,19 @@ pub(crate) async fn ensure_current(client: &Client, schema: &str) -> Result<(), 
             ),
         )),
     }
+}
+
+/// Refuses what a newer build has written.
+pub(crate) fn ensure_not_newer(schema: &str, found: Option<i32>) -> Result<(), Fault> {
+    let Some(theirs) = found.filter(|theirs| *theirs > ours()) else { return Ok(()) };
+    Err(Fault::Refused(
+        ErrorKind::Invalid,
+        format!(
+            "schema \"{schema}\" has version {theirs}, this postq knows versions up to {}; run the \
+             postq that wrote it, or a newer one",
+            ours()
+        ),
+    ))
 }
 
 /// Refuses what is no good name: it goes into statements.
@@ -100,7 +133,8 @@ pub(crate) async fn connected(server: &Server) -> Result<Client, StoreError> {
     Ok(client)
 }
 
-async fn version(client: &Client, schema: &str) -> Result<Option<i32>, Fault> {
+/// The version of a schema; none if it is not there.
+pub(crate) async fn version(client: &Client, schema: &str) -> Result<Option<i32>, Fault> {
     let there =
         "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = 'migrations'";
     if client.query_typed_opt(there, &typed(args![schema])).await?.is_none() {
@@ -114,9 +148,7 @@ async fn to(client: &mut Client, schema: &str, wanted: i32) -> Result<(), Fault>
     let transaction = client.transaction().await?;
     lock(transaction.client(), schema).await?;
     let known = version(transaction.client(), schema).await?;
-    if known.is_some_and(|theirs| theirs > ours()) {
-        return Err(too_new(schema, known.unwrap_or(0)));
-    }
+    ensure_not_newer(schema, known)?;
     if known.is_none() {
         transaction
             .batch_execute(&format!(
@@ -144,9 +176,7 @@ async fn to_earlier(client: &mut Client, schema: &str, wanted: i32) -> Result<()
     let transaction = client.transaction().await?;
     lock(transaction.client(), schema).await?;
     let Some(known) = version(transaction.client(), schema).await? else { return Ok(()) };
-    if known > ours() {
-        return Err(too_new(schema, known));
-    }
+    ensure_not_newer(schema, Some(known))?;
     let newest_first = MIGRATIONS.iter().rev();
     for step in newest_first.filter(|step| step.version > wanted && step.version <= known) {
         transaction.batch_execute(&format!("SET LOCAL search_path TO \"{schema}\"")).await?;
@@ -162,17 +192,6 @@ async fn lock(client: &Client, schema: &str) -> Result<(), Fault> {
     let lock = "SELECT pg_catalog.pg_advisory_xact_lock(hashtextextended($1, 0))";
     client.query_typed(lock, &typed(args![format!("postq migrations of {schema}")])).await?;
     Ok(())
-}
-
-fn too_new(schema: &str, theirs: i32) -> Fault {
-    Fault::Refused(
-        ErrorKind::Invalid,
-        format!(
-            "schema \"{schema}\" has version {theirs}, this postq knows versions up to {}; run the \
-             postq that wrote it, or a newer one",
-            ours()
-        ),
-    )
 }
 
 #[cfg(test)]

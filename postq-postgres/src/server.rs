@@ -41,6 +41,10 @@ impl fmt::Debug for Server {
     }
 }
 
+/// A node that freezes in a transaction keeps its locks for so long, and others from what it holds. None
+/// of ours does anything between two statements that takes nearly as long.
+const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
+
 impl Server {
     /// The server that does the work.
     pub(crate) fn of(config: &Config) -> Result<Self, StoreError> {
@@ -60,7 +64,8 @@ impl Server {
         let Url { text, verify, roots } = Url::parse(url.expose_secret());
         let mut server: tokio_postgres::Config = text.parse().map_err(|error| {
             // The driver names the option that is wrong, and shows no value.
-            invalid("read the server's URL").caused_by(crate::error::explain(&error).1)
+            invalid("read the server's URL (DATABASE_URL)")
+                .caused_by(crate::error::explain(&error).1)
         })?;
         if verify {
             server.ssl_mode(SslMode::Require);
@@ -73,9 +78,9 @@ impl Server {
         }
         if !pooler {
             let millis = config.statement_timeout.max(Duration::from_secs(1)).as_millis();
+            let idle = IDLE_IN_TRANSACTION.as_millis();
             let ours = format!(
-                "-c statement_timeout={millis} -c idle_in_transaction_session_timeout={} {PLANS}",
-                millis * 2
+                "-c statement_timeout={millis} -c idle_in_transaction_session_timeout={idle} {PLANS}"
             );
             let options = match server.get_options() {
                 Some(theirs) => format!("{ours} {theirs}"),

@@ -18,6 +18,7 @@ use crate::asking::asked;
 use crate::error::Fault;
 use crate::evidence::{self, Known, Part, as_kept, part_of};
 use crate::make::Birth;
+use crate::plain::settle_plain;
 use crate::rows::whole;
 use crate::transition::{Stored, load, stored};
 use crate::tx::{Tx, together};
@@ -32,6 +33,22 @@ pub(crate) const RUNNING: &str = "SELECT * FROM {s}.jobs WHERE phase = 'running'
 
 /// Applies settlements, each if its claim is current.
 pub(crate) async fn settle(tx: &Tx<'_>, settlements: &[Settlement]) -> Result<Vec<Applied>, Fault> {
+    let plain = settle_plain(tx, settlements).await?;
+    let rest: Vec<&Settlement> =
+        settlements.iter().filter(|one| !plain.contains(&one.held)).collect();
+    let mut rest = carefully(tx, &rest).await?.into_iter();
+    let answer = |one: &Settlement| match plain.contains(&one.held) {
+        true => Applied::Applied,
+        false => rest.next().unwrap_or(Applied::Gone),
+    };
+    Ok(settlements.iter().map(answer).collect())
+}
+
+/// Applies settlements of any kind; one answer each, in order.
+async fn carefully(tx: &Tx<'_>, settlements: &[&Settlement]) -> Result<Vec<Applied>, Fault> {
+    if settlements.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut batch = Batch::load(tx, settlements).await?;
     let mut answers = Vec::with_capacity(settlements.len());
     for settlement in settlements {
@@ -77,7 +94,7 @@ struct Publication {
 
 impl Batch {
     /// Loads and locks everything.
-    async fn load(tx: &Tx<'_>, settlements: &[Settlement]) -> Result<Self, Fault> {
+    async fn load(tx: &Tx<'_>, settlements: &[&Settlement]) -> Result<Self, Fault> {
         let ids: BTreeSet<JobId> = settlements.iter().map(|one| one.held.job).collect();
         let ids: Vec<Uuid> = ids.into_iter().map(JobId::as_uuid).collect();
         let brought =
@@ -478,7 +495,7 @@ async fn publish(
 
 /// Tells one settlement from another: FNV-1a over its debug form, 128 bits. It only has to tell a
 /// repeated call of one worker from another call of the same worker.
-fn digest(settle: &Settle) -> Vec<u8> {
+pub(crate) fn digest(settle: &Settle) -> Vec<u8> {
     const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
 

@@ -13,8 +13,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::changes::{About, Changes, Clock};
+use crate::check;
 use crate::config::Config;
 use crate::error::Fault;
+use crate::gather::Gather;
 use crate::recover::Lost;
 use crate::schema;
 use crate::server::Server;
@@ -25,7 +27,7 @@ use crate::wake::{self, Me, Outbox};
 const CONNECTING: Duration = Duration::from_secs(10);
 
 /// Connections beside those for the work: one renews leases, one wakes others.
-const BESIDE: usize = 2;
+pub(crate) const BESIDE: usize = 2;
 
 /// Every store, the job feed, a queue, the dedupe lock and the rate limiter in one schema of a Postgres
 /// database.
@@ -50,6 +52,7 @@ struct Inner {
     clock: Clock,
     outbox: Arc<Outbox>,
     lost: Mutex<Vec<Lost>>,
+    gather: Gather,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -107,6 +110,7 @@ impl PgStore {
             clock: Clock::new(),
             outbox,
             lost: Mutex::default(),
+            gather: Gather::default(),
             tasks,
         };
         let store = Self(Arc::new(inner));
@@ -150,6 +154,7 @@ impl PgStore {
     async fn ensure_current(&self, schema: &str, server: &Server) -> Result<(), StoreError> {
         let failed = |fault: Fault| fault.during(&format!("open {}", server.told()));
         let lent = self.lend().await.map_err(failed)?;
+        check::ensure_usable(lent.client()).await.map_err(failed)?;
         schema::ensure_current(lent.client(), schema).await.map_err(failed)
     }
 
@@ -195,6 +200,11 @@ impl PgStore {
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// Settlements that go together.
+    pub(crate) fn gather(&self) -> &Gather {
+        &self.0.gather
     }
 
     /// Claims whose answers were lost.

@@ -10,7 +10,7 @@ use crate::error::Fault;
 use crate::rows::kept;
 
 /// A trail longer than this goes to a row of its own, and the job's row begins a new one.
-const LONG: usize = 4_000;
+pub(crate) const LONG: usize = 4_000;
 
 /// An event as it is kept: microseconds, from, to, fence, node, reason.
 type Kept = (i64, Option<JobState>, JobState, u64, Option<Uuid>, Option<String>);
@@ -57,12 +57,20 @@ impl Trail {
     }
 }
 
-/// The trail of a row with the event that a claim adds, as SQL; `now` and `node` are expressions.
-pub(crate) fn claimed_in_sql(row: &str, now: &str, node: &str) -> String {
+/// A trail with an event more, as SQL. All but `to` are expressions; `reason` is one of JSON.
+pub(crate) fn added_in_sql(
+    trail: &str,
+    now: &str,
+    from: &str,
+    to: JobState,
+    fence: &str,
+    node: &str,
+    reason: &str,
+) -> String {
     format!(
-        "CASE WHEN {row}.trail = '' THEN '' ELSE {row}.trail || ',' END
-         || '[' || (extract(epoch FROM {now}) * 1000000)::bigint || ',\"' || {row}.state
-         || '\",\"running\",' || ({row}.fence + 1) || ',\"' || {node} || '\",null]'"
+        "CASE WHEN {trail} = '' THEN '' ELSE {trail} || ',' END
+         || '[' || (extract(epoch FROM {now}) * 1000000)::bigint || ',\"' || {from}
+         || '\",\"{to}\",' || ({fence}) || ',\"' || {node} || '\",' || {reason} || ']'"
     )
 }
 

@@ -174,8 +174,8 @@ impl Tx<'_> {
             if self.sql.run(&delete, args![ids]).await? != ids.len() as u64 {
                 return Err(Fault::Again("somebody else moved the job"));
             }
-            if phase == Phase::Running {
-                // Room in a lane, or on a node.
+            if phase == Phase::Running && jobs.iter().any(|job| job.job.made.lane.is_some()) {
+                // Room in a lane.
                 self.wake();
             }
         }
@@ -345,8 +345,10 @@ async fn put_ended(sql: Sql<'_>, jobs: &[&Stored]) -> Result<(), Fault> {
         jobs.iter().map(|job| job.job.resolution.map(word_of).transpose().map(words)).collect();
     sql.run(
         "INSERT INTO {s}.ended (job_id, tenant_id, state, run_at, fence, attempt, slot, reason,
-             dead_reason, resolution, replayed_by, enqueued_at, started_at, finished_at, settled, trail)
-         SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+             dead_reason, resolution, replayed_by, enqueued_at, started_at, finished_at, settled, trail,
+             topic)
+         SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+             $17)",
         args![
             column(jobs, id),
             column(jobs, |job| job.job.made.tenant_id.as_uuid()),
@@ -364,6 +366,7 @@ async fn put_ended(sql: Sql<'_>, jobs: &[&Stored]) -> Result<(), Fault> {
             column(jobs, |job| job.job.finished_at),
             column(jobs, |job| job.settled.as_deref()),
             column(jobs, |job| job.trail.0.as_str()),
+            column(jobs, |job| job.job.made.topic.as_str()),
         ],
     )
     .await?;

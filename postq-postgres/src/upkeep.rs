@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::args::args;
 use crate::aside::set_aside;
 use crate::error::Fault;
+use crate::history;
 use crate::rows::Paged;
 use crate::store::PgStore;
 use crate::transition::load_readable;
@@ -151,52 +152,59 @@ pub(crate) const RESOLVED: &str = "resolution IS NOT NULL";
 
 async fn clean(tx: &Tx<'_>, retention: &Retention, limit: i64) -> Result<u64, Fault> {
     let now = tx.sql.now().await?;
+    let past = before(now, retention.history);
     let mut removed = 0;
-    for (of, age) in [(DONE, retention.ended), (RESOLVED, retention.resolved)] {
+    for (of, age, keep) in [
+        (DONE, retention.ended, retention.keep),
+        (RESOLVED, retention.resolved, retention.keep_resolved),
+    ] {
         let Some(before) = before(now, age) else { continue };
-        let old = old(tx.sql, of, before, retention.keep, limit - removed).await?;
+        let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+        let args = args![before, keep, limit - removed];
+        let read = |row: &Row| Ok(row.try_get("job_id")?);
+        let old: Vec<Uuid> = tx.sql.all(&old_sql(of), args, read).await?;
+        if old.is_empty() {
+            continue;
+        }
+        history::keep(tx.sql, &old, past).await?;
         remove(tx.sql, &old).await?;
         removed += i64::try_from(old.len()).unwrap_or(i64::MAX);
+    }
+    if let Some(past) = past {
+        removed += history::forget(tx.sql, past, limit - removed).await?;
     }
     Ok(removed.unsigned_abs())
 }
 
-/// Some of the oldest ended jobs of a kind, but not the latest so many.
-async fn old(
-    sql: Sql<'_>,
-    of: &str,
-    before: DateTime<Utc>,
-    keep: u64,
-    limit: i64,
-) -> Result<Vec<Uuid>, Fault> {
-    let latest = format!(
-        "SELECT finished_at, job_id FROM {{s}}.ended WHERE {of}
-         ORDER BY finished_at DESC, job_id DESC LIMIT 1 OFFSET $1"
-    );
-    let keep = i64::try_from(keep).unwrap_or(i64::MAX);
-    let Some(newest) = sql.first(&latest, args![keep]).await? else { return Ok(Vec::new()) };
-    let (finished_at, id): (DateTime<Utc>, Uuid) =
-        (newest.try_get("finished_at")?, newest.try_get("job_id")?);
-    sql.all(&old_sql(of), args![before, finished_at, id, limit], |row| Ok(row.try_get("job_id")?))
-        .await
-}
-
-/// Ended jobs that are old enough; and so must the moment be that a job's key keeps from being planned.
+/// Some of the oldest ended jobs of a kind that are old enough, but of no topic the latest so many. Old
+/// enough must also be the moment that a job's key keeps from being planned.
+///
+/// The topics are found in one step along the index for each.
 pub(crate) fn old_sql(of: &str) -> String {
     format!(
-        "SELECT job_id FROM {{s}}.ended e
-         WHERE {of} AND finished_at <= $1 AND (finished_at, job_id) <= ($2, $3)
-           AND coalesce((SELECT j.dedupe_key IS NULL OR j.planned_at <= $1
-                         FROM {{s}}.job j WHERE j.id = e.job_id), true)
-         ORDER BY finished_at, job_id LIMIT $4 FOR UPDATE OF e SKIP LOCKED"
+        "WITH RECURSIVE topics AS (
+             (SELECT e.topic FROM {{s}}.ended e WHERE {of} ORDER BY e.topic LIMIT 1)
+             UNION ALL
+             SELECT (SELECT e.topic FROM {{s}}.ended e WHERE {of} AND e.topic > t.topic
+                     ORDER BY e.topic LIMIT 1)
+             FROM topics t WHERE t.topic IS NOT NULL)
+         SELECT old.job_id FROM topics t
+         CROSS JOIN LATERAL (
+             SELECT e.finished_at, e.job_id FROM {{s}}.ended e WHERE {of} AND e.topic = t.topic
+             ORDER BY e.finished_at DESC, e.job_id DESC LIMIT 1 OFFSET $2) AS newest
+         CROSS JOIN LATERAL (
+             SELECT e.job_id FROM {{s}}.ended e
+             WHERE {of} AND e.topic = t.topic AND e.finished_at <= $1
+               AND (e.finished_at, e.job_id) <= (newest.finished_at, newest.job_id)
+               AND coalesce((SELECT j.dedupe_key IS NULL OR j.planned_at <= $1
+                             FROM {{s}}.job j WHERE j.id = e.job_id), true)
+             ORDER BY e.finished_at, e.job_id LIMIT $3 FOR UPDATE OF e SKIP LOCKED) AS old
+         LIMIT $3"
     )
 }
 
-/// Removes ended jobs with their history. Receipts stay: they tell for good what is ours.
+/// Removes ended jobs with their events. Receipts stay: they tell for good what is ours.
 async fn remove(sql: Sql<'_>, ids: &[Uuid]) -> Result<(), Fault> {
-    if ids.is_empty() {
-        return Ok(());
-    }
     let ids = ids.to_vec();
     sql.run("DELETE FROM {s}.ended WHERE job_id = ANY($1)", args![ids]).await?;
     sql.run("DELETE FROM {s}.old_trails WHERE job_id = ANY($1)", args![ids]).await?;

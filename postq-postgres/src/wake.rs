@@ -18,9 +18,11 @@ use crate::error::Fault;
 use crate::server::Server;
 use crate::tx::{Sql, typed};
 
-/// Between two notifications of a node there is at least this: those who commit one wait in one line
-/// for the whole database.
-const APART: Duration = Duration::from_millis(25);
+/// Between two notifications of a node there is at least this, and [`SHARE`] times what the last one took:
+/// those who commit one wait in one line for the whole database, and a busy line is left alone.
+const APART: Duration = Duration::from_millis(5);
+const SHARE: u32 = 4;
+const LONGEST_APART: Duration = Duration::from_secs(1);
 
 /// How long sending one may take.
 const SENDING: Duration = Duration::from_secs(5);
@@ -114,6 +116,7 @@ pub(crate) async fn tell(outbox: Arc<Outbox>, pool: Pool, schema: String, me: Me
         if about.is_empty() {
             continue;
         }
+        let begun = Instant::now();
         let send = async {
             let client = pool.get().await.map_err(|error| error.to_string())?;
             let notify = "SELECT pg_notify($1, $2)";
@@ -125,7 +128,7 @@ pub(crate) async fn tell(outbox: Arc<Outbox>, pool: Pool, schema: String, me: Me
             Ok(Err(error)) => tracing::debug!(error, "other nodes were not woken"),
             Err(_) => tracing::debug!("other nodes were not woken in time"),
         }
-        tokio::time::sleep(APART).await;
+        tokio::time::sleep((begun.elapsed() * SHARE).clamp(APART, LONGEST_APART)).await;
     }
 }
 

@@ -5,9 +5,12 @@ mod support;
 use std::sync::Arc;
 
 use postq_core::backend::Backend;
+use postq_core::fallback::LimiterMode;
+use postq_core::idempotency::IdempotencyStore;
 use postq_core::limiter::RateLimiter;
 use postq_core::lock::DedupeLock;
 use postq_core::queue::Queue;
+use postq_core::token::TokenStore;
 
 use crate::support::Fresh;
 
@@ -31,11 +34,29 @@ async fn fresh_limiter() -> (Arc<dyn RateLimiter>, Fresh) {
     (fresh.store.backend().limiter, fresh)
 }
 
+async fn fresh_limiter_mode() -> (Arc<dyn LimiterMode>, Fresh) {
+    let fresh = Fresh::open().await;
+    (fresh.store.limiter_mode(), fresh)
+}
+
+async fn fresh_tokens() -> (Arc<dyn TokenStore>, Fresh) {
+    let fresh = Fresh::open().await;
+    (fresh.store.tokens(), fresh)
+}
+
+async fn fresh_idempotency() -> (Arc<dyn IdempotencyStore>, Fresh) {
+    let fresh = Fresh::open().await;
+    (fresh.store.idempotency(), fresh)
+}
+
 postq_core::store_conformance!(fresh);
 postq_core::feed_conformance!(fresh);
 postq_core::queue_conformance!(fresh_queue);
 postq_core::lock_conformance!(fresh_lock);
 postq_core::limiter_conformance!(fresh_limiter);
+postq_core::limiter_mode_conformance!(fresh_limiter_mode);
+postq_core::token_conformance!(fresh_tokens);
+postq_core::idempotency_conformance!(fresh_idempotency);
 
 /// The same where workers and whoever makes their work are two nodes: jobs, blocks and the rest go
 /// through another store on the same schema. The marks of planning and those that the feed waits for

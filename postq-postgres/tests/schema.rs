@@ -2,7 +2,11 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use postq_core::error::{ErrorKind, chain};
+use postq_core::job::{JobKind, NewJob, Topic};
+use postq_core::store::Controlled;
 use postq_postgres::{PgStore, migrate, migrate_back};
 use test_servers::Postgres;
 use tokio::task::JoinSet;
@@ -37,7 +41,11 @@ async fn each_migration_has_a_way_back() {
     drop(fresh.store);
 
     let config = support::config_of(&fresh.schema);
+    let check = async || PgStore::check(&config).await.expect("the server is sound");
+    let now = check().await;
+    assert_eq!(now.schema_version, Some(now.our_version));
     migrate_back(&config, 0).await.expect("back");
+    assert_eq!(check().await.schema_version, None, "looking makes nothing");
     assert!(inventory(&fresh.schema).await.is_empty(), "all of it is gone");
     let mut old = config.clone();
     old.migrate = false;
@@ -63,7 +71,7 @@ async fn many_may_migrate_at_once() {
     }
 
     let versions = run(&format!("SELECT version FROM \"{schema}\".migrations")).await;
-    assert_eq!(versions.len(), 1);
+    assert_eq!(versions.len(), 3);
 }
 
 #[tokio::test]
@@ -81,6 +89,8 @@ async fn a_newer_schema_is_refused() {
         assert_eq!(error.kind(), ErrorKind::Invalid, "{text}");
         assert!(text.contains("version 999") && text.contains("a newer one"), "{text}");
     }
+    let error = PgStore::check(&fresh.config()).await.expect_err("nor can it be used");
+    assert!(chain(&error).contains("version 999"), "{error:?}");
     let error = migrate_back(&fresh.config(), 0).await.expect_err("nor is it taken back");
     assert!(chain(&error).contains("version 999"), "{error:?}");
 }
@@ -90,20 +100,72 @@ async fn a_newer_schema_is_refused() {
 async fn the_logical_tables_are_there() {
     let fresh = Fresh::open().await;
     let tables = [
-        ("posts", "id, tenant_id, content, revision"),
-        ("accounts", "id, name, platform"),
-        ("schedules", "id, post_id, next_run_at, last_run_at, enabled"),
+        ("posts", "id uuid, tenant_id uuid, content text, revision bigint"),
+        ("accounts", "id uuid, tenant_id uuid, name text, platform text"),
+        (
+            "schedules",
+            "id uuid, tenant_id uuid, post_id uuid, accounts uuid[], timing text, tz text, \
+             enabled boolean, next_run_at timestamptz, last_run_at timestamptz, misfire text",
+        ),
         (
             "jobs",
-            "id, planned_at, enqueued_at, started_at, finished_at, attempt, dedupe_key, state",
+            "id uuid, tenant_id uuid, kind text, topic text, lane text, priority smallint, state text, \
+             planned_at timestamptz, enqueued_at timestamptz, started_at timestamptz, \
+             finished_at timestamptz, run_at timestamptz, attempt bigint, fence bigint, \
+             dedupe_key text, schedule_id uuid, post_id uuid, account_id uuid, reason text, \
+             dead_reason text, resolution text",
         ),
-        ("job_events", "job_id, seq, at, from_state, to_state, fence, node, reason"),
-        ("published_posts", "id, account_id, remote_id, dedupe_key"),
-        ("metrics_snapshots", "publication_id, at, counts"),
-        ("media", "post_id, variant, part, place, source, alt"),
+        (
+            "job_events",
+            "job_id uuid, seq bigint, at timestamptz, from_state text, to_state text, fence bigint, \
+             node uuid, reason text",
+        ),
+        ("job_history", "job_id uuid, tenant_id uuid, finished_at timestamptz, story text"),
+        (
+            "published_posts",
+            "id uuid, tenant_id uuid, job_id uuid, post_id uuid, account_id uuid, dedupe_key text, \
+             remote_id text, url text, published_at timestamptz",
+        ),
+        ("metrics_snapshots", "publication_id uuid, at timestamptz, counts text"),
+        ("media", "post_id uuid, variant text, part bigint, place bigint, source text, alt text"),
     ];
+    let known = run(&format!(
+        "SELECT table_name || '.' || column_name || ' '
+             || CASE udt_name WHEN '_uuid' THEN 'uuid[]' WHEN 'timestamptz' THEN udt_name
+                    ELSE data_type END
+         FROM information_schema.columns WHERE table_schema = '{}'",
+        fresh.schema
+    ))
+    .await;
+    let known: BTreeSet<String> = known.iter().map(|row| row.get(0)).collect();
 
     for (table, columns) in tables {
-        run(&format!("SELECT {columns} FROM \"{}\".{table}", fresh.schema)).await;
+        for column in columns.split(", ") {
+            assert!(known.contains(&format!("{table}.{column}")), "{table}.{column}: {known:?}");
+        }
     }
+}
+
+/// A schema that an older build wrote, with jobs in it, is moved forward and back.
+#[tokio::test]
+async fn rows_move_with_the_schema() {
+    let fresh = Fresh::open().await;
+    let jobs = fresh.store.backend().jobs;
+    let now = jobs.now().await.expect("now");
+    let job = NewJob::new(JobKind::new("plain"), Topic::notify(), now);
+    jobs.insert(std::slice::from_ref(&job)).await.expect("insert");
+    let cancelled = fresh.store.backend().control.cancel(job.id, "unwanted").await;
+    assert_eq!(cancelled.expect("cancel"), Controlled::Applied);
+    let before = jobs.story(job.id).await.expect("story");
+    assert!(before.is_some());
+
+    for version in [2, 1] {
+        migrate_back(&fresh.config(), version).await.expect("back");
+        migrate(&fresh.config()).await.expect("forward");
+
+        assert_eq!(jobs.story(job.id).await.expect("story"), before);
+    }
+
+    let topics = run(&format!("SELECT topic FROM \"{}\".ended", fresh.schema)).await;
+    assert_eq!(topics.iter().map(|row| row.get(0)).collect::<Vec<String>>(), ["notify"]);
 }

@@ -9,11 +9,11 @@ use chrono::TimeDelta;
 use postq_core::conformance::fixtures::{TestResolver, World, plain_job};
 use postq_core::content::{Content, Post};
 use postq_core::feed::{Deferral, Only, Settle};
-use postq_core::id::{JobId, NodeId};
+use postq_core::id::{JobId, NodeId, TenantId};
 use postq_core::job::{Applied, DeadReason, Topic};
 use postq_core::limiter::{Rate, Take};
 use postq_core::schedule::{Schedule, Timing};
-use postq_core::store::{PlanRequest, ReplayKey, Replayed, Retention};
+use postq_core::store::{JobFilter, Page, PlanRequest, ReplayKey, Replayed, Retention};
 use test_servers::Postgres;
 use tokio::task::JoinSet;
 
@@ -22,7 +22,12 @@ use crate::support::{Fresh, admin, settled};
 /// Nothing here may take longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// With two connections and a hundred callers at once, work slows and nothing fails.
+/// Jobs go at once and leave their history.
+const HISTORY_KEPT: Retention =
+    Retention { history: Duration::from_secs(3_600), ..Retention::NOTHING };
+
+/// With two connections and a hundred callers at once, who insert, plan, claim, settle and list, work
+/// slows and nothing fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_small_pool_makes_work_wait() {
     let fresh = Fresh::open_with(|config| config.with_connections(2)).await;
@@ -35,22 +40,40 @@ async fn a_small_pool_makes_work_wait() {
             let lane = format!("x/{n}");
             let job = plain_job((n % 2 == 0).then_some(lane.as_str()), 0, at);
             world.insert(std::slice::from_ref(&job)).await;
+            let timing = Timing::OneShot { at, local: None };
+            let schedule = Schedule::new(world.post.id, vec![world.account.id], timing, at);
+            let schedule = Schedule { next_run_at: Some(at), ..schedule };
+            world.backend.schedules.insert(&[schedule]).await.expect("insert a schedule");
+            let planned = plan(&world).await;
             let claim = world.claim(3);
             let claimed = world.claim_now(&claim).await;
             let batch: Vec<_> =
                 claimed.iter().map(|claimed| settled(&claim, claimed.job.held())).collect();
             let answers = world.backend.feed.settle(&batch).await.expect("settle");
             assert!(answers.iter().all(|answer| *answer == Applied::Applied));
-            claimed.into_iter().map(|claimed| claimed.job.id()).collect::<Vec<_>>()
+            let (all, page) = (JobFilter::default(), Page::first(20));
+            let jobs = world.backend.jobs.list(TenantId::DEFAULT, &all, page).await;
+            assert!(!jobs.expect("list jobs").is_empty());
+            let posts = world.backend.posts.list(TenantId::DEFAULT, page).await;
+            assert_eq!(posts.expect("list posts").len(), 1);
+            (claimed.into_iter().map(|claimed| claimed.job.id()).collect::<Vec<_>>(), planned)
         });
     }
 
-    let done = callers.join_all().await.concat();
+    let (done, planned): (Vec<_>, Vec<_>) = callers.join_all().await.into_iter().unzip();
 
-    let once: BTreeSet<JobId> = done.iter().copied().collect();
-    assert_eq!(once.len(), done.len(), "none twice");
+    let (done, planned) = (done.concat(), [planned.concat(), plan(&world).await].concat());
+    let once: BTreeSet<JobId> = done.iter().chain(&planned).copied().collect();
+    assert_eq!(once.len(), done.len() + planned.len(), "none twice");
+    assert_eq!(planned.len(), 100, "each schedule is planned");
     let rest = world.claim_n(&world.claim(100), 100 - done.len()).await;
     assert_eq!(rest.len() + done.len(), 100, "none lost");
+}
+
+async fn plan(world: &World) -> Vec<JobId> {
+    let request = PlanRequest::new(world.node);
+    let planned = world.backend.schedules.plan(&request, &TestResolver::shared()).await;
+    planned.expect("plan").jobs
 }
 
 /// A text with a NUL character, which Postgres does not know, stops nobody: what comes from outside is
@@ -168,9 +191,39 @@ async fn a_long_story_is_kept() {
     let old = format!("SELECT FROM \"{}\".old_trails", fresh.schema);
     assert!(admin.query(&old, &[]).await.expect("old trails").len() > 1, "it was long enough");
     world.apply(&job, Settle::Succeeded(None)).await;
-    let nothing_kept = Retention { ended: Duration::ZERO, resolved: Duration::ZERO, keep: 0 };
-    assert_eq!(world.backend.upkeep.clean(&nothing_kept, 10).await.expect("clean"), 1);
+    let before = world.story(job.id()).await;
+    assert_eq!(world.backend.upkeep.clean(&HISTORY_KEPT, 10).await.expect("clean"), 1);
     assert!(admin.query(&old, &[]).await.expect("old trails").is_empty(), "it goes with the job");
+    assert_eq!(world.story(job.id()).await, before, "all of it is in its history");
+}
+
+/// A story that cannot be read is lost when its job is cleaned up, and takes no other with it.
+#[tokio::test]
+async fn a_broken_story_holds_up_no_cleaning() {
+    let fresh = Fresh::open().await;
+    let world = World::new(fresh.store.backend()).await;
+    let admin = admin(Postgres::shared().url()).await;
+    let mut done = Vec::new();
+    for _ in 0..4 {
+        done.push(world.published().await.0.id());
+    }
+    let before = world.story(done[3]).await;
+    let ways = [
+        ("job", "payload = '{broken'", "id"),
+        ("ended", "trail = '[broken'", "job_id"),
+        ("evidence", "part = 70000", "root"),
+    ];
+    for ((table, set, key), id) in ways.into_iter().zip(&done) {
+        let sql = format!("UPDATE \"{}\".{table} SET {set} WHERE {key} = '{id}'", fresh.schema);
+        assert_eq!(admin.execute(&sql, &[]).await.expect("break it"), 1);
+    }
+
+    assert_eq!(world.backend.upkeep.clean(&HISTORY_KEPT, 10).await.expect("clean"), 4);
+
+    for id in &done[..3] {
+        assert_eq!(world.backend.jobs.story(*id).await.expect("story"), None, "{id}");
+    }
+    assert_eq!(world.story(done[3]).await, before);
 }
 
 /// What cannot be read is set aside with the reason, wherever it turns up, and holds back nobody.

@@ -4,14 +4,14 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use postq_core::error::StoreError;
 use postq_core::id::{JobId, NodeId, TenantId};
-use postq_core::job::{Job, JobEvent, NewJob};
+use postq_core::job::{Job, NewJob};
 use postq_core::machine::JobState;
 use postq_core::store::{JobFilter, JobStore, JobStory, Page};
 use rusqlite::types::Value;
 use rusqlite::{Row, params_from_iter};
 
 use crate::error::Fault;
-use crate::rows::{Paged, blob, fence, hex_list, some_uuid, some_word, time, uuid, word};
+use crate::rows::{Paged, blob, hex_list, word};
 use crate::store::SqliteStore;
 use crate::transition::job;
 use crate::writer::Tx;
@@ -61,14 +61,7 @@ impl JobStore for SqliteStore {
     }
 
     async fn story(&self, id: JobId) -> Result<Option<JobStory>, StoreError> {
-        self.read("tell a job's story", move |tx| {
-            let Some(stored) = tx.job(id)? else { return Ok(None) };
-            let events = "SELECT * FROM job_events WHERE job_id = ? ORDER BY seq";
-            let events = tx.all(events, [blob(id.as_uuid())], event)?;
-            let evidence = tx.evidence(stored.job.root)?;
-            Ok(Some(JobStory { job: stored.job, events, evidence }))
-        })
-        .await
+        self.read("tell a job's story", move |tx| tx.story(id)).await
     }
 }
 
@@ -155,18 +148,6 @@ impl Query {
         self.sql.push_str(condition);
         self.params.push(param.into());
     }
-}
-
-fn event(row: &Row<'_>) -> rusqlite::Result<JobEvent> {
-    Ok(JobEvent {
-        job: JobId::from_uuid(uuid(row, "job_id")?),
-        at: time(row, "at")?,
-        from: some_word(row, "from_state")?,
-        to: word(row, "to_state")?,
-        fence: fence(row)?,
-        node: some_uuid(row, "node")?.map(NodeId::from_uuid),
-        reason: row.get("reason")?,
-    })
 }
 
 #[cfg(test)]

@@ -47,6 +47,7 @@ mod error;
 mod evidence;
 mod facts;
 mod feed;
+mod history;
 mod idempotency;
 mod intent;
 mod jobs;

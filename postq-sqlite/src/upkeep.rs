@@ -120,60 +120,83 @@ fn expire(tx: &Tx<'_>, limit: i64) -> Result<Vec<JobId>, Fault> {
     Ok(expired)
 }
 
+/// Ended jobs that may be removed, as the indexes have them.
+const DONE: &str = "state IN ('succeeded', 'cancelled')";
+const RESOLVED: &str = "resolution IS NOT NULL";
+
 fn clean(tx: &Tx<'_>, retention: &Retention, limit: i64) -> Result<u64, Fault> {
-    let ended = Cleaning {
-        of: "state IN ('succeeded', 'cancelled')",
-        before: before(tx, retention.ended),
-        keep: retention.keep,
-    };
-    let resolved = Cleaning {
-        of: "resolution IS NOT NULL",
-        before: before(tx, retention.resolved),
-        keep: retention.keep,
-    };
     let mut removed = 0;
-    for cleaning in [ended, resolved] {
-        removed += cleaning.run(tx, limit - removed)?;
+    let past = before(tx, retention.history);
+    for (of, age, keep) in [
+        (DONE, retention.ended, retention.keep),
+        (RESOLVED, retention.resolved, retention.keep_resolved),
+    ] {
+        let before = before(tx, age);
+        let topics: Vec<String> = tx.all(&topics_sql(of), [], |row| row.get(0))?;
+        for topic in topics {
+            for (id, root) in old(tx, of, &topic, before, keep, limit - removed)? {
+                tx.keep_history(id, past)?;
+                remove(tx, id, root)?;
+                removed += 1;
+            }
+        }
     }
+    removed += tx.forget_history(past, limit - removed)?;
     Ok(removed.unsigned_abs())
 }
 
-/// One kind of ended jobs to remove.
-struct Cleaning {
-    of: &'static str,
-    /// Those that ended by then.
+/// A job and its root.
+type WithRoot = ([u8; 16], [u8; 16]);
+
+/// What of a topic ended by `before`, but not the latest so many.
+fn old(
+    tx: &Tx<'_>,
+    of: &str,
+    topic: &str,
     before: i64,
-    /// But not the latest so many.
     keep: u64,
+    limit: i64,
+) -> Result<Vec<WithRoot>, Fault> {
+    let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+    let newest =
+        tx.get(&newest_sql(of), params![topic, keep], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let Some((finished_at, id)): Option<(i64, [u8; 16])> = newest else { return Ok(Vec::new()) };
+    let params = params![before, finished_at, id, limit, topic];
+    Ok(tx.all(&old_sql(of), params, |row| Ok((row.get("id")?, row.get("root")?)))?)
 }
 
-impl Cleaning {
-    fn run(&self, tx: &Tx<'_>, limit: i64) -> Result<i64, Fault> {
-        let of = self.of;
-        let latest_but = format!(
-            "SELECT finished_at, id FROM jobs WHERE {of}
-             ORDER BY finished_at DESC, id DESC LIMIT 1 OFFSET ?"
-        );
-        let keep = i64::try_from(self.keep).unwrap_or(i64::MAX);
-        let newest = tx.get(&latest_but, [keep], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let Some((finished_at, id)): Option<(i64, [u8; 16])> = newest else { return Ok(0) };
-        let old = format!(
-            "SELECT id, root FROM jobs
-             WHERE {of} AND finished_at <= ?1 AND (finished_at, id) <= (?2, ?3)
-               AND (dedupe_key IS NULL OR planned_at <= ?1)
-             ORDER BY finished_at, id LIMIT ?4"
-        );
-        let old = tx.all(&old, params![self.before, finished_at, id, limit], |row| {
-            Ok((row.get("id")?, row.get("root")?))
-        })?;
-        for (id, root) in &old {
-            remove(tx, *id, *root)?;
-        }
-        Ok(i64::try_from(old.len()).unwrap_or(i64::MAX))
-    }
+/// The topics that have such jobs: one step along the index for each.
+fn topics_sql(of: &str) -> String {
+    format!(
+        "WITH RECURSIVE topics (topic) AS (
+             SELECT min(topic) FROM jobs WHERE {of}
+             UNION ALL
+             SELECT (SELECT min(jobs.topic) FROM jobs WHERE {of} AND jobs.topic > topics.topic)
+             FROM topics WHERE topics.topic IS NOT NULL)
+         SELECT topic FROM topics WHERE topic IS NOT NULL"
+    )
 }
 
-/// Removes a job with its history. Receipts stay: they tell for good what is ours.
+/// The latest of a topic but so many.
+fn newest_sql(of: &str) -> String {
+    format!(
+        "SELECT finished_at, id FROM jobs WHERE {of} AND topic = ?
+         ORDER BY finished_at DESC, id DESC LIMIT 1 OFFSET ?"
+    )
+}
+
+/// Some of the oldest of a topic, the ones that are old enough; and so must the moment be that a job's key
+/// keeps from being planned.
+fn old_sql(of: &str) -> String {
+    format!(
+        "SELECT id, root FROM jobs
+         WHERE {of} AND topic = ?5 AND finished_at <= ?1 AND (finished_at, id) <= (?2, ?3)
+           AND (dedupe_key IS NULL OR planned_at <= ?1)
+         ORDER BY finished_at, id LIMIT ?4"
+    )
+}
+
+/// Removes a job with its events. Receipts stay: they tell for good what is ours.
 fn remove(tx: &Tx<'_>, id: [u8; 16], root: [u8; 16]) -> Result<(), Fault> {
     tx.run("DELETE FROM job_events WHERE job_id = ?", [id])?;
     tx.run("DELETE FROM jobs WHERE id = ?", [id])?;
@@ -200,4 +223,23 @@ fn queued(row: &Row<'_>, topic: &Topic) -> rusqlite::Result<QueuedJob> {
         priority: i16::try_from(-rank).unwrap_or_default(),
         run_at: time_of(row.get("run_at")?)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{database, query_plan};
+
+    #[test]
+    fn cleaning_uses_its_indexes() {
+        let conn = database();
+        for (of, index) in [(DONE, "jobs_ended"), (RESOLVED, "jobs_resolved")] {
+            for sql in [topics_sql(of), newest_sql(of), old_sql(of)] {
+                let plan = query_plan(&conn, &sql);
+
+                assert!(plan.contains(index), "{sql}\n{plan}");
+                assert!(!plan.contains("SCAN jobs") && !plan.contains("TEMP"), "{sql}\n{plan}");
+            }
+        }
+    }
 }

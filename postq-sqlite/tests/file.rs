@@ -15,7 +15,7 @@ use postq_core::error::{ErrorKind, chain};
 use postq_core::feed::{Claim, Only, Settle, Settlement};
 use postq_core::id::{NodeId, PostId};
 use postq_core::job::{Applied, Job, JobKind, Lane, NewJob, Topic};
-use postq_core::store::{PlanRequest, Retention};
+use postq_core::store::{Controlled, PlanRequest, Retention};
 use postq_sqlite::{Config, SqliteStore};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -254,6 +254,37 @@ async fn an_idle_store_writes_nothing() {
     }
 
     assert_eq!(version(), before, "or every idle process would wake every other, for ever");
+}
+
+/// A story that cannot be read is lost when its job is cleaned up, and takes no other with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_story_holds_up_no_cleaning() {
+    let (_folder, path) = folder();
+    let backend = open(&path).backend();
+    let jobs = ["x/1", "x/2", "x/3"].map(due_job);
+    backend.jobs.insert(&jobs).await.expect("insert");
+    for job in &jobs {
+        let cancelled = backend.control.cancel(job.id, "unwanted").await.expect("cancel");
+        assert_eq!(cancelled, Controlled::Applied);
+    }
+    let before = backend.jobs.story(jobs[2].id).await.expect("story");
+    let raw = Connection::open(&path).expect("open");
+    let ways = [
+        "UPDATE jobs SET payload = '{broken' WHERE id = ?",
+        "UPDATE job_events SET to_state = 'odd' WHERE job_id = ?",
+    ];
+    for (sql, job) in ways.into_iter().zip(&jobs) {
+        raw.execute(sql, [job.id.as_uuid().as_bytes()]).expect("break it");
+    }
+    let retention = Retention { history: Duration::from_secs(3_600), ..Retention::NOTHING };
+
+    assert_eq!(backend.upkeep.clean(&retention, 10).await.expect("clean"), 3);
+
+    for job in &jobs[..2] {
+        assert_eq!(backend.jobs.story(job.id).await.expect("story"), None);
+    }
+    assert!(before.is_some());
+    assert_eq!(backend.jobs.story(jobs[2].id).await.expect("story"), before);
 }
 
 /// A clock that can be set.

@@ -27,6 +27,7 @@
 //! | `queue_conformance!` | `Arc<dyn Queue>` |
 //! | `lock_conformance!` | `Arc<dyn DedupeLock>` |
 //! | `limiter_conformance!` | `Arc<dyn RateLimiter>` |
+//! | `limiter_mode_conformance!` | `Arc<dyn LimiterMode>` |
 //! | `token_conformance!` | `Arc<dyn TokenStore>` |
 //! | `idempotency_conformance!` | `Arc<dyn IdempotencyStore>` |
 //! | `cache_conformance!` | `Arc<dyn Cache>` |
@@ -51,9 +52,11 @@ pub mod feed;
 pub mod fixtures;
 pub mod idempotency;
 pub mod limiter;
+pub mod limiter_mode;
 pub mod lock;
 pub mod meddled;
 pub mod platform;
+pub mod pushing;
 pub mod queue;
 pub mod resolver;
 pub mod retry;

@@ -89,6 +89,11 @@ impl Breaker {
         Self { service, settings, circuit: Arc::new(Mutex::new(Circuit::Closed { failures: 0 })) }
     }
 
+    /// The name of the service.
+    pub fn service(&self) -> &'static str {
+        self.service
+    }
+
     /// Whether the service is used: `degraded` for who asks whether the node is ready.
     pub fn state(&self) -> BreakerState {
         match &*self.circuit() {

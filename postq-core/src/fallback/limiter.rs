@@ -49,7 +49,12 @@ pub struct Mode {
 /// # Contract
 ///
 /// 1. Before the first switch the fast limiter is in force, number 0.
+///    (`the_fast_limiter_is_in_force_first`)
 /// 2. `switch` changes nothing unless `seen` is the number in force; it answers what is in force then.
+///    Of many from one number one takes effect.  (`a_switch_needs_the_number_in_force`,
+///    `racing_switches_have_one_winner`)
+///
+/// Each rule is a public test in `conformance::limiter_mode`.
 #[async_trait]
 pub trait LimiterMode: fmt::Debug + Send + Sync + 'static {
     /// What is in force.

@@ -27,6 +27,16 @@ fn shows(filter: &JobFilter, job: &Job) -> bool {
 }
 
 impl State {
+    /// All that is known of a job that is there.
+    pub(super) fn story(&self, id: JobId) -> Option<JobStory> {
+        let row = self.jobs.get(&id)?;
+        Some(JobStory {
+            job: row.job.clone(),
+            events: row.events.clone(),
+            evidence: self.evidence.get(&row.job.root).cloned().unwrap_or_default(),
+        })
+    }
+
     /// Makes jobs, claimable at once; answers which were made.
     pub(super) fn make_jobs(&mut self, jobs: &[NewJob], now: DateTime<Utc>) -> Vec<JobId> {
         let mut made = Vec::new();
@@ -84,11 +94,6 @@ impl JobStore for MemoryBackend {
 
     async fn story(&self, id: JobId) -> Result<Option<JobStory>, StoreError> {
         let state = self.lock();
-        let Some(row) = state.jobs.get(&id) else { return Ok(None) };
-        Ok(Some(JobStory {
-            job: row.job.clone(),
-            events: row.events.clone(),
-            evidence: state.evidence.get(&row.job.root).cloned().unwrap_or_default(),
-        }))
+        Ok(state.story(id).or_else(|| state.history.get(&id).cloned()))
     }
 }

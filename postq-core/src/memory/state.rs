@@ -17,7 +17,7 @@ use crate::memory::blocks::Standing;
 use crate::memory::ids::Ids;
 use crate::memory::lanes::Lanes;
 use crate::schedule::Schedule;
-use crate::store::{BlockReason, Publication, Snapshot};
+use crate::store::{BlockReason, JobStory, Publication, Snapshot};
 
 /// A job with what is kept beside it.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub(super) struct State {
     pub(super) blocks: BTreeMap<(String, BlockReason), Standing>,
     pub(super) schedules: BTreeMap<ScheduleId, Schedule>,
     pub(super) jobs: BTreeMap<JobId, Row>,
+    /// What is kept of jobs that are cleaned up.
+    pub(super) history: BTreeMap<JobId, JobStory>,
     pub(super) keys: BTreeMap<DedupeKey, JobId>,
     /// The waiting and running ones by lane.
     pub(super) lanes: Lanes,
@@ -72,6 +74,7 @@ impl State {
             blocks: BTreeMap::new(),
             schedules: BTreeMap::new(),
             jobs: BTreeMap::new(),
+            history: BTreeMap::new(),
             keys: BTreeMap::new(),
             lanes: Lanes::default(),
             running: BTreeSet::new(),

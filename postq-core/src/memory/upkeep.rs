@@ -1,6 +1,6 @@
 //! What the background loops do to jobs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -13,7 +13,7 @@ use crate::machine::JobState;
 use crate::memory::MemoryBackend;
 use crate::memory::state::State;
 use crate::queue::QueuedJob;
-use crate::store::{JobUpkeep, Page, Retention};
+use crate::store::{JobStory, JobUpkeep, Page, Retention};
 
 /// Whether a call that is restricted to some jobs is about this one.
 pub(super) fn is_wanted(only: &Only, job: &Job) -> bool {
@@ -111,29 +111,43 @@ impl JobUpkeep for MemoryBackend {
                 })
         };
         let mut old = Vec::new();
-        for (is_kind, age) in
-            [(&ended as &dyn Fn(&Job) -> bool, retention.ended), (&resolved, retention.resolved)]
-        {
-            let mut jobs: Vec<_> = state
-                .jobs
-                .values()
-                .filter(|row| is_kind(&row.job))
-                .map(|row| (row.job.finished_at, row.job.id(), keyed_for(&row.job)))
-                .collect();
-            jobs.sort_unstable();
-            let spare =
-                jobs.len().saturating_sub(usize::try_from(retention.keep).unwrap_or(usize::MAX));
-            let oldest = jobs.into_iter().take(spare);
-            let is_old = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|since| since >= age);
+        let is_old = |at: DateTime<Utc>, age| (now - at).to_std().is_ok_and(|since| since >= age);
+        for (is_kind, age, keep) in [
+            (&ended as &dyn Fn(&Job) -> bool, retention.ended, retention.keep),
+            (&resolved, retention.resolved, retention.keep_resolved),
+        ] {
+            let mut topics: BTreeMap<&Topic, Vec<_>> = BTreeMap::new();
+            for job in state.jobs.values().map(|row| &row.job).filter(|job| is_kind(job)) {
+                let one = (job.finished_at, job.id(), keyed_for(job));
+                topics.entry(&job.made.topic).or_default().push(one);
+            }
+            let keep = usize::try_from(keep).unwrap_or(usize::MAX);
+            let oldest = topics.into_values().flat_map(|mut jobs| {
+                jobs.sort_unstable();
+                jobs.truncate(jobs.len().saturating_sub(keep));
+                jobs
+            });
+            let is_old = |at| is_old(at, age);
             old.extend(oldest.filter(|(at, _, keyed_for)| {
                 at.is_some_and(is_old) && keyed_for.is_none_or(is_old)
             }));
         }
         old.truncate(limit);
+        let is_past = |story: &JobStory| {
+            story.job.finished_at.is_some_and(|at| is_old(at, retention.history))
+        };
         for (_, job, _) in &old {
+            let story = state.story(*job).filter(|story| !is_past(story));
+            state.history.extend(story.map(|story| (*job, story)));
             state.remove_job(*job);
         }
-        Ok(old.len() as u64)
+        let past =
+            state.history.values().filter(|story| is_past(story)).map(|story| story.job.id());
+        let past: Vec<JobId> = past.take(limit - old.len()).collect();
+        for job in &past {
+            state.history.remove(job);
+        }
+        Ok((old.len() + past.len()) as u64)
     }
 }
 

@@ -16,7 +16,9 @@ use crate::args::{Arg, args};
 use crate::jobs::Query;
 use crate::rows::Paged;
 use crate::tx::Sql;
-use crate::{Config, PgStore, claim, intent, lanes, plan, posts, queue, settle, upkeep};
+use crate::{
+    Config, PgStore, claim, history, intent, lanes, plain, plan, posts, queue, settle, upkeep,
+};
 
 /// 100,000 future jobs, as many ended ones, 20,000 due ones without a lane, 20,000 due ones in 2,000
 /// lanes, 20,000 schedules; 50 run.
@@ -41,9 +43,11 @@ const SEED: &str = "
             trail)
         SELECT id, 'publish', at, lane_id, 0, at, id(20, n % 20000), 'enqueued', 0, 0, '' FROM made
         WHERE kind = 1;
-    INSERT INTO ended (job_id, tenant_id, state, run_at, fence, attempt, finished_at, trail)
-        SELECT id, '00000000-0000-0000-0000-000000000000',
-            CASE WHEN n % 100 = 0 THEN 'dead_letter' ELSE 'succeeded' END, at, 1, 1, at, '' FROM made
+    INSERT INTO ended (job_id, tenant_id, topic, state, run_at, fence, attempt, resolution, finished_at,
+            trail)
+        SELECT id, '00000000-0000-0000-0000-000000000000', 'publish',
+            CASE WHEN n % 100 = 0 THEN 'dead_letter' ELSE 'succeeded' END, at, 1, 1,
+            CASE WHEN n % 200 = 0 THEN 'discarded' END, at, '' FROM made
         WHERE kind = 2;
     INSERT INTO due (lane_id, rank, planned_at, job_id, run_at, schedule_id, state, fence, attempt, trail)
         SELECT lane_id, 0, at, id, at, id(20, n % 20000), 'enqueued', 0, 0, '' FROM made
@@ -71,6 +75,8 @@ const SEED: &str = "
         FROM generate_series(0, 19999) n;
     INSERT INTO queue (topic, job_id, rank, run_at, ready, leased, free_at, fence)
         SELECT 'publish', id, 0, at, kind <> 1, false, at, 0 FROM made WHERE kind <> 2;
+    INSERT INTO job_history (job_id, tenant_id, finished_at, story)
+        SELECT id, '00000000-0000-0000-0000-000000000000', at, repeat('story ', 100) FROM made WHERE kind = 2;
     DROP TABLE made;";
 
 fn id(kind: u128, n: u128) -> Uuid {
@@ -179,6 +185,10 @@ async fn settling_finds_its_rows(seeded: &Seeded) {
         assert!(!plan.contains(&format!(" on {phase} ")), "{phase} is looked at:\n{plan}");
     }
     let fences = vec![1_i64; 50];
+    let (mark, none) = (&[0_u8; 16][..], vec![Option::<&str>::None; 50]);
+    let node = id(0, 1).to_string();
+    let plain = args![ids, fences, vec![mark; 50], none, vec!["null"; 50], node, 2_000_i32];
+    seeded.finds("settle a plain batch", &plain::plain_sql(), plain, &["job_pkey"]).await;
     seeded.finds("renew", intent::RENEW, args![ids, fences, 1_i64], &["job_pkey"]).await;
     let twins = args![id(40, 1), id(5, 1), "text", Option::<String>::None];
     seeded.finds("twins", intent::TWINS, twins, &["evidence_open"]).await;
@@ -232,10 +242,19 @@ async fn upkeep_finds_its_rows(seeded: &Seeded) {
     let before = DateTime::<Utc>::MAX_UTC - TimeDelta::days(365);
     for (of, index) in [(upkeep::DONE, "ended_by_time"), (upkeep::RESOLVED, "ended_resolved")] {
         let old = upkeep::old_sql(of);
-        seeded.finds("old jobs", &old, args![before, before, id(9, 0), 100_i64], &[index]).await;
+        seeded.finds("old jobs", &old, args![before, 100_i64, 100_i64], &[index]).await;
+        // It takes a hundred, and looks over the hundred that stay.
+        let blocks = seeded.blocks(&old, args![before, 100_i64, 100_i64]).await;
+        assert!(blocks < 1_500, "finding 100 old jobs touches {blocks} blocks");
     }
+    seeded
+        .finds("old histories", history::FORGET, args![before, 100_i64], &["job_history_by_time"])
+        .await;
     let reserve = args!["publish", NO_SKIP, 10_i64, 1_i64];
     seeded.finds("reserve", queue::RESERVE, reserve, &["queue_ready"]).await;
+    let (topics, ids) = (vec!["publish"; 50], (1..=50).map(|n| id(3, n)).collect::<Vec<_>>());
+    let ack = args![topics, ids, vec![1_i64; 50]];
+    seeded.finds("ack", &queue::change_sql(queue::ACK), ack, &["queue_pkey"]).await;
 }
 
 #[tokio::test]

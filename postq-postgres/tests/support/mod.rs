@@ -41,8 +41,19 @@ impl Fresh {
 }
 
 /// How to open a schema, with few connections: many tests share the server.
+///
+/// By hand, `POSTQ_TEST_POOLER_URL` sends the work through a pooler in transaction mode before the server
+/// of `POSTQ_TEST_DATABASE_URL`.
 pub(crate) fn config_of(schema: &str) -> Config {
-    Config::new(Postgres::shared().url()).in_schema(schema).with_connections(4)
+    let server = Postgres::shared().url();
+    #[allow(clippy::disallowed_methods, reason = "the tests' own setting")]
+    let pooler = std::env::var("POSTQ_TEST_POOLER_URL").ok();
+    let mut config = Config::new(pooler.as_deref().unwrap_or(server));
+    if pooler.is_some() {
+        config.pooler = true;
+        config.listen_url = Some(server.into());
+    }
+    config.in_schema(schema).with_connections(4)
 }
 
 /// A connection beside the stores.

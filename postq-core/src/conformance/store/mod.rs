@@ -86,8 +86,11 @@ macro_rules! store_conformance {
                 waiting_shows_what_a_queue_should_hold,
                 cleaning_spares_what_matters,
                 cleaning_keeps_the_youngest,
+                each_topic_keeps_its_own,
                 a_moment_to_come_is_not_cleaned_up,
                 cleaning_keeps_the_evidence_of_a_replay,
+                a_cleaned_job_keeps_its_history,
+                history_ends,
                 an_endless_retention_keeps_everything,
             } }
             $crate::conformance_rules! { $fresh, store::publications {

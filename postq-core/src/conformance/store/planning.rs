@@ -169,8 +169,7 @@ pub async fn a_published_moment_is_never_planned_again(backend: Backend) {
 
     assert_eq!(moved_back(&world, &schedule, at).await, 0, "its job has the key");
 
-    let retention = Retention { ended: Duration::ZERO, resolved: Duration::ZERO, keep: 0 };
-    assert_eq!(world.backend.upkeep.clean(&retention, 10).await.expect("clean"), 1);
+    assert_eq!(world.backend.upkeep.clean(&Retention::NOTHING, 10).await.expect("clean"), 1);
     assert_eq!(moved_back(&world, &schedule, at).await, 0, "its publication has the key");
     let other = at + TimeDelta::microseconds(1);
     assert_eq!(moved_back(&world, &schedule, other).await, 1, "another moment");
@@ -187,9 +186,9 @@ pub async fn a_replayed_moment_is_never_planned_again(backend: Backend) {
     let dead = world.take().await;
     world.send(&dead, 0).await;
     world.give_up(&dead, DeadReason::OutcomeUnknown).await;
-    let retention = Retention { ended: Duration::ZERO, resolved: Duration::ZERO, keep: 0 };
-    let clean =
-        async || world.backend.upkeep.clean(&retention, 10).await.expect("clean up the letter");
+    let clean = async || {
+        world.backend.upkeep.clean(&Retention::NOTHING, 10).await.expect("clean up the letter")
+    };
     let replay = async |id, key| match world.backend.control.replay(id, key).await {
         Ok(Replayed::By(replay)) => replay,
         other => panic!("it is not replayed: {other:?}"),

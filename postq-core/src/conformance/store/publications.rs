@@ -1,7 +1,5 @@
 //! The rules of [`PublicationStore`](crate::store::PublicationStore).
 
-use std::time::Duration;
-
 use chrono::TimeDelta;
 
 use crate::backend::Backend;
@@ -75,8 +73,7 @@ pub async fn publications_stay(backend: Backend) {
 
     let removed = world.backend.posts.remove(world.post.id).await.expect("remove");
     assert!(matches!(removed, Edited::Applied { .. }));
-    let retention = Retention { ended: Duration::ZERO, resolved: Duration::ZERO, keep: 0 };
-    let cleaned = world.backend.upkeep.clean(&retention, 100).await.expect("clean");
+    let cleaned = world.backend.upkeep.clean(&Retention::NOTHING, 100).await.expect("clean");
     assert_eq!(cleaned, 1);
     assert_eq!(world.backend.jobs.story(job.id()).await.expect("story"), None);
 
@@ -109,8 +106,7 @@ pub async fn an_older_publication_has_its_text(backend: Backend) {
     assert!(!has_text(main, "part 0", receipt.published_at).await, "it is not older");
     assert!(!has_text(main, "PART 0", later).await, "exactly this text");
     assert!(!has_text(other.id, "part 0", later).await, "another account");
-    let retention = Retention { ended: Duration::ZERO, resolved: Duration::ZERO, keep: 0 };
-    world.backend.upkeep.clean(&retention, 100).await.expect("clean");
+    world.backend.upkeep.clean(&Retention::NOTHING, 100).await.expect("clean");
     assert_eq!(world.backend.jobs.story(job.id()).await.expect("story"), None);
     assert!(world.backend.jobs.story(dead.id()).await.expect("story").is_some(), "unresolved");
     assert!(has_text(main, "part 0", later).await, "it outlives its job");
