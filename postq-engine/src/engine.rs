@@ -31,6 +31,7 @@ use crate::keeper::Keeper;
 use crate::pauses::Pauses;
 use crate::planner::SLOW_SWEEP;
 use crate::platforms::Platforms;
+use crate::readings::{CallsLeft, Readings};
 use crate::settings::Settings;
 use crate::settle::Report;
 use crate::{keeper, planner, rezone, sweeper, worker};
@@ -84,6 +85,7 @@ pub(crate) struct Shared {
     pub(crate) health: Health,
     pub(crate) keeper: Keeper,
     pub(crate) pauses: Pauses,
+    pub(crate) readings: Readings,
     pub(crate) reports: broadcast::Sender<Report>,
     rng: Mutex<SmallRng>,
 }
@@ -185,6 +187,11 @@ impl Engine {
     /// How the loops are doing.
     pub fn health(&self) -> &Health {
         &self.shared.health
+    }
+
+    /// The calls that platforms have left at `now`, as far as they told it to attempts that ran here.
+    pub fn calls_left(&self, now: DateTime<Utc>) -> Vec<CallsLeft> {
+        self.shared.readings.left(now)
     }
 
     /// The backend it runs on.
@@ -355,6 +362,7 @@ impl EngineBuilder {
             health: Health::new(self.clock),
             keeper: Keeper::default(),
             pauses: Pauses::default(),
+            readings: Readings::default(),
             reports: broadcast::Sender::new(4_096),
             rng: Mutex::new(SmallRng::seed_from_u64(seed)),
         };

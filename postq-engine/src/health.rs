@@ -55,6 +55,7 @@ impl Health {
         let name = name.into();
         let fresh = LoopHealth { every, last_success: None, error: None };
         let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
+        crate::metrics::loop_begins(&name);
         loops.insert(name.clone(), fresh);
         Beat { health: self.clone(), name, failures: 0 }
     }
@@ -86,6 +87,7 @@ impl Beat {
     /// (so that a loop is back within 5 s of its backend), times a sample from [0.5, 1).
     pub(crate) fn failed(&mut self, error: &(dyn Error + 'static), sample: f64) -> Duration {
         let text = chain(error);
+        crate::metrics::round_failed(&self.name);
         if self.failures == 0 {
             tracing::warn!(loop_name = %self.name, error = %text, "a round failed; trying again");
         }

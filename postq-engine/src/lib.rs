@@ -8,7 +8,7 @@
 //! | `pauses` | how long an app stands still that is refused again and again |
 //! | `planner`, `worker`, `keeper`, `sweeper` | the loops |
 //! | `rezone` | what a new zone database moves |
-//! | [`health`] | when each loop last succeeded |
+//! | [`health`], [`metrics`], `readings` | when each loop last succeeded, what is measured, what platforms told of limits |
 //! | [`desk`], [`import`] | how posts and schedules come in |
 //! | [`dry_run`], [`platforms`], [`handler`] | what an engine is given |
 
@@ -21,9 +21,11 @@ pub mod health;
 pub mod import;
 mod keeper;
 mod looking;
+pub mod metrics;
 mod pauses;
 mod planner;
 pub mod platforms;
+mod readings;
 mod rezone;
 pub mod settings;
 mod settle;
@@ -32,5 +34,6 @@ mod worker;
 
 pub use self::engine::{BuildError, Engine, EngineBuilder};
 pub use self::platforms::Platforms;
+pub use self::readings::CallsLeft;
 pub use self::settings::{Settings, TopicWorkers};
 pub use self::settle::{Report, ReportResult};

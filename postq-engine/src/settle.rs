@@ -7,7 +7,7 @@ use postq_core::error::chain;
 use postq_core::feed::{Settle, Settlement};
 use postq_core::id::{AccountId, JobId, ScheduleId};
 use postq_core::intent::Receipt;
-use postq_core::job::{Applied, Held, NewJob};
+use postq_core::job::{Applied, CorrelationId, Held, NewJob};
 use serde::Serialize;
 
 use crate::engine::Shared;
@@ -23,6 +23,8 @@ pub struct Report {
     pub account: Option<AccountId>,
     /// What people call the account.
     pub account_name: Option<String>,
+    /// What asked for it.
+    pub correlation_id: CorrelationId,
     /// When it was meant to happen.
     pub planned_at: DateTime<Utc>,
     /// What became of it.

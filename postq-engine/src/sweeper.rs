@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use postq_core::error::StoreError;
+use postq_core::job::DedupeKey;
+use postq_core::lock::LockToken;
 use postq_core::store::Page;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +17,9 @@ use crate::planner::{dispatch, push};
 /// Rows in one call; calls in one round. What is left over waits for the next round.
 const BATCH: usize = 1_000;
 const CALLS: usize = 50;
+
+/// The lock only saves work: longer than this nobody waits for it.
+const LOCK_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Sweeps every few seconds; cleans more rarely.
 pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
@@ -72,16 +78,23 @@ async fn expire(shared: &Shared) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Pushes what is due soon, so that a queue that lost it has it again. Pushing is idempotent.
+/// Pushes what is due soon, so that a queue that lost it has it again. Pushing is idempotent; still, of
+/// the nodes that share the queue one is enough.
 async fn push_absent(shared: &Shared) -> Result<(), StoreError> {
     let Some(queue) = &shared.backend.queue else { return Ok(()) };
     let now = shared.bounded("tell the time", shared.backend.jobs.now()).await?;
+    if !is_our_turn(shared, now).await {
+        return Ok(());
+    }
     let until = now + shared.settings.look_ahead + Duration::from_secs(5);
     for workers in &shared.settings.topics {
         let mut page = Page::first(BATCH);
         for _ in 0..CALLS {
             let waiting = shared.backend.upkeep.waiting(&workers.topic, until, page);
             let jobs = shared.bounded("list waiting jobs", waiting).await?;
+            if jobs.is_empty() {
+                break;
+            }
             push(shared, queue.as_ref(), &jobs).await?;
             match jobs.last() {
                 Some(last) if jobs.len() == BATCH => page.after = Some(last.id.as_uuid()),
@@ -90,4 +103,16 @@ async fn push_absent(shared: &Shared) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// Whether nobody else pushes in this round. A lock that does not answer leaves it to every node; one
+/// whose holder crashed costs a round, in which the store gives the jobs by itself.
+async fn is_our_turn(shared: &Shared, now: DateTime<Utc>) -> bool {
+    let every = shared.settings.sweep_every;
+    let (round, token) = ([DedupeKey::round("push", now, every)], LockToken::random());
+    let acquire = shared.backend.lock.acquire(&round, &token, every);
+    match tokio::time::timeout(LOCK_PATIENCE, acquire).await {
+        Ok(Ok(acquired)) => acquired == [true],
+        Ok(Err(_)) | Err(_) => true,
+    }
 }

@@ -365,7 +365,7 @@ impl Queue for HangingQueue {
         std::future::pending().await
     }
 
-    async fn ack(&self, _: &Lease) -> Result<Applied, QueueError> {
+    async fn ack(&self, _: &[Lease]) -> Result<Vec<Applied>, QueueError> {
         std::future::pending().await
     }
 

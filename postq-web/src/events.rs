@@ -41,6 +41,8 @@ pub(crate) struct JobHappened {
     schedule: Option<Uuid>,
     account: Option<Uuid>,
     account_name: Option<String>,
+    /// What asked for the job, as `X-Correlation-ID` told it.
+    correlation_id: String,
     planned_at: DateTime<Utc>,
     /// Proof, for `job.succeeded`.
     receipt: Option<ReceiptView>,
@@ -117,6 +119,11 @@ impl Hub {
         let (sender, queue) = mpsc::channel(WAITING);
         tokio::spawn(forward(receiver, sender, stop));
         Some(Events { epoch: self.epoch.clone(), backlog, missed, queue, _place: place })
+    }
+
+    /// How many streams are open.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
     }
 
     /// The number in an id; none if it is not ours.
@@ -256,6 +263,7 @@ fn happened(report: &Report, at: DateTime<Utc>) -> (&'static str, JobHappened) {
         schedule: report.schedule.map(|id| id.as_uuid()),
         account: report.account.map(|id| id.as_uuid()),
         account_name: report.account_name.clone(),
+        correlation_id: report.correlation_id.to_string(),
         planned_at: report.planned_at,
         receipt,
         until,
@@ -276,6 +284,7 @@ mod tests {
             schedule: None,
             account: None,
             account_name: None,
+            correlation_id: "c".into(),
             planned_at: DateTime::UNIX_EPOCH,
             result: ReportResult::Missed,
         }

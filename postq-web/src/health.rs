@@ -8,11 +8,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
+use postq_core::fallback::BreakerState;
 use postq_core::job::Topic;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
+use crate::extract::Query;
+use crate::reach;
 use crate::router::{Route, route};
 use crate::web::{App, Shared};
 
@@ -49,6 +52,25 @@ pub(crate) struct Ready {
     /// What is wrong, in words; empty while it is ready.
     pub(crate) reasons: Vec<String>,
     pub(crate) checked_at: DateTime<Utc>,
+}
+
+impl Ready {
+    /// Adds reasons for which it is no more than degraded.
+    fn add(&mut self, reasons: Vec<String>) {
+        if self.status == Condition::Ready && !reasons.is_empty() {
+            self.status = Condition::Degraded;
+        }
+        self.reasons.extend(reasons);
+    }
+}
+
+/// What a probe asks for besides.
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Asked {
+    /// Whether to see if the platforms can be reached; at most every 10 s.
+    #[serde(default)]
+    platforms: bool,
 }
 
 /// It lives.
@@ -93,13 +115,18 @@ async fn healthz(State(app): State<App>) -> Json<Alive> {
 /// Whether it can do its work now.
 ///
 /// The store answers, and every loop of the engine has succeeded within three of its rounds. It is
-/// `degraded` where work goes on and something needs a look.
-#[utoipa::path(get, path = "/readyz", tag = "health", security(()), responses(
+/// `degraded` where work goes on and something needs a look: a service beside the store that is away, a
+/// loop whose last round failed, or, when it is asked for, a platform that cannot be reached.
+#[utoipa::path(get, path = "/readyz", tag = "health", params(Asked),
+    security(()), responses(
     (status = 200, description = "it can, or it is degraded", body = Ready),
     (status = 503, description = "it cannot", body = Ready),
 ))]
-async fn readyz(State(app): State<App>) -> Response {
-    let ready = ready(&app).await;
+async fn readyz(State(app): State<App>, Query(asked): Query<Asked>) -> Response {
+    let mut ready = ready(&app).await;
+    if asked.platforms {
+        ready.add(reach::unreachable(&app).await);
+    }
     let status = match ready.status {
         Condition::Ready | Condition::Degraded => StatusCode::OK,
         Condition::NotReady => StatusCode::SERVICE_UNAVAILABLE,
@@ -117,7 +144,17 @@ pub(crate) async fn ready(app: &Shared) -> Ready {
     if !matches!(tokio::time::timeout(PATIENCE, backend.jobs.now()).await, Ok(Ok(_))) {
         down.push("the store does not answer".to_owned());
     }
-    if let Some(queue) = &backend.queue {
+    for service in &app.web.services {
+        if let BreakerState::Open { since, reason } = service.state() {
+            degraded.push(format!(
+                "{} is out of use for {} s, and work goes on without it: {reason}",
+                service.service(),
+                since.as_secs()
+            ));
+        }
+    }
+    // An open breaker has said already why the queue does not answer.
+    if let Some(queue) = backend.queue.as_ref().filter(|_| degraded.is_empty()) {
         let topic = Topic::publish();
         let depth = queue.depth(&topic);
         if !matches!(tokio::time::timeout(PATIENCE, depth).await, Ok(Ok(_))) {

@@ -1,4 +1,4 @@
-//! A mountable axum router for postq: JSON API, live events, health.
+//! A mountable axum router for postq: JSON API, live events, health, metrics.
 //!
 //! | module | what is in it |
 //! |---|---|
@@ -6,7 +6,8 @@
 //! | `router`, `document` | routes and their OpenAPI document, which are one thing |
 //! | `guard` | what stands before the handlers: host and origin, tokens and scopes, limits, repeated requests |
 //! | `api`, `views` | the handlers; what they show and take |
-//! | `events`, `health` | live events; probes |
+//! | `events`, `health`, `reach` | live events; probes |
+//! | `metrics`, `gauges`, `tally` | what Prometheus asks for |
 //! | `serve` | [`serve`]: a server with bounds |
 //!
 //! ```
@@ -39,18 +40,26 @@ mod answer;
 mod api;
 mod document;
 mod events;
+mod exposition;
 mod extract;
+mod gauges;
 mod guard;
 mod health;
+mod metrics;
 mod paging;
 mod problem;
+mod reach;
 mod router;
 mod secret;
 mod serve;
+mod tally;
 mod views;
 mod web;
 
-pub use self::router::router;
+pub use self::gauges::GAUGES;
+pub use self::metrics::{RECORDED, Recorded};
+pub use self::reach::Reach;
+pub use self::router::{probes, router};
 pub use self::secret::{Issued, issue};
 pub use self::serve::serve;
 pub use self::web::{Identify, Settings, Unguarded, Web};

@@ -14,11 +14,13 @@ use utoipa_axum::router::UtoipaMethodRouter;
 use crate::events::Hub;
 use crate::guard::access::{Gate, Tell};
 use crate::guard::limit::Limits;
-use crate::guard::{access, headers, once, origin, time};
+use crate::guard::{access, correlation, headers, measure, once, origin, time};
 use crate::health::Readiness;
+use crate::metrics::Scrape;
 use crate::problem::{Code, Problem};
+use crate::reach::Reached;
 use crate::web::{App, Shared, Web};
-use crate::{api, health};
+use crate::{api, health, metrics};
 
 /// One path: its handlers, and what the document says of them.
 pub(crate) struct Route {
@@ -77,11 +79,24 @@ pub fn router(web: Web) -> Router {
     Assembly::of_all().finish(web)
 }
 
+/// What every node has, `/healthz`, `/readyz` and `/metrics`: for one that serves no API. The probes need
+/// no token.
+pub fn probes(web: Web) -> Router {
+    let mut assembly = Assembly::default();
+    of_every_node(&mut |route| assembly.add(route));
+    assembly.finish(web)
+}
+
 /// Every route. What the document says of them is not kept: it is put together when somebody asks for
 /// it, and costs nothing until then.
 pub(crate) fn all(add: &mut dyn FnMut(Route)) {
-    health::routes(add);
+    of_every_node(add);
     api::routes(add);
+}
+
+fn of_every_node(add: &mut dyn FnMut(Route)) {
+    health::routes(add);
+    metrics::routes(add);
 }
 
 /// Takes routes, and learns from their part of the document what they need.
@@ -111,6 +126,8 @@ impl Assembly {
             limits: Limits::new(settings.requests_per_second, settings.burst),
             hub: Hub::new(settings.most_streams),
             readiness: Readiness::default(),
+            scrape: Scrape::default(),
+            reached: Reached::default(),
             document: OnceLock::new(),
             web,
         });
@@ -123,6 +140,8 @@ impl Assembly {
             .layer(from_fn_with_state(Arc::clone(&app), time::layer))
             .layer(from_fn_with_state(Arc::clone(&app), origin::layer))
             .layer(from_fn(headers::layer))
+            .layer(from_fn(measure::layer))
+            .layer(from_fn(correlation::layer))
             .with_state(app)
     }
 }

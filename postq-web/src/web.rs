@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use postq_core::clock::{Clock, SystemClock};
 use postq_core::error::StoreError;
 use postq_core::failure::Failure;
+use postq_core::fallback::Breaker;
 use postq_core::idempotency::IdempotencyStore;
 use postq_core::platform::PlatformName;
 use postq_core::token::TokenStore;
@@ -22,6 +23,8 @@ use crate::events::Hub;
 use crate::guard::access::Gate;
 use crate::guard::limit::Limits;
 use crate::health::Readiness;
+use crate::metrics::{Recorded, Scrape};
+use crate::reach::{Reach, Reached};
 
 /// Everything that the router needs; see [`router`](crate::router).
 #[derive(Clone, Debug)]
@@ -34,6 +37,12 @@ pub struct Web {
     pub idempotency: Arc<dyn IdempotencyStore>,
     /// Tells whose an access token is; without it accounts are connected without asking.
     pub identify: Option<Arc<dyn Identify>>,
+    /// Services beside the store that may be away; while one is, the node is `degraded`.
+    pub services: Vec<Breaker>,
+    /// Tells `/readyz?platforms=true` which platforms cannot be reached; without it nothing is asked.
+    pub reach: Option<Arc<dyn Reach>>,
+    /// What the process has recorded; without it `/metrics` shows the gauges alone.
+    pub recorded: Option<Arc<dyn Recorded>>,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
     /// What may be set.
@@ -52,6 +61,9 @@ impl Web {
             tokens,
             idempotency,
             identify: None,
+            services: Vec::new(),
+            reach: None,
+            recorded: None,
             clock: Arc::new(SystemClock),
             settings: Settings::default(),
         }
@@ -106,6 +118,9 @@ pub struct Settings {
     pub keep_answers: Duration,
     /// Event streams that may be open at once. Defaults to 256.
     pub most_streams: usize,
+    /// Whether `/metrics` needs no token, wherever it is asked from. Defaults to no: it needs one but
+    /// from this very host.
+    pub metrics_open: bool,
     /// The version that is shown. Defaults to this crate's.
     pub version: &'static str,
 }
@@ -122,6 +137,7 @@ impl Default for Settings {
             request_timeout: Duration::from_secs(30),
             keep_answers: Duration::from_secs(86_400),
             most_streams: 256,
+            metrics_open: false,
             version: env!("CARGO_PKG_VERSION"),
         }
     }
@@ -148,6 +164,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) hub: Hub,
     pub(crate) readiness: Readiness,
+    pub(crate) scrape: Scrape,
+    pub(crate) reached: Reached,
     /// Put together when it is first asked for.
     pub(crate) document: OnceLock<Shown>,
 }

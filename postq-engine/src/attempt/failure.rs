@@ -129,6 +129,7 @@ impl Publish<'_> {
 
     /// Tightens the limiter by what the platform told.
     pub(super) async fn obey(&self, limits: &[LimitReading]) {
+        self.shared.readings.note(self.account, limits, self.work.time.now());
         if !self.shared.settings.rate_limit || limits.is_empty() {
             return;
         }

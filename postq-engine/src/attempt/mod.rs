@@ -38,6 +38,7 @@ use self::failure::dead;
 use crate::engine::Shared;
 use crate::keeper::Kept;
 use crate::looking::EARLY;
+use crate::metrics;
 use crate::settle::{Report, ReportResult, Verdict, settle};
 use crate::worker::Work;
 
@@ -111,6 +112,7 @@ pub(crate) async fn run(shared: Arc<Shared>, work: Work, shutdown: CancellationT
         Err(End::Settle(verdict)) => *verdict,
         Err(End::Lost) => {
             tracing::warn!("the lease was lost; another worker goes on");
+            metrics::lost(&work);
             return;
         }
     };
@@ -124,7 +126,10 @@ pub(crate) async fn run(shared: Arc<Shared>, work: Work, shutdown: CancellationT
         answer = settled(&verdict).await;
     }
     match answer {
-        Ok(Applied::Applied) => report(&shared, &work, &verdict),
+        Ok(Applied::Applied) => {
+            metrics::ended(&work, &verdict.settle);
+            report(&shared, &work, &verdict);
+        }
         Ok(applied) => tracing::warn!(?applied, "settled by another worker before"),
         Err(_) => tracing::error!("what the attempt came to could not be written down"),
     }
@@ -252,10 +257,16 @@ impl Publish<'_> {
             thread: before.first().map(|first| first.remote_id.as_str()),
             key: &intent.key,
         };
-        let timeout = self.platform.pace().send_timeout;
+        let (timeout, begun) = (self.platform.pace().send_timeout, self.work.time.now());
         let sent = tokio::time::timeout(timeout, self.platform.publish(&self.who, outgoing)).await;
+        let took = self.work.time.now() - begun;
+        metrics::called(&self.account.platform, took.to_std().unwrap_or_default());
         match sent {
             Ok(Ok(published)) => {
+                if index == 0 {
+                    let late = begun - self.work.job.made.planned_at;
+                    metrics::published(&self.account.platform, late);
+                }
                 self.obey(&published.limits).await;
                 Ok(Receipt { part: index, ..published.receipt })
             }
@@ -440,6 +451,7 @@ fn report(shared: &Shared, work: &Work, verdict: &Verdict) {
         schedule: made.schedule_id,
         account: made.account_id,
         account_name: work.account.as_ref().map(|account| account.name.clone()),
+        correlation_id: made.correlation_id.clone(),
         planned_at: made.planned_at,
         result,
     });

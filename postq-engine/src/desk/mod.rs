@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use postq_core::backend::Backend;
 use postq_core::id::TenantId;
+use postq_core::job::CorrelationId;
 use postq_core::schedule::{Resolver, Schedule};
 
 use crate::platforms::Platforms;
@@ -83,18 +84,27 @@ pub struct Desk {
     platforms: Platforms,
     resolver: Arc<dyn Resolver>,
     settings: DeskSettings,
+    correlation: Option<CorrelationId>,
 }
 
 impl Desk {
     /// A desk with the default settings.
     pub fn new(backend: Backend, platforms: Platforms, resolver: Arc<dyn Resolver>) -> Self {
-        Self { backend, platforms, resolver, settings: DeskSettings::default() }
+        Self { backend, platforms, resolver, settings: DeskSettings::default(), correlation: None }
     }
 
     /// The same with other settings.
     #[must_use]
     pub fn with_settings(mut self, settings: DeskSettings) -> Self {
         self.settings = settings;
+        self
+    }
+
+    /// The same, for what this id stands for: the jobs that it makes by itself carry it. Those of a
+    /// schedule carry their own.
+    #[must_use]
+    pub fn correlated(mut self, id: CorrelationId) -> Self {
+        self.correlation = Some(id);
         self
     }
 

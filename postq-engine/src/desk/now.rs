@@ -42,6 +42,10 @@ impl Desk {
         let jobs: Vec<NewJob> = accounts
             .iter()
             .map(|account| NewJob { max_attempts, ..job(&post, account, request, now) })
+            .map(|job| match &self.correlation {
+                Some(id) => NewJob { correlation_id: id.clone(), ..job },
+                None => job,
+            })
             .collect();
         self.backend.jobs.insert(&jobs).await?;
         Ok(Executed { jobs: jobs.iter().map(|job| job.id).collect(), instead_of })

@@ -8,9 +8,6 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use chrono::{DateTime, Utc};
 use postq_calendar::zone;
-use postq_core::job::Topic;
-use postq_core::machine::JobState;
-use postq_core::store::{JobFilter, Page};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -19,13 +16,8 @@ use crate::document::{self, Shown};
 use crate::health::{self, Ready};
 use crate::problem::Problem;
 use crate::router::{Route, route};
+use crate::tally;
 use crate::web::{App, Shared};
-
-/// Due jobs on one page of the store.
-const PAGE: usize = 1_000;
-
-/// Pages of due jobs that are counted.
-const MOST_PAGES: usize = 10;
 
 pub(super) fn routes(add: &mut dyn FnMut(Route)) {
     add(route!(stats));
@@ -68,49 +60,19 @@ struct TopicStats {
 async fn stats(State(app): State<App>) -> Result<Json<Stats>, Problem> {
     let now = app.web.engine.backend().jobs.now().await?;
     let mut topics = Vec::new();
-    for workers in &app.web.engine.settings().topics {
-        topics.push(topic_stats(&app, &workers.topic, now).await?);
+    for topic in tally::topics(&app) {
+        let tally = tally::tally(&app, &topic, &[], now).await?;
+        topics.push(TopicStats {
+            topic: topic.to_string(),
+            waiting: tally.waiting,
+            waiting_at_least: tally.waiting_at_least,
+            active: tally.active,
+            completed: tally.completed,
+            failed: tally.failed,
+            delayed: tally.delayed,
+        });
     }
     Ok(Json(Stats { topics, at: now }))
-}
-
-async fn topic_stats(
-    app: &Shared,
-    topic: &Topic,
-    now: DateTime<Utc>,
-) -> Result<TopicStats, Problem> {
-    let (jobs, tenant) = (&app.web.engine.backend().jobs, app.desk.tenant());
-    let all = JobFilter { topic: Some(topic.clone()), ..JobFilter::default() };
-    let counts: BTreeMap<JobState, u64> = jobs.count(tenant, &all).await?.into_iter().collect();
-    let of = |state| counts.get(&state).copied().unwrap_or_default();
-    let dead = JobFilter { states: vec![JobState::DeadLetter], unresolved: true, ..all };
-    let failed = jobs.count(tenant, &dead).await?.into_iter().map(|(_, count)| count).sum();
-    let (due, waiting_at_least) = due(app, topic, now).await?;
-    let claimable = of(JobState::Enqueued) + of(JobState::Failed);
-    let waiting = due.min(claimable);
-    Ok(TopicStats {
-        topic: topic.to_string(),
-        waiting,
-        waiting_at_least,
-        active: of(JobState::Running),
-        completed: of(JobState::Succeeded),
-        failed,
-        delayed: of(JobState::Planned) + claimable - waiting,
-    })
-}
-
-/// How many jobs are due, and whether there may be more.
-async fn due(app: &Shared, topic: &Topic, now: DateTime<Utc>) -> Result<(u64, bool), Problem> {
-    let (mut page, mut count) = (Page::first(PAGE), 0);
-    for _ in 0..MOST_PAGES {
-        let found = app.web.engine.backend().upkeep.waiting(topic, now, page).await?;
-        count += found.len() as u64;
-        match found.last().filter(|_| found.len() >= PAGE) {
-            Some(last) => page.after = Some(last.id.as_uuid()),
-            None => return Ok((count, false)),
-        }
-    }
-    Ok((count, true))
 }
 
 /// How the queue is.
@@ -141,9 +103,8 @@ async fn queue_health(State(app): State<App>) -> Result<Json<QueueHealth>, Probl
     let backend = app.web.engine.backend();
     let now = backend.jobs.now().await?;
     let (mut waiting, mut depths) = (BTreeMap::new(), Vec::new());
-    for workers in &app.web.engine.settings().topics {
-        let topic = &workers.topic;
-        waiting.insert(topic.to_string(), due(&app, topic, now).await?.0);
+    for topic in &tally::topics(&app) {
+        waiting.insert(topic.to_string(), tally::due(&app, topic, &[], now).await?.count);
         // A queue that does not answer is in `health`.
         if let Some(Ok(depth)) = match &backend.queue {
             Some(queue) => Some(queue.depth(topic).await),

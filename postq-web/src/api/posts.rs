@@ -1,9 +1,10 @@
 //! `/api/posts`.
 
-use axum::Json;
 use axum::extract::{OriginalUri, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use postq_core::id::PostId;
+use postq_core::job::CorrelationId;
 use postq_core::store::Page;
 use postq_engine::desk::{DeskError, PostLine, Submission, When};
 use uuid::Uuid;
@@ -172,10 +173,12 @@ async fn execute(
     State(app): State<App>,
     Id(id): Id<PostId>,
     Fresh(request): Fresh,
+    Extension(correlation): Extension<CorrelationId>,
     OptionalBody(execute): OptionalBody<Execute>,
 ) -> Result<(StatusCode, Json<Executed>), Problem> {
     let attempts = app.web.engine.settings().max_attempts;
-    let done = app.desk.execute(id, &execute.accounts, request, attempts).await?;
+    let desk = app.desk.clone().correlated(correlation);
+    let done = desk.execute(id, &execute.accounts, request, attempts).await?;
     let executed = Executed {
         jobs: done.jobs.iter().map(|id| id.as_uuid()).collect(),
         instead_of: done.instead_of.iter().map(|id| id.as_uuid()).collect(),

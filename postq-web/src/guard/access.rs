@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use utoipa::openapi::HttpMethod;
 use utoipa::openapi::path::Operation;
 
+use crate::metrics;
 use crate::problem::{Code, Problem};
 use crate::secret::Presented;
 use crate::web::{App, Shared};
@@ -135,6 +136,10 @@ pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Ne
         Some(Needs::Token(scope)) => {
             let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
             let peer = peer.map(|peer| peer.0.ip());
+            let is_shown = app.web.settings.metrics_open || is_near(request.headers(), peer);
+            if route.as_str().ends_with(metrics::PATH) && is_shown {
+                return next.run(request).await;
+            }
             let caller = match admitted(&app, request.headers(), peer, scope).await {
                 Ok(caller) => caller,
                 Err(answer) => return *answer,
@@ -241,11 +246,16 @@ async fn record(app: &Shared, token: &Token) {
     }
 }
 
+/// Whether a request comes from this host, through no proxy.
+fn is_near(headers: &HeaderMap, peer: Option<IpAddr>) -> bool {
+    peer.is_some_and(|peer| peer.to_canonical().is_loopback())
+        && !PROXIED.iter().any(|name| headers.contains_key(name))
+}
+
 /// Whether a request without a token may do everything: it comes from this host, through no proxy,
 /// and nobody ever made a token.
 async fn is_open(app: &Shared, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<bool, Problem> {
-    let is_near = peer.is_some_and(|peer| peer.to_canonical().is_loopback());
-    if !is_near || PROXIED.iter().any(|name| headers.contains_key(name)) {
+    if !is_near(headers, peer) {
         return Ok(false);
     }
     if app.gate.guarded.load(Ordering::Relaxed) {

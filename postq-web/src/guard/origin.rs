@@ -14,8 +14,9 @@ use crate::problem::{Code, Problem};
 use crate::web::App;
 
 const METHODS: &str = "GET, POST, PATCH, DELETE";
-const ASKED: &str = "authorization, content-type, idempotency-key, if-match, last-event-id";
-const SHOWN: &str = "etag, location, retry-after, idempotency-replayed";
+const ASKED: &str = "authorization, content-type, idempotency-key, if-match, last-event-id, \
+                     traceparent, x-correlation-id";
+const SHOWN: &str = "etag, location, retry-after, idempotency-replayed, x-correlation-id";
 
 /// Probes ask by whatever address they have, and learn nothing of anybody's posts.
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];

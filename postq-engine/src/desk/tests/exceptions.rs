@@ -53,8 +53,7 @@ async fn a_skipped_occurrence_never_goes_out() {
     desk.amend(id, &Amendment { priority: Some(3), ..Amendment::default() }).await.unwrap();
     desk.switch(id, false).await.unwrap();
     desk.switch(id, true).await.unwrap();
-    let nothing =
-        postq_core::store::Retention { ended: Duration::ZERO, resolved: Duration::ZERO, keep: 0 };
+    let nothing = postq_core::store::Retention::NOTHING;
     desk.backend().upkeep.clean(&nothing, 100).await.unwrap();
     plan(desk.backend(), 4 * 24).await;
 

@@ -1,0 +1,117 @@
+//! Counting jobs by topic.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use postq_core::error::StoreError;
+use postq_core::job::{Lane, Topic};
+use postq_core::machine::JobState;
+use postq_core::store::{Block, JobFilter, Page};
+
+use crate::web::Shared;
+
+/// Due jobs on one page of the store.
+const PAGE: usize = 1_000;
+
+/// Pages of due jobs that are counted.
+const MOST_PAGES: usize = 10;
+
+/// The jobs of one topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Due now and not begun.
+    pub(crate) waiting: u64,
+    /// `waiting` was counted no further than 10,000.
+    pub(crate) waiting_at_least: bool,
+    pub(crate) active: u64,
+    pub(crate) completed: u64,
+    /// Dead letters that nobody has dealt with.
+    pub(crate) failed: u64,
+    pub(crate) delayed: u64,
+    /// Since when the first of those that are due and not held back has been.
+    pub(crate) oldest: Option<DateTime<Utc>>,
+}
+
+/// What is due in a topic.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Due {
+    pub(crate) count: u64,
+    pub(crate) at_least: bool,
+    oldest: Option<DateTime<Utc>>,
+}
+
+/// The topics that there may be jobs of: this node's, and those that every installation has.
+pub(crate) fn topics(app: &Shared) -> Vec<Topic> {
+    let own = app.web.engine.settings().topics.iter().map(|workers| workers.topic.clone());
+    let mut topics: Vec<Topic> = own.collect();
+    for topic in [Topic::publish(), Topic::notify()] {
+        if !topics.contains(&topic) {
+            topics.push(topic);
+        }
+    }
+    topics
+}
+
+/// Counts the jobs of a topic.
+pub(crate) async fn tally(
+    app: &Shared,
+    topic: &Topic,
+    blocks: &[Block],
+    now: DateTime<Utc>,
+) -> Result<Tally, StoreError> {
+    let (jobs, tenant) = (&app.web.engine.backend().jobs, app.desk.tenant());
+    let all = JobFilter { topic: Some(topic.clone()), ..JobFilter::default() };
+    let counts: BTreeMap<JobState, u64> = jobs.count(tenant, &all).await?.into_iter().collect();
+    let of = |state| counts.get(&state).copied().unwrap_or_default();
+    let failed = unresolved(app, Some(topic)).await?;
+    let due = due(app, topic, blocks, now).await?;
+    let claimable = of(JobState::Enqueued) + of(JobState::Failed);
+    let waiting = due.count.min(claimable);
+    Ok(Tally {
+        waiting,
+        waiting_at_least: due.at_least,
+        active: of(JobState::Running),
+        completed: of(JobState::Succeeded),
+        failed,
+        delayed: of(JobState::Planned) + claimable - waiting,
+        oldest: due.oldest,
+    })
+}
+
+/// How many dead letters nobody has dealt with, of one topic or of all.
+pub(crate) async fn unresolved(app: &Shared, topic: Option<&Topic>) -> Result<u64, StoreError> {
+    let filter = JobFilter {
+        states: vec![JobState::DeadLetter],
+        topic: topic.cloned(),
+        unresolved: true,
+        ..JobFilter::default()
+    };
+    let counts = app.web.engine.backend().jobs.count(app.desk.tenant(), &filter).await?;
+    Ok(counts.into_iter().map(|(_, count)| count).sum())
+}
+
+/// What is due, no further than a number of pages. What these blocks hold back is due, and not late.
+pub(crate) async fn due(
+    app: &Shared,
+    topic: &Topic,
+    blocks: &[Block],
+    now: DateTime<Utc>,
+) -> Result<Due, StoreError> {
+    let (mut page, mut due) = (Page::first(PAGE), Due::default());
+    for _ in 0..MOST_PAGES {
+        let found = app.web.engine.backend().upkeep.waiting(topic, now, page).await?;
+        due.count += found.len() as u64;
+        let goes = |lane: &Option<Lane>| lane.as_ref().is_none_or(|lane| !is_held(lane, blocks));
+        let first = found.iter().filter(|job| goes(&job.lane)).map(|job| job.run_at).min();
+        due.oldest = due.oldest.into_iter().chain(first).min();
+        match found.last().filter(|_| found.len() >= PAGE) {
+            Some(last) => page.after = Some(last.id.as_uuid()),
+            None => return Ok(due),
+        }
+    }
+    Ok(Due { at_least: true, ..due })
+}
+
+fn is_held(lane: &Lane, blocks: &[Block]) -> bool {
+    blocks.iter().any(|block| block.scope == lane.as_str() || block.scope == lane.app())
+}

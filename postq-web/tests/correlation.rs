@@ -1,0 +1,107 @@
+//! One id from a request to its log lines, its job, the live event and the answer.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use reqwest::Method;
+use serde_json::json;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use support::{Answer, Site};
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_goes_from_the_request_to_all_that_comes_of_it() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(LevelFilter::INFO)
+        .with_writer(log.clone())
+        .finish();
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    let site = Site::running().await;
+    site.recorder_account().await;
+    let mut events = site.engine.reports();
+    let new = json!({"text": "hello", "accounts": ["acme"]});
+    let post = site
+        .request(Method::POST, "/api/posts")
+        .header("x-correlation-id", "taken-in-7")
+        .json(&new);
+    let post = Answer::of(post.send().await.unwrap()).await.is(201);
+
+    let execute = site
+        .request(Method::POST, &format!("/api/posts/{}/execute", post.id()))
+        .header("x-correlation-id", "order-17")
+        .json(&json!({"accounts": ["acme"]}));
+    let executed = Answer::of(execute.send().await.unwrap()).await.is(202);
+
+    assert_eq!(executed.header("x-correlation-id"), "order-17");
+    let job = executed.body["jobs"][0].as_str().unwrap();
+    let path = format!("/api/jobs/{job}");
+    let done = site.until(&path, |story| story["job"]["state"] == "succeeded").await;
+    assert_eq!(done["job"]["correlation_id"], "order-17", "{done}");
+    assert_eq!(events.recv().await.unwrap().correlation_id.as_str(), "order-17");
+    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let line = |words: &[&str]| {
+        let found = logged.lines().find(|line| words.iter().all(|word| line.contains(word)));
+        assert!(found.is_some(), "{words:?} are in no line of {logged}");
+    };
+    line(&["attempt{", "correlation_id=order-17", "published"]);
+    line(&["request{", "correlation_id=order-17", "answered", "status=202"]);
+    line(&["correlation_id=taken-in-7", "answered", "status=201", &post.id()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_has_one_and_a_bad_one_is_replaced() {
+    let site = Site::still().await;
+    let ask = async |path: &str, headers: &[(&str, &str)]| {
+        let mut request = site.request(Method::GET, path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = Answer::of(request.send().await.unwrap()).await;
+        answer.header("x-correlation-id").to_owned()
+    };
+    let trace = format!("00-{TRACE}-00f067aa0ba902b7-01");
+
+    assert_eq!(ask("/api/about", &[("x-correlation-id", "mine")]).await, "mine");
+    assert_eq!(ask("/api/about", &[("traceparent", &trace)]).await, TRACE);
+    let long = "a".repeat(129);
+    for bad in ["", "a b", "a\"b", "<script>", &long] {
+        let replaced = ask("/api/about", &[("x-correlation-id", bad)]).await;
+        assert!(uuid::Uuid::parse_str(&replaced).is_ok(), "{bad:?} became {replaced}");
+    }
+    for path in ["/healthz", "/api/nothing", "/api/posts?limit=0", "/api/posts/none"] {
+        assert_eq!(ask(path, &[("x-correlation-id", "mine")]).await, "mine", "{path}");
+    }
+    let refused = [("x-correlation-id", "mine"), ("host", "evil.example")];
+    assert_eq!(ask("/api/about", &refused).await, "mine", "refusals too");
+}
