@@ -8,6 +8,8 @@
 //! | [`core`] | `postq-core`: words, traits, policies, the reference backend, conformance suites | |
 //! | [`calendar`] | `postq-calendar`: schedules to occurrences | |
 //! | [`engine`] | `postq-engine`: plans, publishes, looks, retries | |
+//! | `postgres` | `postq-postgres`: the store that any number of nodes share | `postgres` |
+//! | `redis` | `postq-redis`: queue, lock, limiter and cache beside a store | `redis` |
 //! | [`sqlite`] | `postq-sqlite`: the embedded store | `sqlite` (default) |
 //! | [`x`] | `postq-x`: X | `x` (default) |
 //!
@@ -16,6 +18,10 @@
 pub use postq_calendar as calendar;
 pub use postq_core as core;
 pub use postq_engine as engine;
+#[cfg(feature = "postgres")]
+pub use postq_postgres as postgres;
+#[cfg(feature = "redis")]
+pub use postq_redis as redis;
 #[cfg(feature = "sqlite")]
 pub use postq_sqlite as sqlite;
 #[cfg(feature = "x")]

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -27,12 +28,27 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// The settings that stand in the command line.
+    pub(crate) fn settings(&self) -> BTreeMap<&'static str, String> {
+        let mut settings = BTreeMap::new();
+        if let Some(folder) = &self.data_dir {
+            settings.insert("data_dir", folder.display().to_string());
+        }
+        if let Command::Serve(serve) = &self.command {
+            settings.extend(serve.roles.clone().map(|roles| ("roles", roles)));
+            settings.extend(serve.topics.clone().map(|topics| ("topics", topics)));
+        }
+        settings
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Loads content calendars and publishes them until they are done
     Run(Run),
     /// Publishes what is due, until it is stopped; serves the API (/api/docs) and the probes
-    Serve,
+    Serve(Serve),
     /// Shows what loading content calendars would do; with --apply does it
     Import(Import),
     /// Publishes a post now, or schedules it; lists, edits and calls off posts
@@ -54,6 +70,8 @@ pub(crate) enum Command {
     /// Makes, lists and revokes tokens of the API
     #[command(subcommand)]
     Token(Token),
+    /// Brings the schema of the database to this program's version
+    Migrate(Migrate),
     /// Shows every setting in force and where it came from
     Config,
     /// Says what is wrong and the command that mends it
@@ -77,6 +95,16 @@ pub(crate) struct Run {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// What this node does: planner, worker, web [default: all three, or POSTQ_ROLES]
+    #[arg(long, value_name = "ROLES")]
+    pub(crate) roles: Option<String>,
+    /// What its workers work on, and how many at once: publish:8,notify:2 [default: POSTQ_TOPICS]
+    #[arg(long, value_name = "TOPICS")]
+    pub(crate) topics: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Import {
     /// Content calendars: .csv, .toml or .json
     #[arg(required = true)]
@@ -87,6 +115,14 @@ pub(crate) struct Import {
     /// Loads the good rows of a file with bad ones
     #[arg(long)]
     pub(crate) skip_bad: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Migrate {
+    /// Takes the schema in Postgres back to this version, 0 being none: what later ones made is gone,
+    /// with all data in it; no node may be running
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) back_to: Option<u32>,
 }
 
 #[derive(Debug, Args)]

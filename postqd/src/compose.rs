@@ -10,19 +10,18 @@ use postq_core::backend::Backend;
 use postq_core::clock::{Clock, SystemClock};
 use postq_core::feed::Only;
 use postq_core::id::TenantId;
-use postq_core::job::Topic;
 use postq_core::platform::Platform;
 use postq_core::store::Retention;
 use postq_core::vault::ChaChaVault;
 use postq_engine::desk::{Desk, DeskSettings};
 use postq_engine::dry_run::DryRun;
-use postq_engine::{Engine, Platforms, Settings, TopicWorkers};
-use postq_sqlite::SqliteStore;
+use postq_engine::{Engine, Platforms, Settings};
 use postq_x::X;
 
 use crate::config::Config;
+use crate::key;
 use crate::output::Usage;
-use crate::{folder, key};
+use crate::store::Store;
 
 /// The database in the data folder.
 pub(crate) const DATABASE: &str = "postq.db";
@@ -31,7 +30,7 @@ pub(crate) const DATABASE: &str = "postq.db";
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) config: Config,
-    pub(crate) store: SqliteStore,
+    pub(crate) store: Store,
     pub(crate) backend: Backend,
     pub(crate) x: Arc<X>,
     platforms: Vec<Arc<dyn Platform>>,
@@ -39,17 +38,16 @@ pub(crate) struct Node {
 
 impl Node {
     /// Opens the store and puts the platforms together.
-    pub(crate) fn open(config: Config) -> anyhow::Result<Self> {
+    pub(crate) async fn open(config: Config) -> anyhow::Result<Self> {
         let x = Arc::new(x(&config)?);
-        folder::make(&config.data_dir)?;
-        let store = SqliteStore::open(database(&config))?;
+        let store = Store::open(&config).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let dry_run = Arc::new(DryRun::new(Arc::clone(&clock)));
         let real: Arc<dyn Platform> = match config.dry_run {
             true => Arc::new(DryRun::of(Arc::clone(&x) as Arc<dyn Platform>, clock)),
             false => Arc::clone(&x) as Arc<dyn Platform>,
         };
-        let backend = store.backend();
+        let backend = store.backend.clone();
         Ok(Self { config, store, backend, x, platforms: vec![dry_run, real] })
     }
 
@@ -95,14 +93,27 @@ impl Node {
         Ok(self.backend.jobs.now().await?)
     }
 
-    /// An engine that touches nothing but what it is given.
+    /// An engine that touches nothing but what it is given, and plays every role.
     pub(crate) async fn engine(&self, only: Only) -> anyhow::Result<Engine> {
+        self.engine_with(self.settings(only)).await
+    }
+
+    /// An engine that plays the roles of this node.
+    pub(crate) async fn engine_in_its_roles(&self) -> anyhow::Result<Engine> {
+        let (roles, mut settings) = (self.config.roles, self.settings(Only::Any));
+        settings.plan = roles.planner;
+        if !roles.worker {
+            settings.topics.clear();
+        }
+        self.engine_with(settings).await
+    }
+
+    async fn engine_with(&self, settings: Settings) -> anyhow::Result<Engine> {
         let accounts = self.accounts().await?;
         let vault = key::vault(&self.config, &accounts)?;
         key::ensure_fits(&vault, &accounts)?;
-        let mut builder = Engine::builder(self.backend.clone())
-            .vault(Arc::new(vault))
-            .settings(self.settings(only));
+        let mut builder =
+            Engine::builder(self.backend.clone()).vault(Arc::new(vault)).settings(settings);
         for platform in &self.platforms {
             builder = builder.platform(Arc::clone(platform));
         }
@@ -112,10 +123,7 @@ impl Node {
     fn settings(&self, only: Only) -> Settings {
         let config = &self.config;
         Settings {
-            topics: vec![
-                TopicWorkers { topic: Topic::publish(), at_once: config.concurrency.get() },
-                TopicWorkers { topic: Topic::notify(), at_once: 4 },
-            ],
+            topics: config.topics.clone(),
             look_ahead: config.look_ahead,
             prepare_ahead: config.prepare_ahead,
             lease: config.lease,
@@ -123,7 +131,11 @@ impl Node {
             time_limit: config.time_limit,
             warn_after: config.time_limit.mul_f64(0.8),
             grace_period: config.grace_period,
-            retention: Retention { ended: config.keep_ended, ..Retention::default() },
+            retention: Retention {
+                ended: config.keep_ended,
+                history: config.keep_history,
+                ..Retention::default()
+            },
             rate_limit: config.x.rate_limit,
             only,
             desk: self.desk_settings(),

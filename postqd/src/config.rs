@@ -6,79 +6,28 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::bail;
 use postq_calendar::{duration, near};
+use postq_engine::TopicWorkers;
 use secrecy::SecretString;
 use serde::Serialize;
 use toml::de::{DeTable, DeValue};
 
+mod roles;
+mod servers;
+mod settings;
+
+pub(crate) use self::roles::Roles;
+pub(crate) use self::servers::{Kept, Servers};
+use self::settings::{SETTINGS, Setting};
+
 /// The file that is read where none is named.
 pub(crate) const FILE: &str = "postqd.toml";
-
-/// One thing that can be set.
-#[derive(Debug)]
-pub(crate) struct Setting {
-    /// Its name in the file.
-    pub(crate) key: &'static str,
-    /// Its name in the environment.
-    pub(crate) env: &'static str,
-    /// What it is where nobody sets it; empty for nothing.
-    pub(crate) default: &'static str,
-    /// Whether it is never shown.
-    pub(crate) secret: bool,
-    /// What it does.
-    pub(crate) doc: &'static str,
-}
-
-const fn setting(
-    key: &'static str,
-    env: &'static str,
-    default: &'static str,
-    doc: &'static str,
-) -> Setting {
-    Setting { key, env, default, secret: false, doc }
-}
-
-const fn secret(key: &'static str, env: &'static str, doc: &'static str) -> Setting {
-    Setting { key, env, default: "", secret: true, doc }
-}
-
-/// Every setting.
-#[rustfmt::skip]
-pub(crate) const SETTINGS: [Setting; 27] = [
-    setting("data_dir", "POSTQ_DATA_DIR", "./postq-data", "the folder of the database and the key file"),
-    setting("listen", "POSTQ_LISTEN", "127.0.0.1:8484", "where `postqd serve` answers; beyond loopback it needs a token: `postqd token create`"),
-    setting("allowed_hosts", "POSTQ_ALLOWED_HOSTS", "", "host names by which the API may be asked besides localhost and addresses, with commas between"),
-    setting("allowed_origins", "POSTQ_ALLOWED_ORIGINS", "", "origins whose pages may use the API, as https://app.example.com, with commas between"),
-    setting("requests_per_second", "POSTQ_REQUESTS_PER_SECOND", "50", "requests to the API that one token may make; twice as many at once"),
-    secret("encryption_key", "POSTQ_ENCRYPTION_KEY", "seals the accounts' credentials: 32 bytes in hex or base64; without it the file `key` in the data folder"),
-    secret("database_url", "DATABASE_URL", "not in this build: it has only the embedded store"),
-    secret("redis_url", "REDIS_URL", "not in this build: it has only the embedded store"),
-    setting("dry_run", "DRY_RUN", "false", "true: every account is a dry run, nothing is sent"),
-    setting("x_api_base_url", "X_API_BASE_URL", "https://api.x.com/2", "where X's API is"),
-    setting("x_api_tier", "X_API_TIER", "free", "what the app has paid for: free, basic, pro or enterprise"),
-    setting("x_tweet_fields", "X_TWEET_FIELDS", "auto", "by which names posts are asked for: auto, tweet or post"),
-    setting("settle_time", "POSTQ_SETTLE_TIME", "5m", "how long after a call its post may still become visible; less than 5m only for a base URL on loopback"),
-    setting("rate_limit", "POSTQ_RATE_LIMIT", "on", "off: no limits are kept; only for a base URL on loopback"),
-    setting("min_interval", "POSTQ_MIN_INTERVAL", "60s", "a repeating post may not come more often"),
-    setting("misfire_grace", "POSTQ_MISFIRE_GRACE", "5m", "a post that is late by at most this is not missed"),
-    setting("look_ahead", "POSTQ_LOOK_AHEAD", "60s", "occurrences become jobs so long before they are due"),
-    setting("prepare_ahead", "POSTQ_PREPARE_AHEAD", "60m", "the same for posts with media"),
-    setting("send_timeout", "POSTQ_SEND_TIMEOUT", "30s", "the longest that one call to a platform may take"),
-    setting("lease", "POSTQ_LEASE", "60s", "a job whose worker is gone goes to another one after so long"),
-    setting("concurrency", "POSTQ_CONCURRENCY", "512", "attempts to publish that run at once"),
-    setting("max_attempts", "POSTQ_MAX_ATTEMPTS", "5", "attempts allowed to a job"),
-    setting("time_limit", "POSTQ_TIME_LIMIT", "300s", "an attempt is given up after so long"),
-    setting("grace_period", "POSTQ_GRACE_PERIOD", "35s", "on shutdown, running attempts have so long to finish"),
-    setting("keep_ended", "POSTQ_KEEP_ENDED", "24h", "ended jobs are kept so long"),
-    setting("log_level", "LOG_LEVEL", "info", "error, warn, info, debug or trace, or a list as postq_engine=debug,info"),
-    setting("environment", "ENVIRONMENT", "development", "production: logs are JSON"),
-];
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -135,6 +84,9 @@ pub(crate) struct Config {
     pub(crate) allowed_hosts: Vec<String>,
     pub(crate) allowed_origins: Vec<String>,
     pub(crate) requests_per_second: NonZeroU32,
+    pub(crate) kept: Kept,
+    pub(crate) roles: Roles,
+    pub(crate) topics: Vec<TopicWorkers>,
     pub(crate) encryption_key: Option<SecretString>,
     pub(crate) dry_run: bool,
     pub(crate) x: postq_x::Config,
@@ -143,11 +95,13 @@ pub(crate) struct Config {
     pub(crate) look_ahead: Duration,
     pub(crate) prepare_ahead: Duration,
     pub(crate) lease: Duration,
-    pub(crate) concurrency: NonZeroUsize,
     pub(crate) max_attempts: NonZeroU32,
     pub(crate) time_limit: Duration,
     pub(crate) grace_period: Duration,
     pub(crate) keep_ended: Duration,
+    pub(crate) keep_history: Duration,
+    pub(crate) metrics_open: bool,
+    pub(crate) otlp_endpoint: Option<String>,
     /// None where nobody set it: each command has a fitting one.
     pub(crate) log_level: Option<String>,
     pub(crate) production: bool,
@@ -155,12 +109,12 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Reads the file (if there is one, or one is named) and the environment.
-    pub(crate) fn load(file: Option<&Path>, data_dir: Option<&Path>) -> anyhow::Result<Self> {
-        let mut options = BTreeMap::new();
-        if let Some(folder) = data_dir {
-            options.insert("data_dir", folder.display().to_string());
-        }
+    /// Reads the file (if there is one, or one is named) and the environment; the command's options win
+    /// over both.
+    pub(crate) fn load(
+        file: Option<&Path>,
+        options: &BTreeMap<&'static str, String>,
+    ) -> anyhow::Result<Self> {
         let path = file.unwrap_or(Path::new(FILE));
         let text = match std::fs::read_to_string(path) {
             Ok(text) => Some(text),
@@ -168,7 +122,7 @@ impl Config {
             Err(error) => bail!("cannot read the configuration \"{}\": {error}", path.display()),
         };
         let name = path.display().to_string();
-        Self::of(text.as_deref().map(|text| (name.as_str(), text)), from_environment, &options)
+        Self::of(text.as_deref().map(|text| (name.as_str(), text)), from_environment, options)
     }
 
     /// The same from parts.
@@ -178,7 +132,7 @@ impl Config {
         options: &BTreeMap<&'static str, String>,
     ) -> anyhow::Result<Self> {
         let mut values = file.map_or(Ok(BTreeMap::new()), |(name, text)| in_file(name, text))?;
-        for setting in &SETTINGS {
+        for setting in SETTINGS {
             if let Some(text) = environment(setting.env)? {
                 values.insert(setting.key, Value { text, source: Source::Environment });
             }
@@ -190,21 +144,16 @@ impl Config {
     }
 
     fn typed(values: &Values) -> anyhow::Result<Self> {
-        for (key, what) in [("database_url", "Postgres"), ("redis_url", "Redis")] {
-            if let Some(value) = values.set(key) {
-                bail!(
-                    "{key} ({}) asks for {what}: this build has only the embedded store; unset it",
-                    value.source
-                );
-            }
-        }
         Ok(Self {
             data_dir: values.text("data_dir").into(),
             listen: values.parse("listen", "an address and a port as 127.0.0.1:8484")?,
             allowed_hosts: values.list("allowed_hosts"),
             allowed_origins: values.list("allowed_origins"),
             requests_per_second: values.parse("requests_per_second", "a whole number from 1")?,
-            encryption_key: values.set("encryption_key").map(|v| v.text.clone().into()),
+            kept: values.kept()?,
+            roles: values.roles()?,
+            topics: values.topics()?,
+            encryption_key: values.secret("encryption_key"),
             dry_run: values.switch("dry_run")?,
             x: values.x()?,
             min_interval: values.duration("min_interval")?,
@@ -212,11 +161,13 @@ impl Config {
             look_ahead: values.duration("look_ahead")?,
             prepare_ahead: values.duration("prepare_ahead")?,
             lease: values.duration("lease")?,
-            concurrency: values.parse("concurrency", "a whole number from 1")?,
             max_attempts: values.parse("max_attempts", "a whole number from 1")?,
             time_limit: values.duration("time_limit")?,
             grace_period: values.duration("grace_period")?,
             keep_ended: values.duration("keep_ended")?,
+            keep_history: values.duration("keep_history")?,
+            metrics_open: values.switch("metrics_open")?,
+            otlp_endpoint: values.set("otlp_endpoint").map(|value| value.text.clone()),
             log_level: values.set("log_level").map(|value| value.text.clone()),
             production: values.text("environment") == "production",
             in_force: values.in_force(),
@@ -240,6 +191,10 @@ impl Values {
 
     fn text(&self, key: &str) -> &str {
         self.set(key).map_or_else(|| default_of(key), |value| value.text.as_str())
+    }
+
+    fn secret(&self, key: &str) -> Option<SecretString> {
+        self.set(key).map(|value| value.text.clone().into())
     }
 
     fn wrong(&self, key: &str, why: impl fmt::Display) -> anyhow::Error {
@@ -347,7 +302,7 @@ fn in_file(name: &str, text: &str) -> anyhow::Result<BTreeMap<&'static str, Valu
 mod tests {
     use super::*;
 
-    fn load(file: &str, environment: &[(&str, &str)]) -> anyhow::Result<Config> {
+    pub(super) fn load(file: &str, environment: &[(&str, &str)]) -> anyhow::Result<Config> {
         let find = |name: &str| {
             let found = environment.iter().find(|(key, _)| *key == name);
             Ok(found.map(|(_, text)| (*text).to_owned()))
@@ -355,7 +310,7 @@ mod tests {
         Config::of(Some(("postqd.toml", file)), find, &BTreeMap::new())
     }
 
-    fn refused(file: &str, environment: &[(&str, &str)]) -> String {
+    pub(super) fn refused(file: &str, environment: &[(&str, &str)]) -> String {
         format!("{:#}", load(file, environment).unwrap_err())
     }
 
@@ -377,7 +332,7 @@ mod tests {
         let config = load(file, &[("POSTQ_LEASE", "2m"), ("LOG_LEVEL", "")]).unwrap();
 
         assert_eq!(config.lease, Duration::from_secs(120));
-        assert_eq!(config.concurrency.get(), 8);
+        assert_eq!(config.topics[0].at_once, 8);
         assert!(config.dry_run);
         let source = |key| {
             let setting = config.in_force().iter().find(|setting| setting.key == key).unwrap();
@@ -407,9 +362,6 @@ mod tests {
             let error = refused(file, &[]);
             assert!(error.contains(expected), "{file}: {error}");
         }
-        let error = refused("", &[("DATABASE_URL", "postgres://u:p@h/d")]);
-        assert!(error.contains("only the embedded store"), "{error}");
-        assert!(!error.contains("u:p"), "{error}");
     }
 
     #[test]

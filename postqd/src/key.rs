@@ -10,7 +10,7 @@ use postq_core::account::Account;
 use postq_core::vault::ChaChaVault;
 use secrecy::SecretString;
 
-use crate::config::Config;
+use crate::config::{Config, Kept};
 
 /// The name of the key file in the data folder.
 pub(crate) const FILE: &str = "key";
@@ -23,6 +23,12 @@ const MOST_BYTES: u64 = 1_024;
 pub(crate) fn vault(config: &Config, accounts: &[Account]) -> anyhow::Result<ChaChaVault> {
     if let Some(text) = &config.encryption_key {
         return ChaChaVault::from_text(text).context("POSTQ_ENCRYPTION_KEY");
+    }
+    if matches!(config.kept, Kept::OnServers(_)) {
+        bail!(
+            "POSTQ_ENCRYPTION_KEY is not set: nodes that share Postgres share the key that seals \
+             credentials; make one with `openssl rand -hex 32` and give it to every node"
+        );
     }
     let path = config.data_dir.join(FILE);
     let text = match read(&path)? {

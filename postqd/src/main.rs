@@ -9,7 +9,12 @@ mod folder;
 mod key;
 mod logging;
 mod output;
+mod reach;
+mod recorder;
 mod signals;
+mod store;
+#[cfg(feature = "otel")]
+mod traces;
 mod watch;
 
 use std::process::ExitCode;

@@ -264,7 +264,7 @@ fn the_configuration_is_shown_with_its_sources() {
     assert_eq!(lease["value"], "90s");
     refused.tells("unknown key \"leese\"; did you mean \"lease\"?");
     place.write("postqd.toml", "");
-    place.run_with("DATABASE_URL", "postgres://h/d", &["serve"]).exits(2).tells("embedded store");
+    place.run_with("REDIS_URL", "redis://h/0", &["serve"]).exits(2).tells("DATABASE_URL");
     place.run_with("POSTQ_SETTLE_TIME", "2s", &["serve"]).exits(2).tells("POSTQ_SETTLE_TIME");
     place.run(&["frobnicate"]).exits(2);
 }

@@ -1,9 +1,10 @@
-//! One world per backend: the reference backend under paused time, a SQLite file in real time.
+//! One world per backend: the reference backend under paused time; a SQLite file, Postgres, and Postgres
+//! with Redis beside it in real time.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,6 +12,7 @@ use postq::core::account::Account;
 use postq::core::backend::Backend;
 use postq::core::clock::{Clock, SystemClock, TokioClock};
 use postq::core::content::{Content, Part, Post};
+use postq::core::fallback::{Beside, Breaker, BreakerSettings, LimiterMode, LocalMode};
 use postq::core::id::{AccountId, JobId, PostId, ScheduleId, TenantId};
 use postq::core::job::{Job, JobKind};
 use postq::core::memory::MemoryBackend;
@@ -18,15 +20,19 @@ use postq::core::retry::FixedSteps;
 use postq::core::schedule::{Schedule, Timing};
 use postq::core::store::{JobFilter, JobStory, Page};
 use postq::engine::{Engine, EngineBuilder, Settings};
-use postq::sqlite::{Config, SqliteStore};
+use postq::sqlite::SqliteStore;
+use postq_postgres::PgStore;
+use postq_redis::Redis;
 use tempfile::TempDir;
+use test_servers::{Postgres as PostgresServer, Redis as RedisServer};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 #[allow(unused_macros, reason = "some tests are about one backend alone")]
-/// Writes each test twice: `memory::NAME` under paused time and `sqlite::NAME` in real time.
-macro_rules! over_backends {
+/// Writes each test once per store: `memory::NAME` under paused time, `sqlite::NAME` and `postgres::NAME`
+/// in real time.
+macro_rules! over_stores {
     ($($name:ident),* $(,)?) => {
         mod memory {
             $(#[tokio::test(start_paused = true)]
@@ -38,6 +44,43 @@ macro_rules! over_backends {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 super::$name(crate::backends::Bench::sqlite()).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::backends::Bench::postgres().await).await;
+            })*
+        }
+    };
+}
+#[allow(unused_imports, reason = "some tests are about one backend alone")]
+pub(crate) use over_stores;
+
+#[allow(unused_macros, reason = "some tests are about one backend alone")]
+/// Writes each test that is about Redis over Postgres with Redis beside it: `redis::NAME`.
+macro_rules! over_redis {
+    ($($name:ident),* $(,)?) => {
+        mod redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::backends::Bench::postgres_redis().await).await;
+            })*
+        }
+    };
+}
+#[allow(unused_imports, reason = "some tests are about one backend alone")]
+pub(crate) use over_redis;
+
+#[allow(unused_macros, reason = "some tests are about one backend alone")]
+/// Writes each test over every composition: as `over_stores`, and `postgres_redis::NAME`.
+macro_rules! over_backends {
+    ($($name:ident),* $(,)?) => {
+        crate::backends::over_stores!($($name),*);
+        mod postgres_redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::backends::Bench::postgres_redis().await).await;
             })*
         }
     };
@@ -55,9 +98,9 @@ pub(crate) struct Times {
     /// The wait before each retry.
     pub(crate) retry: Duration,
     /// Between two looks of a test at the store.
-    poll: Duration,
+    pub(crate) poll: Duration,
     /// Nothing may take longer.
-    patience: Duration,
+    pub(crate) patience: Duration,
 }
 
 impl Times {
@@ -80,6 +123,14 @@ impl Times {
         poll: Duration::from_millis(50),
         patience: Duration::from_secs(40),
     };
+}
+
+/// What is later than this is late: little where times are asserted (`POSTQ_TEST_TIMED`, on a machine that is
+/// quiet), and elsewhere as much as a very busy machine may add, and still less than a lost wake-up costs.
+pub(crate) fn tolerance() -> TimeDelta {
+    #[allow(clippy::disallowed_methods, reason = "a test's own switch")]
+    let is_timed = std::env::var_os("POSTQ_TEST_TIMED").is_some();
+    if is_timed { TimeDelta::seconds(2) } else { TimeDelta::seconds(4) }
 }
 
 /// A clock that a test can set.
@@ -111,7 +162,17 @@ pub(crate) struct Bench {
     pub(crate) backend: Backend,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) times: Times,
-    file: Option<(SqliteStore, TempDir)>,
+    place: Place,
+    /// The Redis beside it, and which limiter is in force.
+    redis: Option<(Mutex<RedisServer>, Arc<dyn LimiterMode>)>,
+}
+
+/// Where a backend keeps what it has, so that it can be opened again.
+#[derive(Debug)]
+enum Place {
+    Memory(Backend),
+    File(SqliteStore, TempDir),
+    Postgres(PgStore, postq_postgres::Config),
 }
 
 impl Bench {
@@ -128,7 +189,12 @@ impl Bench {
 
     fn memory_with(clock: Arc<dyn Clock>, times: Times) -> Self {
         let backend = MemoryBackend::new(Arc::clone(&clock)).backend();
-        Self { backend, clock, times, file: None }
+        Self { place: Place::Memory(backend.clone()), backend, redis: None, clock, times }
+    }
+
+    /// The reference backend by the host's clock with a Redis of its own beside it.
+    pub(crate) fn memory_redis() -> Self {
+        Self::memory_in_real_time().beside(RedisServer::start())
     }
 
     /// A SQLite file.
@@ -140,19 +206,112 @@ impl Bench {
     pub(crate) fn sqlite_with(clock: Arc<dyn Clock>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let store = open(&folder.path().join("postq.db"), &clock);
-        Self { backend: store.backend(), clock, times: Times::SHORT, file: Some((store, folder)) }
+        let (backend, place) = (store.backend(), Place::File(store, folder));
+        Self { backend, clock, times: Times::SHORT, place, redis: None }
     }
 
-    /// The database's path; none of the reference backend.
+    /// A schema of its own on the Postgres server that all tests share.
+    pub(crate) async fn postgres() -> Self {
+        Self::postgres_at(PostgresServer::shared().url()).await
+    }
+
+    /// A schema of its own on this Postgres server.
+    pub(crate) async fn postgres_at(url: &str) -> Self {
+        let schema = PostgresServer::shared().fresh_schema();
+        // Few connections: many tests share the server.
+        let config = postq_postgres::Config::new(url).in_schema(schema).with_connections(4);
+        let store = open_postgres(&config).await;
+        Self {
+            backend: store.backend(),
+            clock: Arc::new(SystemClock),
+            times: Times::SHORT,
+            place: Place::Postgres(store, config),
+            redis: None,
+        }
+    }
+
+    /// The same with a Redis of its own beside it.
+    pub(crate) async fn postgres_redis() -> Self {
+        Self::postgres().await.beside(RedisServer::start())
+    }
+
+    /// The same stores with this Redis beside them.
+    pub(crate) fn beside(mut self, server: RedisServer) -> Self {
+        let mode: Arc<dyn LimiterMode> = match &self.place {
+            Place::Postgres(store, _) => store.limiter_mode(),
+            // Nobody else uses the store.
+            Place::Memory(_) | Place::File(..) => Arc::new(LocalMode::new(self.clock.clone())),
+        };
+        self.backend = beside_redis(self.backend, &server.url(), Arc::clone(&mode));
+        self.redis = Some((Mutex::new(server), mode));
+        self
+    }
+
+    /// With other times.
+    pub(crate) fn with_times(self, times: Times) -> Self {
+        Self { times, ..self }
+    }
+
+    /// The database's path, of a SQLite file.
     pub(crate) fn path(&self) -> Option<&Path> {
-        self.file.as_ref().map(|(store, _)| store.path())
+        match &self.place {
+            Place::File(store, _) => Some(store.path()),
+            Place::Memory(_) | Place::Postgres(..) => None,
+        }
     }
 
-    /// What another process sees: the same file opened again, or the same memory.
-    pub(crate) fn another(&self) -> Backend {
-        match self.path() {
-            Some(path) => open(path, &self.clock).backend(),
-            None => self.backend.clone(),
+    /// How the Postgres schema is opened, of one in Postgres.
+    pub(crate) fn schema(&self) -> Option<&postq_postgres::Config> {
+        match &self.place {
+            Place::Postgres(_, config) => Some(config),
+            Place::Memory(_) | Place::File(..) => None,
+        }
+    }
+
+    /// Whether time is paused: then nothing takes any.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.times.poll == Times::LIFE.poll
+    }
+
+    /// The Redis server beside it.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub(crate) fn redis(&self) -> MutexGuard<'_, RedisServer> {
+        let (server, _) = self.redis.as_ref().expect("a Redis beside it");
+        server.lock().expect("nobody panics with it")
+    }
+
+    /// What another process sees: the same file or schema opened again, or the same memory; with a client
+    /// of its own to the same Redis.
+    pub(crate) async fn another(&self) -> Backend {
+        let Some((_, mode)) = &self.redis else { return self.another_without_redis().await };
+        let url = self.redis().url();
+        match &self.place {
+            Place::Postgres(_, config) => {
+                let store = open_postgres(config).await;
+                beside_redis(store.backend(), &url, store.limiter_mode())
+            }
+            Place::Memory(_) | Place::File(..) => {
+                beside_redis(self.another_without_redis().await, &url, Arc::clone(mode))
+            }
+        }
+    }
+
+    /// What a process sees that reaches the schema in another way.
+    pub(crate) async fn another_by(&self, url: &str) -> Backend {
+        let schema = &self.schema().expect("a schema in Postgres").schema;
+        let config = postq_postgres::Config::new(url).in_schema(schema).with_connections(4);
+        open_postgres(&config).await.backend()
+    }
+
+    /// The same for a process that knows of no Redis.
+    pub(crate) async fn another_without_redis(&self) -> Backend {
+        match &self.place {
+            Place::Memory(backend) => backend.clone(),
+            Place::File(store, _) => open(store.path(), &self.clock).backend(),
+            Place::Postgres(_, config) => open_postgres(config).await.backend(),
         }
     }
 
@@ -287,8 +446,25 @@ impl Bench {
 
 fn open(path: &Path, clock: &Arc<dyn Clock>) -> SqliteStore {
     let change_check = Duration::from_millis(50);
-    let config = Config { clock: Arc::clone(clock), change_check, ..Config::new(path) };
+    let clock = Arc::clone(clock);
+    let config = postq::sqlite::Config { clock, change_check, ..postq::sqlite::Config::new(path) };
     SqliteStore::open_with(config).expect("the file opens")
+}
+
+async fn open_postgres(config: &postq_postgres::Config) -> PgStore {
+    PgStore::open(config.clone()).await.expect("the schema opens")
+}
+
+/// A node's stores with its own client to a Redis beside them.
+fn beside_redis(stores: Backend, url: &str, mode: Arc<dyn LimiterMode>) -> Backend {
+    let config = postq_redis::Config::new(url).with_connections(4);
+    let redis = Redis::new(config).expect("settings that fit");
+    let beside = Beside {
+        queue: Some(Arc::new(redis.queue())),
+        lock: Arc::new(redis.lock()),
+        limiter: Arc::new(redis.limiter()),
+    };
+    beside.over(stores, mode, &Breaker::new("redis", BreakerSettings::default()))
 }
 
 /// A schedule that fires once and that no trouble makes miss its time.

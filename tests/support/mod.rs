@@ -216,11 +216,25 @@ impl Daemon {
         self.child.wait().expect("it ends");
     }
 
+    /// SIGSTOP: it does nothing more, and keeps everything it holds.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// SIGCONT.
+    pub(crate) fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status().expect("kill runs");
+        assert!(sent.success(), "the daemon had ended before");
+    }
+
     /// SIGTERM, and how it ended.
     pub(crate) fn stop(mut self) -> std::process::ExitStatus {
-        let id = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
-        assert!(sent.success(), "the daemon had ended before");
+        self.signal("-TERM");
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("a child") {
@@ -277,6 +291,12 @@ pub(crate) async fn all_ended(backend: &Backend, expected: usize, patience: Dura
         );
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
+}
+
+/// Whether times are asserted: only where the machine is quiet, as `scripts/soak` says.
+pub(crate) fn is_timed() -> bool {
+    #[allow(clippy::disallowed_methods, reason = "a test's own switch")]
+    std::env::var_os("POSTQ_TEST_TIMED").is_some()
 }
 
 /// A time as calendar files have it.

@@ -12,11 +12,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use postq::core::clock::Clock;
 use postq::core::conformance::meddled::{Meddle, Meddled};
-use postq::core::content::Part;
+use postq::core::content::{Part, Post};
 use postq::core::error::{ErrorKind, StoreError};
 use postq::core::failure::{Failure, FailureClass};
 use postq::core::feed::{JobFeed, Settlement};
-use postq::core::id::AccountId;
+use postq::core::id::{AccountId, PostId};
 use postq::core::intent::{Intent, IntentAnswer, Receipt};
 use postq::core::job::{Applied, Held, Job};
 use postq::core::machine::JobState;
@@ -355,13 +355,13 @@ impl Reconcile for Scripted {
 /// right thread.
 pub(crate) async fn assert_all_out_once(bench: &Bench, platform: &Scripted, jobs: &[Job]) {
     let (live, mut seen) = (platform.live(), BTreeSet::new());
+    let posts = posts_of(bench, jobs).await;
     for job in jobs {
         let story = bench.story(job.id()).await;
         assert_eq!(job.state, JobState::Succeeded, "{}", tell(&story));
         let post = job.made.post_id.expect("a publish job has a post");
-        let posts = bench.backend.posts.load(&[post]).await.expect("posts");
         let mut before: Option<String> = None;
-        for (index, part) in (0u16..).zip(&posts[0].content.parts) {
+        for (index, part) in (0u16..).zip(&posts[&post].content.parts) {
             let receipt = story.evidence.receipt(index);
             let id =
                 receipt.unwrap_or_else(|| panic!("no receipt: {}", tell(&story))).remote_id.clone();
@@ -381,6 +381,16 @@ pub(crate) async fn assert_all_out_once(bench: &Bench, platform: &Scripted, jobs
         }
         panic!("one too many is out: {more:?}; {live:#?}{told}");
     }
+}
+
+async fn posts_of(bench: &Bench, jobs: &[Job]) -> BTreeMap<PostId, Post> {
+    let ids: BTreeSet<PostId> = jobs.iter().filter_map(|job| job.made.post_id).collect();
+    let mut posts = BTreeMap::new();
+    for ids in ids.into_iter().collect::<Vec<_>>().chunks(500) {
+        let loaded = bench.backend.posts.load(ids).await.expect("posts");
+        posts.extend(loaded.into_iter().map(|post| (post.id, post)));
+    }
+    posts
 }
 
 /// A feed with which a test meddles.

@@ -1,5 +1,8 @@
 //! `postqd doctor`: what is wrong, and the command that mends it.
 
+mod file;
+mod servers;
+
 use std::net::TcpListener;
 
 use anyhow::bail;
@@ -8,13 +11,12 @@ use postq_core::error::chain;
 use postq_core::id::TenantId;
 use postq_core::machine::JobState;
 use postq_core::store::JobFilter;
-use postq_sqlite::SqliteStore;
 use serde::Serialize;
 
 use crate::compose::{self, Node};
-use crate::config::Config;
+use crate::config::{Config, Kept};
 use crate::output::{Output, count};
-use crate::{folder, key, watch};
+use crate::{key, watch};
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -51,16 +53,21 @@ pub(super) async fn run(config: &Config, output: Output) -> anyhow::Result<()> {
     let zones = format!("database {}, built in", zone::tzdb_version());
     let mut findings = vec![Finding::ok("zones", zones)];
     findings.push(x(config));
-    findings.push(match folder::probe(&config.data_dir) {
-        Ok(room) if room.is_little => Finding::warning("folder", room.told),
-        Ok(room) => Finding::ok("folder", room.told),
-        Err(error) => Finding::broken("folder", error.to_string()),
-    });
-    findings.push(database(config));
     findings.push(port(config));
+    let is_there = match &config.kept {
+        Kept::InFile => {
+            findings.extend(file::file(config));
+            compose::database(config).exists()
+        }
+        Kept::OnServers(servers) => {
+            let (found, is_there) = servers::servers(servers).await;
+            findings.extend(found);
+            is_there
+        }
+    };
     // Opening it writes, and with settings that cannot be it is not opened at all.
     let can_be_opened = findings.iter().all(|finding| finding.health != Health::Broken);
-    if can_be_opened && compose::database(config).exists() {
+    if can_be_opened && is_there {
         findings.extend(inside(config).await?);
     }
     output.list(["", "what", "finding"], &findings, |finding| {
@@ -85,62 +92,6 @@ fn x(config: &Config) -> Finding {
     }
 }
 
-fn database(config: &Config) -> Finding {
-    let path = compose::database(config);
-    if !path.exists() {
-        let message = format!("\"{}\" is made on first use", path.display());
-        return Finding::ok("database", message);
-    }
-    if path.is_dir() {
-        return Finding::broken(
-            "database",
-            format!("\"{0}\" is a folder; move it away: mv '{0}' '{0}.old'", path.display()),
-        );
-    }
-    match SqliteStore::check(&path) {
-        Err(error) => Finding::broken("database", chain(&error)),
-        Ok(facts) if facts.is_sound() => Finding::ok(
-            "database",
-            format!(
-                "\"{}\": {} KiB, schema {} of {}, SQLite {}",
-                path.display(),
-                facts.bytes / 1_024,
-                facts.schema_version.unwrap_or_default(),
-                facts.our_version,
-                facts.sqlite
-            ),
-        ),
-        Ok(facts) if facts.problems.is_empty() => Finding::broken(
-            "database",
-            format!(
-                "\"{}\" was written by a newer postqd (schema {}, this one knows {}); use that one",
-                path.display(),
-                facts.schema_version.unwrap_or_default(),
-                facts.our_version
-            ),
-        ),
-        Ok(facts) => Finding::broken(
-            "database",
-            format!(
-                "\"{}\" is damaged: {}; stop postqd, keep a copy, and restore a backup",
-                path.display(),
-                some_of(&facts.problems)
-            ),
-        ),
-    }
-}
-
-/// The first of them in one line, and how many more there are.
-fn some_of(problems: &[String]) -> String {
-    let lines: Vec<&str> = problems.iter().flat_map(|problem| problem.lines()).collect();
-    let lines: Vec<&str> = lines.into_iter().filter(|line| !line.starts_with("***")).collect();
-    let first = lines.first().copied().unwrap_or("it does not say where");
-    match lines.len() {
-        0 | 1 => first.to_owned(),
-        n => format!("{first}, and {} more", count(n - 1, "place")),
-    }
-}
-
 fn port(config: &Config) -> Finding {
     match TcpListener::bind(config.listen) {
         Ok(_) => {
@@ -158,7 +109,7 @@ fn port(config: &Config) -> Finding {
 
 /// What can be told from inside the store.
 async fn inside(config: &Config) -> anyhow::Result<Vec<Finding>> {
-    let node = match Node::open(config.clone()) {
+    let node = match Node::open(config.clone()).await {
         Ok(node) => node,
         Err(error) => return Ok(vec![Finding::broken("store", chain(error.as_ref()))]),
     };

@@ -6,6 +6,7 @@ mod dead;
 mod doctor;
 mod import;
 mod job;
+mod migrate;
 mod post;
 mod preview;
 mod run;
@@ -28,24 +29,26 @@ const MOST_LISTED: usize = 1_000;
 /// Does what the command says.
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
     let output = *output;
-    let config = Config::load(cli.config.as_deref(), cli.data_dir.as_deref())
+    let config = Config::load(cli.config.as_deref(), &cli.settings())
         .map_err(|error| Usage(format!("{error:#}")))?;
-    let level = if matches!(cli.command, Command::Serve) { "info" } else { "warn" };
-    logging::start(&config, level)?;
-    let open = || Node::open(config.clone());
+    let level = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
+    // Held to the end: what was not yet exported then goes out when it is dropped.
+    let _logging = logging::start(&config, level)?;
+    let open = async || Node::open(config.clone()).await;
     match cli.command {
         Command::Config => config::show(&config, output),
         Command::Preview(command) => preview::run(output, &command),
         Command::Doctor => doctor::run(&config, output).await,
-        Command::Serve => serve::run(open()?).await,
-        Command::Run(command) => run::run(&open()?, output, command).await,
-        Command::Import(command) => import::run(&open()?, output, command).await,
-        Command::Post(command) => post::run(&open()?, output, *command).await,
-        Command::Schedule(command) => schedule::run(&open()?, output, command).await,
-        Command::Account(command) => account::run(&open()?, output, command).await,
-        Command::Job(command) => job::run(&open()?, output, command).await,
-        Command::Dead(command) => dead::run(&open()?, output, command).await,
-        Command::Token(command) => token::run(&open()?, output, command).await,
+        Command::Serve(_) => serve::run(open().await?).await,
+        Command::Migrate(command) => migrate::run(&config, output, &command).await,
+        Command::Run(command) => run::run(&open().await?, output, command).await,
+        Command::Import(command) => import::run(&open().await?, output, command).await,
+        Command::Post(command) => post::run(&open().await?, output, *command).await,
+        Command::Schedule(command) => schedule::run(&open().await?, output, command).await,
+        Command::Account(command) => account::run(&open().await?, output, command).await,
+        Command::Job(command) => job::run(&open().await?, output, command).await,
+        Command::Dead(command) => dead::run(&open().await?, output, command).await,
+        Command::Token(command) => token::run(&open().await?, output, command).await,
     }
 }
 

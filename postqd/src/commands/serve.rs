@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use async_trait::async_trait;
+use axum::Router;
 use postq_core::failure::Failure;
-use postq_core::feed::Only;
 use postq_core::platform::{Platform, PlatformName};
 use postq_engine::Engine;
 use postq_web::{Identify, Unguarded, Web};
@@ -17,41 +17,62 @@ use tokio::net::TcpListener;
 
 use crate::compose::Node;
 use crate::output::Usage;
+use crate::reach::Doors;
+use crate::recorder::Recorder;
 use crate::signals;
 
 pub(super) async fn run(node: Node) -> anyhow::Result<()> {
     let stop = signals::shutdown()?;
-    let engine = node.engine(Only::Any).await?;
-    let web = web(&node, engine.clone());
-    // Before it listens: nobody may come in between.
-    web.ensure_guarded(node.config.listen).await.map_err(|error| match error {
-        Unguarded::NoToken(_) => Usage(format!("listen (POSTQ_LISTEN): {error}")).into(),
-        error => anyhow::Error::from(error),
-    })?;
+    let recorder = Recorder::install()?;
+    let engine = node.engine_in_its_roles().await?;
+    let web = Web { recorded: Some(Arc::new(recorder.clone())), ..web(&node, engine.clone()) };
+    let router = router(&node, web).await?;
+    #[cfg(feature = "otel")]
+    let router = router.layer(axum::middleware::from_fn(crate::traces::join));
     let listener = listen(node.config.listen).await?;
+    node.store.warn_of_servers(&node.config).await;
     tracing::info!(
         listen = %listener.local_addr()?,
-        data = %node.config.data_dir.display(),
+        store = node.store.told(&node.config),
+        node = %engine.node(),
         version = env!("CARGO_PKG_VERSION"),
         "postqd serves"
     );
-    let served = tokio::spawn(postq_web::serve(listener, postq_web::router(web), stop.clone()));
+    let tidy = tokio::spawn(recorder.tidy(stop.clone()));
+    let served = tokio::spawn(postq_web::serve(listener, router, stop.clone()));
     engine.run(stop).await;
     served.await??;
+    tidy.await?;
     node.store.close().await?;
     tracing::info!("stopped; what was not finished goes on with the next start");
     Ok(())
 }
 
+/// The API, guarded before anybody can come in; probes alone where this node has not that role.
+async fn router(node: &Node, web: Web) -> anyhow::Result<Router> {
+    if !node.config.roles.web {
+        return Ok(postq_web::probes(web));
+    }
+    web.ensure_guarded(node.config.listen).await.map_err(|error| match error {
+        Unguarded::NoToken(_) => Usage(format!("listen (POSTQ_LISTEN): {error}")).into(),
+        error => anyhow::Error::from(error),
+    })?;
+    Ok(postq_web::router(web))
+}
+
 fn web(node: &Node, engine: Engine) -> Web {
     let config = &node.config;
-    let mut web = Web::new(engine, node.store.tokens(), node.store.idempotency());
+    let mut web = Web::new(engine, node.store.tokens.clone(), node.store.idempotency.clone());
+    web.services.extend(node.store.redis.iter().map(|(_, breaker)| breaker.clone()));
     web.settings.hosts.clone_from(&config.allowed_hosts);
     web.settings.origins.clone_from(&config.allowed_origins);
     web.settings.requests_per_second = config.requests_per_second;
     web.settings.burst = config.requests_per_second.saturating_mul(TWO);
+    web.settings.metrics_open = config.metrics_open;
     web.settings.version = env!("CARGO_PKG_VERSION");
     if !config.dry_run {
+        let x = (node.x.name().to_string(), config.x.base_url.clone());
+        web.reach = Some(Arc::new(Doors(vec![x])));
         web.identify = Some(Arc::new(Whoami(Arc::clone(&node.x))));
     }
     web

@@ -17,7 +17,7 @@ use crate::output::{Output, Usage};
 const MOST_NAME: usize = 100;
 
 pub(super) async fn run(node: &Node, output: Output, command: Token) -> anyhow::Result<()> {
-    let tokens = node.store.tokens();
+    let tokens = &node.store.tokens;
     match command {
         Token::Create { scope, name } => {
             ensure_name(&name)?;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers are part of the tests")]
 #![allow(dead_code, reason = "each test binary needs its own part of it")]
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -82,9 +83,26 @@ impl Place {
 
     /// Starts `postqd serve` on a free port and waits until it is ready.
     pub(crate) fn serve(&self) -> Served {
-        let port = free_port();
-        let listen = format!("127.0.0.1:{port}");
-        let child = self.command(&["serve"]).env("POSTQ_LISTEN", &listen).spawn().unwrap();
+        self.serve_with(&[])
+    }
+
+    /// The same with an environment besides.
+    pub(crate) fn serve_with(&self, environment: &[(&str, &str)]) -> Served {
+        self.serve_by(self.command(&["serve"]), environment)
+    }
+
+    /// The same, telling all it says to the end of a file: of much, a pipe would be full, and stop it.
+    pub(crate) fn serve_into(&self, file: &str, environment: &[(&str, &str)]) -> Served {
+        let file = File::options().create(true).append(true).open(self.path(file)).unwrap();
+        let mut command = self.command(&["serve"]);
+        command.stdout(file.try_clone().unwrap()).stderr(file);
+        self.serve_by(command, environment)
+    }
+
+    fn serve_by(&self, mut command: Command, environment: &[(&str, &str)]) -> Served {
+        let listen = format!("127.0.0.1:{}", free_port());
+        command.env("POSTQ_LISTEN", &listen).envs(environment.iter().copied());
+        let child = command.spawn().unwrap();
         let served = Served { child: Some(child), listen };
         let deadline = Instant::now() + PATIENCE;
         while served.get("/readyz").is_none_or(|answer| !answer.starts_with("HTTP/1.1 200")) {
@@ -109,6 +127,29 @@ impl Served {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         Some(answer)
+    }
+
+    /// Sends a request with a body, and reads the whole answer.
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(&self.listen).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// The same, for the body of an answer of success.
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
+        let answer = self.send(method, path, headers, body);
+        assert!(answer.starts_with("HTTP/1.1 2"), "{method} {path}: {answer}");
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
     }
 
     pub(crate) fn signal(&self, name: &str) {
