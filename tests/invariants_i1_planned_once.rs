@@ -4,38 +4,50 @@
 
 #[path = "support/backends.rs"]
 mod backends;
+#[path = "support/cuts.rs"]
+mod cuts;
 #[path = "support/scripted.rs"]
 mod scripted;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use backends::{Bench, Running, one_shot, over_backends, tell};
+use backends::{Bench, Running, one_shot, over_backends, over_redis, tell, tolerance};
 use chrono::{DateTime, TimeDelta, Utc};
+use cuts::Cuts;
 use postq::calendar::{At, Calendar};
 use postq::core::backend::Backend;
 use postq::core::content::{Content, Post};
+use postq::core::error::{ErrorKind, ScheduleError, chain};
 use postq::core::failure::{Failure, FailureClass};
 use postq::core::id::{NodeId, PostId, ScheduleId};
-use postq::core::job::Job;
+use postq::core::job::{DedupeKey, Job};
+use postq::core::lock::{DEDUPE_TTL, LockToken};
 use postq::core::machine::JobState;
-use postq::core::schedule::{Resolver, Schedule, Timing};
+use postq::core::schedule::{ResolveRequest, Resolved, Resolver, Schedule, Timing};
 use postq::core::store::{Edited, PlanRequest, ReplayKey, Replayed, Retention, ScheduleEdit};
 use postq::engine::desk::{Desk, DeskError, When};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use scripted::{Act, Scripted, assert_all_out_once};
+use test_servers::Postgres;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 over_backends!(
-    two_planners_make_exactly_one_job_of_each_of_ten_thousand,
+    four_planners_make_exactly_one_job_of_each_of_ten_thousand,
     engines_that_come_and_go_plan_each_moment_once,
+    a_planning_that_breaks_off_loses_nothing,
+    a_lock_that_is_held_without_a_row_loses_and_delays_nothing,
     a_moment_that_is_out_is_never_planned_again,
     a_schedule_that_is_set_back_plans_nothing_again,
     a_thousand_races_of_a_change_against_the_publish,
 );
+
+over_redis!(a_frozen_redis_keeps_nobody_from_planning);
 
 const SCHEDULES: usize = 10_000;
 
@@ -51,28 +63,185 @@ async fn plan_all(backend: Backend, node: NodeId) {
     }
 }
 
-async fn two_planners_make_exactly_one_job_of_each_of_ten_thousand(bench: Bench) {
-    let account = bench.account("a", "scripted").await;
-    let post = bench.post(&["hello"]).await;
-    let due = |_| one_shot(post.id, &[account.id], bench.now(), bench.now());
-    let schedules: Vec<Schedule> = (0..SCHEDULES).map(due).collect();
-    for chunk in schedules.chunks(1_000) {
-        bench.backend.schedules.insert(chunk).await.expect("insert");
-    }
+async fn four_planners_make_exactly_one_job_of_each_of_ten_thousand(bench: Bench) {
+    due_now(&bench, SCHEDULES).await;
 
+    let zombie = NodeId::new();
     let mut planners = JoinSet::new();
-    for backend in [bench.backend.clone(), bench.another()] {
+    for backend in [bench.backend.clone(), bench.another().await] {
         // Two of the same name: a zombie and the one that took its place.
-        planners.spawn(plan_all(backend.clone(), NodeId::from_uuid(account.id.as_uuid())));
+        planners.spawn(plan_all(backend.clone(), zombie));
         planners.spawn(plan_all(backend, NodeId::new()));
     }
     while let Some(planner) = planners.join_next().await {
         planner.expect("it plans");
     }
 
+    assert_planned_once(&bench, SCHEDULES).await;
+}
+
+/// Schedules that are all due now, of one account.
+async fn due_now(bench: &Bench, count: usize) -> Vec<Schedule> {
+    let account = bench.account("a", "scripted").await;
+    let post = bench.post(&["hello"]).await;
+    let due = |_| one_shot(post.id, &[account.id], bench.now(), bench.now());
+    let schedules: Vec<Schedule> = (0..count).map(due).collect();
+    for chunk in schedules.chunks(1_000) {
+        bench.backend.schedules.insert(chunk).await.expect("insert");
+    }
+    schedules
+}
+
+async fn assert_planned_once(bench: &Bench, count: usize) {
     let jobs = bench.jobs().await;
     let of: BTreeSet<_> = jobs.iter().filter_map(|job| job.made.schedule_id).collect();
-    assert_eq!((jobs.len(), of.len()), (SCHEDULES, SCHEDULES));
+    assert_eq!((jobs.len(), of.len()), (count, count));
+}
+
+/// Four planners whose connections are cut again and again: what was rolled back is planned again, what
+/// was committed and not acknowledged is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn planners_whose_connections_are_cut_make_exactly_one_job_of_each() {
+    const COUNT: usize = 4_000;
+    let (bench, cuts) = Cuts::at(Postgres::shared().url()).await;
+    due_now(&bench, COUNT).await;
+    let mut planners = JoinSet::new();
+    for backend in [bench.backend.clone(), bench.another().await] {
+        for _ in 0..2 {
+            planners.spawn(plan_through_trouble(backend.clone()));
+        }
+    }
+
+    let (mut cut, mut in_work) = (0, 0);
+    while !planners.is_empty() {
+        // The first ones at work, and then often enough that planning is cut more than once.
+        tokio::time::sleep(Duration::from_millis(35)).await;
+        let (all, working) = cuts.cut().await;
+        (cut, in_work) = (cut + all, in_work + working);
+        while let Some(planner) = planners.try_join_next() {
+            planner.expect("it plans");
+        }
+    }
+
+    assert!(in_work >= 3, "{cut} connections were cut, {in_work} in a transaction");
+    assert_planned_once(&bench, COUNT).await;
+}
+
+/// Plans in small steps until nothing is left, whatever goes wrong on the way.
+async fn plan_through_trouble(backend: Backend) {
+    let resolver: Arc<dyn Resolver> = Arc::new(Calendar::new());
+    let mut request = PlanRequest::new(NodeId::new());
+    request.limit = 100;
+    let begun = Instant::now();
+    loop {
+        match backend.schedules.plan(&request, &resolver).await {
+            Ok(planned) if planned.next_at.is_none() && !planned.more => return,
+            Ok(_) => tokio::task::yield_now().await,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error)),
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "it is never done");
+    }
+}
+
+/// Resolves so many schedules, and breaks off at the next.
+#[derive(Debug)]
+struct BreaksOff {
+    calendar: Calendar,
+    left: AtomicUsize,
+}
+
+impl BreaksOff {
+    fn after(count: usize) -> Arc<dyn Resolver> {
+        Arc::new(Self { calendar: Calendar::new(), left: AtomicUsize::new(count) })
+    }
+}
+
+impl Resolver for BreaksOff {
+    fn next(
+        &self,
+        schedule: &Schedule,
+        after: Option<DateTime<Utc>>,
+    ) -> Result<Option<DateTime<Utc>>, ScheduleError> {
+        self.calendar.next(schedule, after)
+    }
+
+    fn resolve(
+        &self,
+        schedule: &Schedule,
+        request: ResolveRequest,
+    ) -> Result<Resolved, ScheduleError> {
+        let left = self.left.fetch_sub(1, Ordering::SeqCst);
+        assert!(left > 0, "a resolver that breaks off, as its test wants");
+        self.calendar.resolve(schedule, request)
+    }
+}
+
+async fn a_planning_that_breaks_off_loses_nothing(bench: Bench) {
+    const COUNT: usize = 200;
+    due_now(&bench, COUNT).await;
+    let backend = bench.another().await;
+    // The reference backend has no transactions: it keeps what it had planned wholly.
+    let (afters, left): (&[usize], _) =
+        if bench.is_paused() { (&[50], 50) } else { (&[0, 1, 50, COUNT - 1], 0) };
+    for &after in afters {
+        let backend = backend.clone();
+        let planning = tokio::spawn(async move {
+            let request = PlanRequest::new(NodeId::new());
+            backend.schedules.plan(&request, &BreaksOff::after(after)).await.map(drop)
+        });
+        let broken = planning.await;
+        assert!(!matches!(broken, Ok(Ok(()))), "it broke off after {after}: {broken:?}");
+        assert!(bench.jobs().await.len() <= left, "rolled back, after {after}");
+    }
+
+    plan_all(backend, NodeId::new()).await;
+
+    assert_planned_once(&bench, COUNT).await;
+}
+
+/// Somebody took the locks and ended before the jobs were made.
+async fn a_lock_that_is_held_without_a_row_loses_and_delays_nothing(bench: Bench) {
+    let accounts = bench.accounts(20, "scripted").await;
+    let at = bench.now() + TimeDelta::seconds(1);
+    let mut keys = Vec::new();
+    for account in &accounts {
+        let schedule = bench.say(&account.name, account, at).await;
+        keys.push(DedupeKey::occurrence(schedule, at, account.id));
+    }
+    let held = bench.backend.lock.acquire(&keys, &LockToken::random(), DEDUPE_TTL).await;
+    assert_eq!(held.expect("a lock"), vec![true; keys.len()]);
+    let platform = Scripted::new("scripted", &bench);
+
+    let _engine =
+        Running::start(bench.engine_on(bench.another().await).platform(platform.shared()));
+    let jobs = bench.rest(accounts.len()).await;
+
+    assert_all_out_once(&bench, &platform, &jobs).await;
+    let planned: BTreeSet<_> = jobs.iter().filter_map(|job| job.made.dedupe_key.clone()).collect();
+    assert_eq!(planned, keys.into_iter().collect(), "these were the locks");
+    let late = platform.live().iter().map(|live| live.created_at - at).max().expect("twenty");
+    assert!(late < tolerance(), "{late} late");
+}
+
+/// Redis does not answer, from before the first planning on.
+async fn a_frozen_redis_keeps_nobody_from_planning(bench: Bench) {
+    let accounts = bench.accounts(20, "scripted").await;
+    bench.redis().freeze();
+    let platform = Scripted::new("scripted", &bench);
+    let _nodes = [bench.another().await, bench.another().await]
+        .map(|node| Running::start(bench.engine_on(node).platform(platform.shared())));
+    let at = bench.now() + TimeDelta::seconds(3);
+    for (n, account) in accounts.iter().enumerate() {
+        bench.say(&account.name, account, at + TimeDelta::milliseconds(50) * n as i32).await;
+    }
+
+    let jobs = bench.rest(accounts.len()).await;
+
+    bench.redis().resume();
+    assert_all_out_once(&bench, &platform, &jobs).await;
+    let planned = |job: &Job| Some(job.finished_at? - job.made.planned_at);
+    let late = jobs.iter().filter_map(planned).max().expect("twenty");
+    assert!(late < tolerance(), "{late} late");
 }
 
 async fn engines_that_come_and_go_plan_each_moment_once(bench: Bench) {
@@ -91,11 +260,11 @@ async fn engines_that_come_and_go_plan_each_moment_once(bench: Bench) {
         bench.backend.schedules.insert(&[schedule]).await.expect("insert");
     }
     let platform = Scripted::new("scripted", &bench);
-    let engine = || bench.engine_on(bench.another()).platform(platform.shared());
+    let engine = async || bench.engine_on(bench.another().await).platform(platform.shared());
 
-    let steady = Running::start(engine());
+    let steady = Running::start(engine().await);
     for life in [1, 7, 30, 90, 300, 900] {
-        let brief = Running::start(engine());
+        let brief = Running::start(engine().await);
         tokio::time::sleep(Duration::from_millis(life)).await;
         if life % 2 == 0 { brief.stop().await } else { brief.crash().await }
     }
@@ -127,7 +296,7 @@ async fn a_moment_that_is_out_is_never_planned_again(bench: Bench) {
         let edited = bench.backend.schedules.edit(id, schedule.revision, &edit).await;
         assert_eq!(edited.expect("edit"), Edited::AlreadyPublishing, "it is out");
     }
-    plan_all(bench.another(), NodeId::new()).await;
+    plan_all(bench.another().await, NodeId::new()).await;
 
     let jobs = bench.rest(1).await;
     assert_eq!(jobs.len(), 1);
@@ -161,7 +330,7 @@ async fn a_schedule_that_is_set_back_plans_nothing_again(bench: Bench) {
         };
         let edited = bench.backend.schedules.edit(id, revision, &edit).await.expect("edit");
         assert_eq!(edited, Edited::Applied { revision: revision + 1 });
-        plan_all(bench.another(), NodeId::new()).await;
+        plan_all(bench.another().await, NodeId::new()).await;
     };
 
     set_back(1).await;
@@ -169,8 +338,7 @@ async fn a_schedule_that_is_set_back_plans_nothing_again(bench: Bench) {
     let replayed = bench.backend.control.replay(dead.id(), ReplayKey::Keep).await;
     assert!(matches!(replayed, Ok(Replayed::By(_))), "{replayed:?}");
     bench.rest(3).await;
-    let nothing = Retention { ended: Duration::ZERO, resolved: Duration::ZERO, keep: 0 };
-    bench.backend.upkeep.clean(&nothing, 100).await.expect("clean");
+    bench.backend.upkeep.clean(&Retention::NOTHING, 100).await.expect("clean");
     assert!(bench.jobs().await.is_empty(), "only the publications are left");
     set_back(2).await;
     let again = bench.jobs().await;
@@ -305,31 +473,33 @@ async fn judge(bench: &Bench, platform: &Scripted, race: &Race, jobs: &[Job]) {
     let out = live.iter().filter(|live| live.text == race.text || live.text == new);
     let out: Vec<_> = out.collect();
     let jobs = jobs.iter().filter(|job| job.made.post_id == Some(race.post));
-    let mut told = format!("{race:?}: {out:?}");
-    for job in jobs.clone() {
-        told += &tell(&bench.story(job.id()).await);
-    }
     // Ended before the answer was there: then the change came after the post was out.
     let ended_first = jobs.clone().any(|job| {
         job.state == JobState::Succeeded && job.finished_at.is_some_and(|at| at <= race.told_at)
     });
     // A move that came after the post was out is `a_one_shot_that_is_out_is_not_moved`.
     let most = if race.change == Change::Move && !race.refused && ended_first { 2 } else { 1 };
-    assert!(out.len() <= most, "out twice: {told}");
     let old_is_out = out.first().is_some_and(|live| live.text == race.text);
-    match (race.change, race.refused) {
-        (_, true) => assert!(old_is_out, "refused, and not published: {told}"),
-        (Change::Edit, false) => {
-            assert_eq!(out.len(), 1, "an edit loses nothing: {told}");
-            assert!(!old_is_out || ended_first, "edited, and the old text is out: {told}");
+    let moved_early = || out.first().is_some_and(|live| live.created_at < race.moved_to);
+    let wrong = match (race.change, race.refused) {
+        _ if out.len() > most => Some("out twice"),
+        (_, true) if !old_is_out => Some("refused, and not published"),
+        (Change::Edit, false) if out.len() != 1 => Some("an edit loses nothing"),
+        (Change::Edit, false) if old_is_out && !ended_first => {
+            Some("edited, and the old text is out")
         }
-        (Change::Move, false) => {
-            assert!(!out.is_empty(), "a move loses nothing: {told}");
-            let early = out[0].created_at < race.moved_to;
-            assert!(!early || ended_first, "moved, and out at the old time: {told}");
+        (Change::Move, false) if out.is_empty() => Some("a move loses nothing"),
+        (Change::Move, false) if moved_early() && !ended_first => {
+            Some("moved, and out at the old time")
         }
-        (Change::Cancel, false) => {
-            assert!(out.is_empty() || ended_first, "called off, and out: {told}");
+        (Change::Cancel, false) if !out.is_empty() && !ended_first => Some("called off, and out"),
+        _ => None,
+    };
+    if let Some(wrong) = wrong {
+        let mut told = String::new();
+        for job in jobs {
+            told += &tell(&bench.story(job.id()).await);
         }
+        panic!("{wrong}: {race:?}: {out:?}{told}");
     }
 }

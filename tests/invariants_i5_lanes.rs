@@ -32,9 +32,9 @@ struct Storm {
 
 impl Storm {
     fn of(bench: &Bench) -> Self {
-        match bench.path() {
-            None => Self { lasts: Duration::from_secs(2_400), asks: Duration::from_secs(60) },
-            Some(_) => Self { lasts: Duration::from_secs(4), asks: Duration::from_secs(1) },
+        match bench.is_paused() {
+            true => Self { lasts: Duration::from_secs(2_400), asks: Duration::from_secs(60) },
+            false => Self { lasts: Duration::from_secs(4), asks: Duration::from_secs(1) },
         }
     }
 
@@ -51,18 +51,18 @@ impl Storm {
 
 /// Later than that is late: what a busy machine may add in real time, and nothing where time is paused.
 fn punctual(bench: &Bench) -> TimeDelta {
-    match bench.path() {
-        None => TimeDelta::milliseconds(20),
-        Some(_) => TimeDelta::milliseconds(2_000),
+    match bench.is_paused() {
+        true => TimeDelta::milliseconds(20),
+        false => TimeDelta::milliseconds(2_000),
     }
 }
 
 /// Requests that may be on their way when a limit is met: in real time the answer takes a while to be
 /// written down.
 fn under_way(bench: &Bench) -> usize {
-    match bench.path() {
-        None => 1,
-        Some(_) => 15,
+    match bench.is_paused() {
+        true => 1,
+        false => 15,
     }
 }
 

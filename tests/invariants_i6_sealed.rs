@@ -16,10 +16,11 @@ use postq::core::machine::JobState;
 use postq::core::store::BlockReason;
 use postq::core::vault::{ChaChaVault, Vault};
 use postq::x::{Config, X};
-use secrecy::SecretString;
+use postq_postgres::tokio_postgres::{NoTls, connect};
+use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::fmt::MakeWriter;
 
-// In real time on both backends: there are real connections.
+// In real time on every backend: there are real connections.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_whole_publish_at_trace_level_tells_no_secret_and_no_text_memory() {
@@ -30,6 +31,21 @@ async fn a_whole_publish_at_trace_level_tells_no_secret_and_no_text_memory() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_whole_publish_at_trace_level_tells_no_secret_and_no_text_sqlite() {
     a_whole_publish_at_trace_level_tells_no_secret_and_no_text(Bench::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_publish_at_trace_level_tells_no_secret_and_no_text_postgres() {
+    // The log begins before the first statement is sent.
+    log();
+    let bench = Bench::postgres().await;
+    a_whole_publish_at_trace_level_tells_no_secret_and_no_text(bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_publish_at_trace_level_tells_no_secret_and_no_text_postgres_redis() {
+    log();
+    let bench = Bench::postgres_redis().await;
+    a_whole_publish_at_trace_level_tells_no_secret_and_no_text(bench).await;
 }
 
 /// Everything that this process has logged.
@@ -174,8 +190,11 @@ async fn a_whole_publish_at_trace_level_tells_no_secret_and_no_text(bench: Bench
     at_rest(&bench, token).await;
 }
 
-/// Neither the file nor its log has a token in the clear.
+/// Neither the file and its log nor any table has a token in the clear.
 async fn at_rest(bench: &Bench, token: &str) {
+    if let Some(config) = bench.schema() {
+        in_tables(config, token).await;
+    }
     let Some(path) = bench.path() else { return };
     let folder = path.parent().expect("a folder");
     let mut read = 0;
@@ -188,4 +207,27 @@ async fn at_rest(bench: &Bench, token: &str) {
         }
     }
     assert!(read > 10_000, "the database was read");
+}
+
+async fn in_tables(config: &postq_postgres::Config, token: &str) {
+    let (client, connection) =
+        connect(config.url.expose_secret(), NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = $1";
+    let tables = client.query(tables, &[&config.schema]).await.expect("tables");
+    let mut read = 0;
+    for table in &tables {
+        let table: &str = table.get(0);
+        let rows = format!("SELECT t::text FROM {}.{table} t", config.schema);
+        for row in client.query(&rows, &[]).await.expect("rows") {
+            let row: &str = row.get(0);
+            read += row.len();
+            for secret in [token, REFUSED] {
+                // Bytes are shown in hex.
+                let found = row.contains(secret) || row.contains(&hex(secret.as_bytes()));
+                assert!(!found, "a token is in the clear in \"{table}\"");
+            }
+        }
+    }
+    assert!(read > 2_000, "the tables were read: {read}");
 }

@@ -35,7 +35,7 @@ async fn a_step_of_the_clock_ends_no_lease() {
         let platform =
             Scripted::new("scripted", &bench).scripted(move |_| Act { takes, ..Act::good() });
         bench.say("hello", &account, bench.now()).await;
-        let _nodes = [bench.another(), bench.another()]
+        let _nodes = [bench.another().await, bench.another().await]
             .map(|node| Running::start(bench.engine_on(node).platform(platform.shared())));
 
         bench.wait_for("it is sent", || !platform.calls().is_empty()).await;
