@@ -28,6 +28,25 @@ fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
+/// The commands of the README, one by one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn as_the_readme_says() {
+    let cluster = Cluster::start(Options::default()).await;
+    let homes = [cluster.home(), cluster.home()];
+    let calendar = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/calendar.csv");
+    homes[0].ok(["import", calendar, "--apply"]);
+    let nodes = homes.each_ref().map(|home| home.serve());
+
+    // So many posts to accounts stand in the calendar.
+    let jobs = all_ended(&cluster.store.backend(), 26, PATIENCE).await;
+
+    assert_eq!(jobs.len(), 26);
+    let open: Vec<_> = jobs.iter().filter(|job| job.state != JobState::Succeeded).collect();
+    assert!(open.is_empty(), "{open:#?}");
+    assert!(homes[1].ok(["job", "list"]).contains("succeeded"));
+    assert!(nodes.map(Daemon::stop).iter().all(std::process::ExitStatus::success));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_nodes_share_the_work() {
     let cluster = Cluster::start(Options::default()).await;

@@ -9,12 +9,12 @@ use postq_core::backend::Backend;
 use postq_core::clock::SystemClock;
 use postq_core::composed::Composed;
 use postq_core::conformance::fixtures::World;
+use postq_core::conformance::meddled::{Meddle, Meddled};
 use postq_core::conformance::pushing::pushing;
 use postq_core::error::{ErrorKind, QueueError, StoreError};
-use postq_core::feed::{Claim, Claimed, JobFeed, Mark, Only, Settle, Settlement};
+use postq_core::feed::{Claim, Claimed, JobFeed, Only, Settle};
 use postq_core::id::{JobId, NodeId};
-use postq_core::intent::{Intent, IntentAnswer};
-use postq_core::job::{Applied, Held, Topic};
+use postq_core::job::{Applied, Topic};
 use postq_core::memory::{MemoryBackend, MemoryQueue};
 use postq_core::queue::{Delivery, Depth, Lease, Queue, QueuedJob, Reserve};
 
@@ -118,33 +118,16 @@ async fn a_job_that_ended_elsewhere_does_not_go_round_in_the_queue() {
 struct OnlyForProposed(Arc<dyn JobFeed>);
 
 #[async_trait]
-impl JobFeed for OnlyForProposed {
+impl Meddle for OnlyForProposed {
+    fn feed(&self) -> &dyn JobFeed {
+        self.0.as_ref()
+    }
+
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
         match claim.only {
             Only::Jobs(_) => self.0.claim(claim).await,
             _ => Err(StoreError::new(ErrorKind::Unavailable, "claim jobs")),
         }
-    }
-
-    async fn wait(
-        &self,
-        topic: &Topic,
-        mark: Mark,
-        until: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        self.0.wait(topic, mark, until).await
-    }
-
-    async fn renew(&self, held: &[Held], lease: Duration) -> Result<Vec<Applied>, StoreError> {
-        self.0.renew(held, lease).await
-    }
-
-    async fn intent(&self, intent: &Intent, room: Duration) -> Result<IntentAnswer, StoreError> {
-        self.0.intent(intent, room).await
-    }
-
-    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Applied>, StoreError> {
-        self.0.settle(settlements).await
     }
 }
 
@@ -153,7 +136,8 @@ async fn what_was_given_is_not_lost_with_the_answer_about_the_rest() {
     let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(Arc::new(SystemClock)));
     let world = World::new(over(queue.clone())).await;
     let job = world.due_job().await;
-    let feed = Composed::new(queue.clone(), Arc::new(OnlyForProposed(world.backend.feed.clone())));
+    let store = Meddled(OnlyForProposed(world.backend.feed.clone()));
+    let feed = Composed::new(queue.clone(), Arc::new(store));
     let claim = Claim::up_to(10, Topic::publish(), NodeId::new());
 
     let claimed = feed.claim(&claim).await.expect("the job, whatever the rest is");

@@ -4,37 +4,12 @@
 
 mod support;
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use reqwest::Method;
 use serde_json::json;
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
 
+use support::log::Log;
 use support::{Answer, Site};
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
@@ -69,7 +44,7 @@ async fn an_id_goes_from_the_request_to_all_that_comes_of_it() {
     let done = site.until(&path, |story| story["job"]["state"] == "succeeded").await;
     assert_eq!(done["job"]["correlation_id"], "order-17", "{done}");
     assert_eq!(events.recv().await.unwrap().correlation_id.as_str(), "order-17");
-    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let logged = log.text();
     let line = |words: &[&str]| {
         let found = logged.lines().find(|line| words.iter().all(|word| line.contains(word)));
         assert!(found.is_some(), "{words:?} are in no line of {logged}");

@@ -4,38 +4,13 @@
 
 mod support;
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use postq_core::token::Scope;
 use reqwest::Method;
 use serde_json::json;
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
 
+use support::log::Log;
 use support::{Answer, Site};
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_and_no_text_is_in_a_log_or_an_error() {
@@ -101,7 +76,7 @@ async fn no_secret_and_no_text_is_in_a_log_or_an_error() {
     let answer = site.request(Method::GET, "/api/posts").bearer_auth(&wrong).send().await.unwrap();
     errors.push_str(&Answer::of(answer).await.is(401).text);
 
-    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let logged = log.text();
     assert!(logged.contains("TRACE") && logged.len() > 10_000, "{} bytes", logged.len());
     // Its client is ours only in this test: what it logs of its own requests is its own matter.
     let ours: String = logged

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "the helpers are part of the tests")]
 #![allow(dead_code, reason = "each test binary needs its own part of it")]
 
+pub(crate) mod log;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
