@@ -28,7 +28,9 @@ pub(crate) fn postqd() -> &'static Path {
         let target = std::env::current_exe().expect("this test has a path");
         let folder = target.parent().and_then(Path::parent).expect("target/PROFILE/deps/test");
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "-p", "postqd"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        // As `scripts/test` does: with other features it would be built once more, and take its place.
+        build.args(["build", "--quiet", "--workspace", "--all-features", "--bins"]);
+        build.current_dir(env!("CARGO_MANIFEST_DIR"));
         // What cargo sets for this test would make it build other crates anew.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("CARGO_") && name != "CARGO_TARGET_DIR" {
