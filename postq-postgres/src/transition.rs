@@ -273,34 +273,44 @@ async fn put_planned(sql: Sql<'_>, jobs: &[&Stored]) -> Result<(), Fault> {
     Ok(())
 }
 
+/// The columns that `later` and `due` share.
+const WAITING: &str =
+    "job_id, run_at, lane_id, rank, planned_at, schedule_id, state, fence, attempt,
+             slot, reason, enqueued_at, started_at, settled, trail";
+
+/// The same of these jobs, and what a table has besides.
+macro_rules! waiting {
+    ($jobs:ident $(, $besides:expr)?) => {
+        args![
+            column($jobs, id),
+            column($jobs, |job| job.job.run_at),
+            column($jobs, |job| job.lane_id),
+            column($jobs, rank),
+            column($jobs, |job| job.job.made.planned_at),
+            column($jobs, |job| job.job.made.schedule_id.map(ScheduleId::as_uuid)),
+            column($jobs, |job| job.job.state.as_str()),
+            column($jobs, |job| fence_number(job.job.fence)),
+            column($jobs, |job| i64::from(job.job.attempt)),
+            column($jobs, |job| job.job.slot),
+            column($jobs, |job| job.job.reason.as_deref()),
+            column($jobs, |job| job.job.enqueued_at),
+            column($jobs, |job| job.job.started_at),
+            column($jobs, |job| job.settled.as_deref()),
+            column($jobs, |job| job.trail.0.as_str()),
+            $($besides,)?
+        ]
+    };
+}
+
 async fn put_later(sql: Sql<'_>, jobs: &[&Stored]) -> Result<(), Fault> {
     if jobs.is_empty() {
         return Ok(());
     }
-    sql.run(
-        "INSERT INTO {s}.later (job_id, run_at, lane_id, rank, planned_at, schedule_id, state, fence,
-             attempt, slot, reason, enqueued_at, started_at, settled, trail, topic)
-         SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-        args![
-            column(jobs, id),
-            column(jobs, |job| job.job.run_at),
-            column(jobs, |job| job.lane_id),
-            column(jobs, rank),
-            column(jobs, |job| job.job.made.planned_at),
-            column(jobs, |job| job.job.made.schedule_id.map(ScheduleId::as_uuid)),
-            column(jobs, |job| job.job.state.as_str()),
-            column(jobs, |job| fence_number(job.job.fence)),
-            column(jobs, |job| i64::from(job.job.attempt)),
-            column(jobs, |job| job.job.slot),
-            column(jobs, |job| job.job.reason.as_deref()),
-            column(jobs, |job| job.job.enqueued_at),
-            column(jobs, |job| job.job.started_at),
-            column(jobs, |job| job.settled.as_deref()),
-            column(jobs, |job| job.trail.0.as_str()),
-            column(jobs, |job| job.job.made.topic.as_str()),
-        ],
-    )
-    .await?;
+    let insert = format!(
+        "INSERT INTO {{s}}.later ({WAITING}, topic)
+         SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+    );
+    sql.run(&insert, waiting![jobs, column(jobs, |job| job.job.made.topic.as_str())]).await?;
     Ok(())
 }
 
@@ -308,29 +318,11 @@ async fn put_due(sql: Sql<'_>, jobs: &[&Stored]) -> Result<(), Fault> {
     if jobs.is_empty() {
         return Ok(());
     }
-    sql.run(
-        "INSERT INTO {s}.due (job_id, run_at, lane_id, rank, planned_at, schedule_id, state, fence,
-             attempt, slot, reason, enqueued_at, started_at, settled, trail)
-         SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-        args![
-            column(jobs, id),
-            column(jobs, |job| job.job.run_at),
-            column(jobs, |job| job.lane_id),
-            column(jobs, rank),
-            column(jobs, |job| job.job.made.planned_at),
-            column(jobs, |job| job.job.made.schedule_id.map(ScheduleId::as_uuid)),
-            column(jobs, |job| job.job.state.as_str()),
-            column(jobs, |job| fence_number(job.job.fence)),
-            column(jobs, |job| i64::from(job.job.attempt)),
-            column(jobs, |job| job.job.slot),
-            column(jobs, |job| job.job.reason.as_deref()),
-            column(jobs, |job| job.job.enqueued_at),
-            column(jobs, |job| job.job.started_at),
-            column(jobs, |job| job.settled.as_deref()),
-            column(jobs, |job| job.trail.0.as_str()),
-        ],
-    )
-    .await?;
+    let insert = format!(
+        "INSERT INTO {{s}}.due ({WAITING})
+         SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+    );
+    sql.run(&insert, waiting![jobs]).await?;
     Ok(())
 }
 
@@ -338,11 +330,10 @@ async fn put_ended(sql: Sql<'_>, jobs: &[&Stored]) -> Result<(), Fault> {
     if jobs.is_empty() {
         return Ok(());
     }
-    let words = |word: Option<String>| word;
     let dead: Result<Vec<_>, _> =
-        jobs.iter().map(|job| job.job.dead_reason.map(word_of).transpose().map(words)).collect();
+        jobs.iter().map(|job| job.job.dead_reason.map(word_of).transpose()).collect();
     let resolved: Result<Vec<_>, _> =
-        jobs.iter().map(|job| job.job.resolution.map(word_of).transpose().map(words)).collect();
+        jobs.iter().map(|job| job.job.resolution.map(word_of).transpose()).collect();
     sql.run(
         "INSERT INTO {s}.ended (job_id, tenant_id, state, run_at, fence, attempt, slot, reason,
              dead_reason, resolution, replayed_by, enqueued_at, started_at, finished_at, settled, trail,

@@ -63,12 +63,7 @@ async fn list(
     let page = paged(wanted.limit, wanted.cursor.as_deref())?;
     let mut filter = letters();
     filter.unresolved = !wanted.all;
-    if let Some(name) = &wanted.account {
-        filter.account = Some(accounts::named(&app, name).await?.id);
-    }
-    let jobs = &app.web.engine.backend().jobs;
-    let found = jobs.list(app.desk.tenant(), &filter, page.and_one()).await?;
-    Ok(Json(page.list(found, |job| job.id().as_uuid(), JobView::from)))
+    jobs::listed(&app, page, filter, wanted.account.as_deref()).await
 }
 
 /// Counts what gave up and nobody has dealt with, by cause and account.

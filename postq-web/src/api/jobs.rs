@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::api::accounts;
 use crate::extract::{Id, OptionalBody, Query};
-use crate::paging::{Listed, paged};
+use crate::paging::{Listed, Paged, paged};
 use crate::problem::{Code, Problem};
 use crate::router::{Route, route};
 use crate::views::job::{Cancel, JobEvents, JobStatus, JobView, StoryView};
@@ -73,8 +73,18 @@ async fn list(
             state.map_err(|error| Problem::invalid("state", postq_core::error::chain(&error)))?,
         );
     }
-    if let Some(name) = &wanted.account {
-        filter.account = Some(accounts::named(&app, name).await?.id);
+    listed(&app, page, filter, wanted.account.as_deref()).await
+}
+
+/// A page of the jobs that the filter lets through, of this account where one is named.
+pub(super) async fn listed(
+    app: &Shared,
+    page: Paged,
+    mut filter: JobFilter,
+    account: Option<&str>,
+) -> Result<Json<Listed<JobView>>, Problem> {
+    if let Some(name) = account {
+        filter.account = Some(accounts::named(app, name).await?.id);
     }
     let jobs = &app.web.engine.backend().jobs;
     let found = jobs.list(app.desk.tenant(), &filter, page.and_one()).await?;
