@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backends::{Bench, Running, one_shot};
-use chrono::TimeDelta;
+use chrono::{TimeDelta, Utc};
 use postq::core::account::Account;
 use postq::core::backend::Backend;
 use postq::core::content::{Content, Post};
@@ -66,7 +66,7 @@ async fn hot_tables_stay_small_at_full_speed() {
     let bench = Arc::new(Bench::postgres_at(&server.url()).await);
     let done = Arc::new(Count::default());
     let platform = Scripted::new("scripted", &bench);
-    let _nodes = [bench.another().await, bench.another().await].map(|node| {
+    let nodes = [bench.another().await, bench.another().await].map(|node| {
         let retention =
             Retention { ended: Duration::from_secs(2), keep: KEEP, ..Retention::default() };
         let topics = [Topic::publish(), Topic::new("soak")];
@@ -92,6 +92,7 @@ async fn hot_tables_stay_small_at_full_speed() {
         let speed = (all - before) as f64 / every.as_secs_f64();
         before = all;
         println!("{:>5.0} s {speed:>6.0} jobs/s  {}", begun.elapsed().as_secs_f64(), line(&sizes));
+        nodes.iter().for_each(tell_failures);
         seen.push(sizes);
     }
     feeding.abort();
@@ -160,6 +161,16 @@ async fn publish(backend: &Backend, accounts: &[Account], made: u64) {
     let (posts, schedules): (Vec<_>, Vec<_>) = (0..POSTS).map(post).unzip();
     backend.posts.insert(&posts).await.expect("posts");
     backend.schedules.insert(&schedules).await.expect("schedules");
+}
+
+/// Loops whose last round failed, or was long ago.
+fn tell_failures(node: &Running) {
+    let now = Utc::now();
+    for (name, health) in node.engine.health().loops() {
+        if health.error.is_some() || !health.is_fresh(now) {
+            println!("      {name}: last success {:?}, {:?}", health.last_success, health.error);
+        }
+    }
 }
 
 /// Each table's size with its indexes, in bytes, and its dead rows.

@@ -30,7 +30,8 @@ pub(crate) fn readable<T>(
     Ok((good, broken))
 }
 
-/// Takes a job out of where it is planned or running. Answers its lane, if it counts there.
+/// Takes a job out of where it is planned or running; one that has ended as well stays ended. Answers its
+/// lane, if it counts there.
 const SET_ASIDE: &str = "WITH gone AS (
          DELETE FROM {s}.running WHERE job_id = $1
          RETURNING job_id, lane_id, 'running' AS state, run_at, fence, attempt, enqueued_at, started_at,
@@ -48,7 +49,8 @@ const SET_ASIDE: &str = "WITH gone AS (
              CASE WHEN o.trail = '' THEN '' ELSE o.trail || ',' END
              || '[' || (extract(epoch FROM clock_timestamp()) * 1000000)::bigint || ',\"' || o.state
              || '\",\"dead_letter\",' || o.fence || ',null,' || $3 || ']'
-         FROM left_over o JOIN {s}.job j ON j.id = o.job_id)
+         FROM left_over o JOIN {s}.job j ON j.id = o.job_id
+         ON CONFLICT (job_id) DO NOTHING)
      SELECT gone.lane_id FROM gone JOIN {s}.lanes l ON l.id = gone.lane_id AND NOT l.free";
 
 /// Sets jobs aside.

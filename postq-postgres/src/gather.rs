@@ -89,7 +89,17 @@ impl PgStore {
     }
 
     async fn settle_at_once(&self, settlements: &[Settlement]) -> Result<Vec<Applied>, StoreError> {
-        write!(self, "settle jobs", |tx| settle::settle(&tx, settlements))
+        let answers = write!(self, "settle jobs", |tx| settle::settle(&tx, settlements))?;
+        let open = settlements.iter().zip(&answers).filter(|(_, answer)| answer.is_none());
+        let open: Vec<&Settlement> = open.map(|(one, _)| one).collect();
+        let mut rest = Vec::new();
+        if !open.is_empty() {
+            rest = write!(self, "settle jobs", |tx| settle::carefully(&tx, &open))?;
+        }
+        let mut rest = rest.into_iter();
+        let answer =
+            |answer: Option<Applied>| answer.or_else(|| rest.next()).unwrap_or(Applied::Gone);
+        Ok(answers.into_iter().map(answer).collect())
     }
 }
 

@@ -160,16 +160,20 @@ fn delivery(row: &Row, topic: &Topic) -> Result<Delivery, Fault> {
 
 /// Changes the deliveries of a batch, each if it is its lease's, and tells of each whether it was. One
 /// whose lease has ended and that was not given out again is still its holder's: nobody else has the
-/// job. Rows are locked in one order, so that two batches never wait in a circle.
+/// job. Rows are locked in one order, so that two batches never wait in a circle, and changed by their
+/// key: one that was changed since this statement began has another place by now.
 pub(crate) fn change_sql(change: &str) -> String {
     format!(
         "WITH given AS MATERIALIZED (
             SELECT * FROM unnest($1, $2, $3) WITH ORDINALITY AS g (topic, job_id, fence, n)),
          there AS MATERIALIZED (
-            SELECT q.ctid AS place, g.n, q.leased AND q.fence = g.fence AS held
+            SELECT q.topic, q.job_id, g.n, q.leased AND q.fence = g.fence AS held
             FROM given g JOIN {{s}}.queue q ON q.topic = g.topic AND q.job_id = g.job_id
             ORDER BY q.topic, q.job_id FOR UPDATE OF q),
-         changed AS ({change} WHERE ctid = ANY (ARRAY (SELECT place FROM there WHERE held)))
+         changed AS (
+            {change} WHERE topic = ANY (ARRAY (SELECT DISTINCT topic FROM there WHERE held))
+              AND job_id = ANY (ARRAY (SELECT job_id FROM there WHERE held))
+              AND (topic, job_id) IN (SELECT topic, job_id FROM there WHERE held))
          SELECT t.held FROM given g LEFT JOIN there t ON t.n = g.n ORDER BY g.n"
     )
 }

@@ -18,7 +18,7 @@ use crate::asking::asked;
 use crate::error::Fault;
 use crate::evidence::{self, Known, Part, as_kept, part_of};
 use crate::make::Birth;
-use crate::plain::settle_plain;
+use crate::plain::{plain_of, settle_plain};
 use crate::rows::whole;
 use crate::transition::{Stored, load, stored};
 use crate::tx::{Tx, together};
@@ -31,21 +31,30 @@ pub(crate) const LOCK: &str =
     "SELECT 1 FROM {s}.running WHERE job_id = ANY($1) ORDER BY job_id FOR UPDATE";
 pub(crate) const RUNNING: &str = "SELECT * FROM {s}.jobs WHERE phase = 'running' AND id = ANY($1)";
 
-/// Applies settlements, each if its claim is current.
-pub(crate) async fn settle(tx: &Tx<'_>, settlements: &[Settlement]) -> Result<Vec<Applied>, Fault> {
-    let plain = settle_plain(tx, settlements).await?;
+/// Applies settlements, each if its claim is current. No answer for those that look plain and could not
+/// be settled so: they are for a transaction of their own, for [`carefully`] waits for the rows it locks,
+/// and whoever does that with other rows in hand may wait in a circle.
+pub(crate) async fn settle(
+    tx: &Tx<'_>,
+    settlements: &[Settlement],
+) -> Result<Vec<Option<Applied>>, Fault> {
+    let plain = plain_of(settlements);
     let rest: Vec<&Settlement> =
         settlements.iter().filter(|one| !plain.contains(&one.held)).collect();
     let mut rest = carefully(tx, &rest).await?.into_iter();
+    let done = settle_plain(tx, settlements, &plain).await?;
     let answer = |one: &Settlement| match plain.contains(&one.held) {
-        true => Applied::Applied,
-        false => rest.next().unwrap_or(Applied::Gone),
+        true => done.contains(&one.held).then_some(Applied::Applied),
+        false => rest.next(),
     };
     Ok(settlements.iter().map(answer).collect())
 }
 
 /// Applies settlements of any kind; one answer each, in order.
-async fn carefully(tx: &Tx<'_>, settlements: &[&Settlement]) -> Result<Vec<Applied>, Fault> {
+pub(crate) async fn carefully(
+    tx: &Tx<'_>,
+    settlements: &[&Settlement],
+) -> Result<Vec<Applied>, Fault> {
     if settlements.is_empty() {
         return Ok(Vec::new());
     }

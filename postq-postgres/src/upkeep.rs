@@ -15,12 +15,12 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::args::args;
-use crate::aside::set_aside;
+use crate::aside::{Broken, set_aside};
 use crate::error::Fault;
 use crate::history;
 use crate::rows::Paged;
 use crate::store::PgStore;
-use crate::transition::load_readable;
+use crate::transition::{Stored, load_readable};
 use crate::tx::{Sql, Tx, read, together, write};
 
 /// Claimable jobs of a topic that are due by a time, from both of the tables that hold them.
@@ -98,11 +98,9 @@ async fn dispatch(tx: &Tx<'_>, only: &Only, limit: i64) -> Result<Vec<QueuedJob>
     if planned.is_empty() {
         return Ok(Vec::new());
     }
-    let ((mut jobs, broken), now) = together!(load_readable(tx.sql, &planned), tx.sql.now())?;
+    let ((mut jobs, mut broken), now) = together!(load_readable(tx.sql, &planned), tx.sql.now())?;
+    step_all(&mut jobs, &mut broken, |job| job.step(JobState::Enqueued, now, None, None));
     set_aside(tx, &broken).await?;
-    for job in &mut jobs {
-        job.step(JobState::Enqueued, now, None, None)?;
-    }
     tx.move_all(&mut jobs, now).await?;
     Ok(jobs.iter().map(|stored| QueuedJob::from(&stored.job)).collect())
 }
@@ -114,14 +112,29 @@ async fn expire(tx: &Tx<'_>, limit: i64) -> Result<Vec<JobId>, Fault> {
     if ended.is_empty() {
         return Ok(ended);
     }
-    let ((mut jobs, broken), now) = together!(load_readable(tx.sql, &ended), tx.sql.now())?;
-    set_aside(tx, &broken).await?;
-    for job in &mut jobs {
+    let ((mut jobs, mut broken), now) = together!(load_readable(tx.sql, &ended), tx.sql.now())?;
+    step_all(&mut jobs, &mut broken, |job| {
         job.job.run_at = now;
-        job.step(JobState::Failed, now, None, Some("lease expired"))?;
-    }
+        job.step(JobState::Failed, now, None, Some("lease expired"))
+    });
+    set_aside(tx, &broken).await?;
     tx.move_all(&mut jobs, now).await?;
     Ok(ended)
+}
+
+/// Takes each job a step on. One that cannot take it is broken, and must not hold up the others.
+fn step_all(
+    jobs: &mut Vec<Stored>,
+    broken: &mut Broken,
+    step: impl Fn(&mut Stored) -> Result<(), Fault>,
+) {
+    jobs.retain_mut(|job| match step(job) {
+        Ok(()) => true,
+        Err(fault) => {
+            broken.push((job.job.id(), fault.to_string()));
+            false
+        }
+    });
 }
 
 async fn waiting(

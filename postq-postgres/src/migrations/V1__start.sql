@@ -131,7 +131,8 @@ CREATE TABLE planned (
 );
 
 -- The waiting jobs: `enqueued` or `failed`. `rank` is minus the priority. One that becomes due moves from
--- `later` to `due` once, so that a claim never walks through the future.
+-- `later` to `due` once, so that a claim never walks through the future. Neither's rows are ever updated in
+-- place, so claims may take them by where they are (`ctid`).
 CREATE TABLE later (
     job_id      uuid PRIMARY KEY,
     topic       text COLLATE "C" NOT NULL,

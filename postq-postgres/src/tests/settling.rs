@@ -97,3 +97,37 @@ async fn a_call_that_cannot_be_settled_fails_alone() {
     let running: i64 = lent.client().query_one(&running, &[]).await.expect("a count").get(0);
     assert_eq!(running, 2, "what could not be settled still runs");
 }
+
+/// A lease is renewed while its job is settled, as it happens all the time: the job leaves `running`
+/// whatever the order in which the server sees the two.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewal_at_the_same_time_keeps_no_job_running() {
+    for _ in 0..10 {
+        let (store, claimed) = claimed().await;
+        let held: Vec<_> = claimed.iter().map(|one| one.job.held()).collect();
+        let mut renewals = JoinSet::new();
+        // One by one, so that many are committed while the settlement is on its way through its rows.
+        for some in held.chunks(JOBS / 2) {
+            let (store, some) = (store.clone(), some.to_vec());
+            renewals.spawn(async move {
+                for one in some.iter().rev().cycle() {
+                    if store.renew(&[*one], Duration::from_secs(60)).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        tokio::task::yield_now().await;
+        let settlements: Vec<_> = claimed.iter().map(success).collect();
+        let answers = store.settle(&settlements).await.expect("settled");
+        assert_eq!(answers, vec![Applied::Applied; JOBS]);
+        renewals.shutdown().await;
+
+        let lent = store.lend().await.expect("a connection");
+        let s = store.schema();
+        let count =
+            format!("SELECT (SELECT count(*) FROM {s}.running), (SELECT count(*) FROM {s}.ended)");
+        let row = lent.client().query_one(&count, &[]).await.expect("counts");
+        assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (0, JOBS as i64));
+    }
+}
