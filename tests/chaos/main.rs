@@ -18,8 +18,12 @@ mod x;
 use std::time::Duration;
 
 use backends::Bench;
+use chrono::TimeDelta;
 use cuts::Cuts;
 use pipe::Pipe;
+use postq::core::id::{NodeId, TenantId};
+use postq::core::machine::JobState;
+use postq::core::store::{JobFilter, Page};
 use test_servers::{Postgres, Redis};
 use tokio::task::block_in_place;
 use world::World;
@@ -174,7 +178,9 @@ async fn a_node_that_was_cut_off_past_its_lease_settles_nothing() {
 
     let away = world.bench().times.lease * 2;
     let mut silently = true;
+    let bench = world.bench();
     let world = publish_through(world, rounds(2).max(2), away, async || {
+        wait_until_it_holds_a_job(&bench, cut_off).await;
         if silently {
             pipe.freeze()
         } else {
@@ -188,4 +194,20 @@ async fn a_node_that_was_cut_off_past_its_lease_settles_nothing() {
 
     assert!(world.taken_over().await > 0, "leases ended, and the other node went on");
     assert!(world.settled_by(cut_off) > 0, "it came back and works");
+}
+
+/// Waits until the node has claimed a job whose moment is yet to come: it cannot settle it in the next
+/// few milliseconds.
+async fn wait_until_it_holds_a_job(bench: &Bench, node: NodeId) {
+    let running = JobFilter { states: vec![JobState::Running], ..JobFilter::default() };
+    for _ in 0..1_000 {
+        let soon = bench.now() + TimeDelta::milliseconds(50);
+        let jobs = bench.backend.jobs.list(TenantId::DEFAULT, &running, Page::first(100)).await;
+        let jobs = jobs.expect("the jobs that run");
+        if jobs.iter().any(|job| job.node == Some(node) && job.made.planned_at > soon) {
+            return;
+        }
+        nap(Duration::from_millis(5)).await;
+    }
+    panic!("the node takes no jobs");
 }
