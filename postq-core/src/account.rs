@@ -55,6 +55,13 @@ impl Account {
         }
     }
 
+    /// Whether what may change of it is the same as of the other.
+    pub fn is_as(&self, other: &Self) -> bool {
+        self.remote_id == other.remote_id
+            && self.on_unknown == other.on_unknown
+            && self.credentials == other.credentials
+    }
+
     /// The lane of its jobs.
     pub fn lane(&self) -> Lane {
         Lane::of(&self.platform, self.id)

@@ -68,6 +68,8 @@ ids! {
     PublicationId;
     /// Identifies a token of the API.
     TokenId;
+    /// Identifies an endpoint that webhooks are delivered to.
+    WebhookId;
     /// Identifies one running process. Always random: never a host name, so that a process that
     /// comes back is not taken for the one that went away.
     NodeId;

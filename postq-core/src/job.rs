@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AccountId, JobId, NodeId, PostId, ScheduleId, TenantId};
+use crate::id::{AccountId, JobId, NodeId, PostId, ScheduleId, TenantId, WebhookId};
 use crate::machine::JobState;
 use crate::platform::PlatformName;
 use crate::schedule::Schedule;
@@ -93,6 +93,11 @@ impl JobKind {
     pub fn notify() -> Self {
         Self::new(Self::NOTIFY)
     }
+
+    /// Delivers an outgoing webhook.
+    pub fn webhook_deliver() -> Self {
+        Self::new(Self::WEBHOOK_DELIVER)
+    }
 }
 
 impl Topic {
@@ -122,6 +127,11 @@ impl Topic {
     /// The topic of notifications.
     pub fn notify() -> Self {
         Self::new(Self::NOTIFY)
+    }
+
+    /// The topic of outgoing webhooks.
+    pub fn webhook() -> Self {
+        Self::new(Self::WEBHOOK)
     }
 }
 
@@ -156,6 +166,11 @@ impl Lane {
     /// The lane of an account.
     pub fn of(app: &PlatformName, account: AccountId) -> Self {
         Self(format!("{app}/{account}"))
+    }
+
+    /// The lane of the deliveries to an endpoint.
+    pub fn of_webhook(id: WebhookId) -> Self {
+        Self(format!("{}/{id}", Topic::WEBHOOK))
     }
 
     /// A lane as a store kept it, or of the user's own; without a `/` it belongs to no app.
@@ -327,22 +342,26 @@ impl NewJob {
         }
     }
 
-    /// The publish job of one occurrence for one account: its dedupe key is that of the occurrence.
+    /// The publish job of one occurrence for one account: its dedupe key is that of the occurrence, and
+    /// it carries what the schedule was asked for by.
     pub fn occurrence(
         schedule: &Schedule,
         at: DateTime<Utc>,
         account: AccountId,
         lane: Lane,
     ) -> Self {
+        let new = Self::new(JobKind::publish(), Topic::publish(), at);
+        let asked_by = schedule.correlation_id.clone();
         Self {
             tenant_id: schedule.tenant_id,
+            correlation_id: asked_by.unwrap_or_else(|| new.correlation_id.clone()),
             lane: Some(lane),
             priority: schedule.priority,
             dedupe_key: Some(DedupeKey::occurrence(schedule.id, at, account)),
             schedule_id: Some(schedule.id),
             post_id: Some(schedule.post_id),
             account_id: Some(account),
-            ..Self::new(JobKind::publish(), Topic::publish(), at)
+            ..new
         }
     }
 }

@@ -9,6 +9,8 @@
 //! | [`intent`] | intents, receipts, evidence: what keeps a post from going out twice |
 //! | [`store`], [`feed`], [`queue`], [`lock`], [`limiter`], [`cache`] | what a backend implements |
 //! | [`token`], [`idempotency`] | what an API needs of a backend |
+//! | [`node`], [`pool`] | which processes share a store; how its connections are used |
+//! | [`webhook`], [`courier`] | who is told of events, and how it gets there |
 //! | [`platform`], [`vault`], [`notifier`], [`clock`] | what else an engine is given |
 //! | [`backend`], [`memory`], [`composed`] | the bundle an adapter makes, the reference one, and a feed over queue and store |
 //! | [`fallback`] | going on without a queue or limiter that is away |
@@ -30,6 +32,7 @@ pub mod composed;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod content;
+pub mod courier;
 pub mod error;
 pub mod failure;
 pub mod fallback;
@@ -42,11 +45,14 @@ pub mod limiter;
 pub mod lock;
 pub mod machine;
 pub mod memory;
+pub mod node;
 pub mod notifier;
 pub mod platform;
+pub mod pool;
 pub mod queue;
 pub mod retry;
 pub mod schedule;
 pub mod store;
 pub mod token;
 pub mod vault;
+pub mod webhook;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ScheduleError;
 use crate::id::{AccountId, PostId, ScheduleId, TenantId};
+use crate::job::CorrelationId;
 
 /// The rule of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -124,6 +125,8 @@ pub struct Schedule {
     pub last_run_at: Option<DateTime<Utc>>,
     /// Rises by one with every edit; starts at 1.
     pub revision: u32,
+    /// What asked for it: its jobs carry this. Without one each job has its own.
+    pub correlation_id: Option<CorrelationId>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
 }
@@ -150,6 +153,7 @@ impl Schedule {
             next_run_at: None,
             last_run_at: None,
             revision: 1,
+            correlation_id: None,
             created_at: now,
         }
     }

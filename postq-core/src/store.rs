@@ -119,6 +119,9 @@ pub trait PostStore: fmt::Debug + Send + Sync + 'static {
 /// 3. `remove` wipes the credentials and takes the account off the list; while an enabled schedule or
 ///    a job that has not ended uses it, it is a conflict. What it published stays.
 ///    (`an_account_in_use_stays`)
+/// 4. With what the caller has seen, `update` and `remove` are `Stale` and change nothing if what may
+///    change of the account is something else by now. However many have seen the same, one of them
+///    applies.  (`an_account_that_was_changed_meanwhile_stays`, `one_of_many_changes_an_account`)
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait AccountStore: fmt::Debug + Send + Sync + 'static {
@@ -131,11 +134,19 @@ pub trait AccountStore: fmt::Debug + Send + Sync + 'static {
     /// All accounts of a tenant, by name.
     async fn list(&self, tenant: TenantId) -> Result<Vec<Account>, StoreError>;
 
-    /// Replaces what may change of it.
-    async fn update(&self, account: &Account) -> Result<Applied, StoreError>;
+    /// Replaces what may change of it; only if it still is as it was `seen`, where that is given.
+    async fn update<'a>(
+        &self,
+        account: &Account,
+        seen: Option<&'a Account>,
+    ) -> Result<Applied, StoreError>;
 
-    /// Takes it away.
-    async fn remove(&self, id: AccountId) -> Result<Applied, StoreError>;
+    /// Takes it away; only if it still is as it was `seen`, where that is given.
+    async fn remove<'a>(
+        &self,
+        id: AccountId,
+        seen: Option<&'a Account>,
+    ) -> Result<Applied, StoreError>;
 }
 
 /// Why a lane stands still.
@@ -326,6 +337,8 @@ impl ScheduleEdit {
 ///     (`an_edit_changes_what_it_names`)
 /// 11. A time between two microseconds is kept as the earlier one, and planned.
 ///     (`a_moment_between_microseconds_is_planned`)
+/// 12. Planned jobs carry the correlation id of their schedule, whatever becomes of it later; without
+///     one each has its own.  (`planned_jobs_carry_what_asked_for_them`)
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait ScheduleStore: fmt::Debug + Send + Sync + 'static {
@@ -367,6 +380,8 @@ pub struct JobFilter {
     pub states: Vec<JobState>,
     /// Of this topic.
     pub topic: Option<Topic>,
+    /// Of this lane.
+    pub lane: Option<Lane>,
     /// Of this account.
     pub account: Option<AccountId>,
     /// Of this post.
@@ -375,6 +390,8 @@ pub struct JobFilter {
     pub schedules: Option<Vec<ScheduleId>>,
     /// Only dead letters that nobody has resolved.
     pub unresolved: bool,
+    /// Only those that have ended, at this time or later.
+    pub ended_since: Option<DateTime<Utc>>,
 }
 
 /// A job with all that is known of it.
@@ -397,6 +414,7 @@ pub struct JobStory {
 /// 2. Every transition is in the story, in order, written with the change itself.
 ///    (`every_transition_is_recorded`)
 /// 3. Pages are stable under inserts.  (`pages_are_stable`)
+/// 4. A list, and a count, has what every part of the filter names.  (`filters_and_counts_agree`)
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait JobStore: fmt::Debug + Send + Sync + 'static {

@@ -9,10 +9,13 @@ use postq_core::idempotency::IdempotencyStore;
 use postq_core::limiter::RateLimiter;
 use postq_core::lock::DedupeLock;
 use postq_core::memory::{
-    MemoryBackend, MemoryCache, MemoryIdempotency, MemoryQueue, MemoryTokens,
+    MemoryBackend, MemoryCache, MemoryIdempotency, MemoryNodes, MemoryQueue, MemoryTokens,
+    MemoryWebhooks,
 };
+use postq_core::node::NodeStore;
 use postq_core::queue::Queue;
 use postq_core::token::TokenStore;
+use postq_core::webhook::WebhookStore;
 
 async fn fresh() -> Backend {
     MemoryBackend::new(Arc::new(SystemClock)).backend()
@@ -38,6 +41,14 @@ async fn tokens() -> Arc<dyn TokenStore> {
     Arc::new(MemoryTokens::default())
 }
 
+async fn webhooks() -> Arc<dyn WebhookStore> {
+    Arc::new(MemoryWebhooks::default())
+}
+
+async fn nodes() -> Arc<dyn NodeStore> {
+    Arc::new(MemoryNodes::new(Arc::new(SystemClock)))
+}
+
 async fn idempotency() -> Arc<dyn IdempotencyStore> {
     Arc::new(MemoryIdempotency::new(Arc::new(SystemClock)))
 }
@@ -48,7 +59,9 @@ postq_core::queue_conformance!(queue);
 postq_core::lock_conformance!(lock);
 postq_core::limiter_conformance!(limiter);
 postq_core::cache_conformance!(cache);
+postq_core::node_conformance!(nodes);
 postq_core::token_conformance!(tokens);
+postq_core::webhook_conformance!(webhooks);
 postq_core::idempotency_conformance!(idempotency);
 
 /// Seeded ids change nothing of the contract.

@@ -29,6 +29,8 @@
 //! | `limiter_conformance!` | `Arc<dyn RateLimiter>` |
 //! | `limiter_mode_conformance!` | `Arc<dyn LimiterMode>` |
 //! | `token_conformance!` | `Arc<dyn TokenStore>` |
+//! | `node_conformance!` | `Arc<dyn NodeStore>` |
+//! | `webhook_conformance!` | `Arc<dyn WebhookStore>` |
 //! | `idempotency_conformance!` | `Arc<dyn IdempotencyStore>` |
 //! | `cache_conformance!` | `Arc<dyn Cache>` |
 //! | `platform_conformance!` | `Arc<dyn PlatformHarness>`, see [`platform::PlatformHarness`] |
@@ -55,6 +57,7 @@ pub mod limiter;
 pub mod limiter_mode;
 pub mod lock;
 pub mod meddled;
+pub mod node;
 pub mod platform;
 pub mod pushing;
 pub mod queue;
@@ -63,6 +66,7 @@ pub mod retry;
 pub mod store;
 pub mod token;
 pub mod vault;
+pub mod webhook;
 
 /// What a suite's argument yields: the thing under test itself, or a pair of it and of what must
 /// live as long as it.

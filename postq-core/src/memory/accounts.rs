@@ -42,18 +42,32 @@ impl AccountStore for MemoryBackend {
         Ok(accounts)
     }
 
-    async fn update(&self, account: &Account) -> Result<Applied, StoreError> {
+    async fn update<'a>(
+        &self,
+        account: &Account,
+        seen: Option<&'a Account>,
+    ) -> Result<Applied, StoreError> {
         let mut state = self.lock();
         let Some(known) = state.accounts.get_mut(&account.id) else { return Ok(Applied::Gone) };
+        if seen.is_some_and(|seen| !known.is_as(seen)) {
+            return Ok(Applied::Stale);
+        }
         known.credentials.clone_from(&account.credentials);
         known.remote_id.clone_from(&account.remote_id);
         known.on_unknown = account.on_unknown;
         Ok(Applied::Applied)
     }
 
-    async fn remove(&self, id: AccountId) -> Result<Applied, StoreError> {
+    async fn remove<'a>(
+        &self,
+        id: AccountId,
+        seen: Option<&'a Account>,
+    ) -> Result<Applied, StoreError> {
         let mut state = self.lock();
         let Some(account) = state.accounts.get(&id) else { return Ok(Applied::Gone) };
+        if seen.is_some_and(|seen| !account.is_as(seen)) {
+            return Ok(Applied::Stale);
+        }
         let scheduled = state
             .schedules
             .values()

@@ -17,12 +17,14 @@ fn shows(filter: &JobFilter, job: &Job) -> bool {
     let made = &job.made;
     (filter.states.is_empty() || filter.states.contains(&job.state))
         && filter.topic.as_ref().is_none_or(|topic| made.topic == *topic)
+        && filter.lane.as_ref().is_none_or(|lane| made.lane.as_ref() == Some(lane))
         && filter.account.is_none_or(|account| made.account_id == Some(account))
         && filter.post.is_none_or(|post| made.post_id == Some(post))
         && filter
             .schedules
             .as_ref()
             .is_none_or(|all| made.schedule_id.is_some_and(|schedule| all.contains(&schedule)))
+        && filter.ended_since.is_none_or(|since| job.finished_at >= Some(since))
         && (!filter.unresolved || (job.state == JobState::DeadLetter && job.resolution.is_none()))
 }
 

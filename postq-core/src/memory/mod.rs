@@ -39,6 +39,7 @@ mod jobs;
 mod lanes;
 mod limiter;
 mod lock;
+mod nodes;
 mod posts;
 mod publications;
 mod queue;
@@ -46,11 +47,14 @@ mod schedules;
 mod state;
 mod tokens;
 mod upkeep;
+mod webhooks;
 
 pub use self::cache::MemoryCache;
 pub use self::idempotency::MemoryIdempotency;
+pub use self::nodes::MemoryNodes;
 pub use self::queue::MemoryQueue;
 pub use self::tokens::MemoryTokens;
+pub use self::webhooks::MemoryWebhooks;
 
 /// Every store, the job feed, the dedupe lock and the rate limiter over one state in memory. Clones
 /// share it.

@@ -120,10 +120,11 @@ impl State {
         }
         let id = JobId::from_uuid(self.new_id(now));
         let lane = self.accounts[&account].lane();
+        let asked_by = schedule.correlation_id.clone();
         let job = Job::from_new(NewJob {
             id,
             max_attempts: request.max_attempts,
-            correlation_id: CorrelationId::new(id.to_string()),
+            correlation_id: asked_by.unwrap_or_else(|| CorrelationId::new(id.to_string())),
             ..NewJob::occurrence(schedule, occurrence.planned_at, account, lane)
         });
         self.add_job(job, now, None);

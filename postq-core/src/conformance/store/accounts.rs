@@ -56,13 +56,13 @@ pub async fn an_account_is_updated_in_place(backend: Backend) {
         ..before.clone()
     };
 
-    let applied = backend.accounts.update(&changed).await.expect("update");
+    let applied = backend.accounts.update(&changed, None).await.expect("update");
     assert_eq!(applied, Applied::Applied);
 
     let expected = Account { name: before.name, platform: before.platform, ..changed };
     let loaded = backend.accounts.load(&[before.id]).await.expect("load");
     assert_eq!(loaded, [expected]);
-    let gone = backend.accounts.update(&named("none")).await.expect("update");
+    let gone = backend.accounts.update(&named("none"), None).await.expect("update");
     assert_eq!(gone, Applied::Gone);
 }
 
@@ -73,9 +73,9 @@ pub async fn an_account_in_use_stays(backend: Backend) {
     let accounts = &world.backend.accounts;
     let sealed = Sealed { key_id: "k".to_owned(), bytes: vec![1] };
     let main = Account { credentials: Some(sealed), ..world.account.clone() };
-    assert_eq!(accounts.update(&main).await.expect("update"), Applied::Applied);
+    assert_eq!(accounts.update(&main, None).await.expect("update"), Applied::Applied);
     let in_use = async |why: &str| {
-        let error = accounts.remove(main.id).await.expect_err(why);
+        let error = accounts.remove(main.id, None).await.expect_err(why);
         assert_eq!(error.kind(), ErrorKind::Conflict, "{why}");
     };
 
@@ -95,14 +95,67 @@ pub async fn an_account_in_use_stays(backend: Backend) {
     in_use("a running job").await;
     world.apply(&job, Settle::Succeeded(Some(world.receipt(0).await))).await;
 
-    assert_eq!(accounts.remove(main.id).await.expect("remove"), Applied::Applied);
+    assert_eq!(accounts.remove(main.id, None).await.expect("remove"), Applied::Applied);
 
-    assert_eq!(accounts.remove(main.id).await.expect("remove again"), Applied::Gone);
-    assert_eq!(accounts.update(&main).await.expect("update"), Applied::Gone);
+    assert_eq!(accounts.remove(main.id, None).await.expect("remove again"), Applied::Gone);
+    assert_eq!(accounts.update(&main, None).await.expect("update"), Applied::Gone);
     assert!(names(&world.backend, TenantId::DEFAULT).await.is_empty());
     let left = accounts.load(&[main.id]).await.expect("load");
     assert!(left.iter().all(|account| account.credentials.is_none()), "credentials are wiped");
     let out = world.backend.publications.list(TenantId::DEFAULT, Page::first(10)).await;
     assert_eq!(out.expect("publications")[0].account_id, main.id, "what it published stays");
     account(&world.backend, "main").await;
+}
+
+/// With what the caller has seen, a change or a removal is refused if the account is something else by
+/// now.
+pub async fn an_account_that_was_changed_meanwhile_stays(backend: Backend) {
+    let accounts = &backend.accounts;
+    let first = account(&backend, "main").await;
+    let sealed = |byte| Some(Sealed { key_id: "k".to_owned(), bytes: vec![byte] });
+    let changes = [
+        Account { credentials: sealed(1), ..first.clone() },
+        Account { credentials: sealed(2), ..first.clone() },
+        Account { remote_id: Some("42".to_owned()), ..first.clone() },
+        Account { on_unknown: OnUnknown::Resend, ..first.clone() },
+    ];
+    let mut known = first.clone();
+    for next in changes {
+        let applied = accounts.update(&next, Some(&known)).await.expect("update");
+        assert_eq!(applied, Applied::Applied);
+        let late = accounts.update(&first, Some(&known)).await.expect("update");
+        assert_eq!(late, Applied::Stale);
+        assert_eq!(accounts.remove(first.id, Some(&known)).await.expect("remove"), Applied::Stale);
+        known = next;
+        let loaded = accounts.load(&[first.id]).await.expect("load");
+        assert_eq!(loaded, std::slice::from_ref(&known), "nothing else was changed");
+    }
+
+    // A name is no part of what may change.
+    let renamed = Account { name: "seen under another name".to_owned(), ..known.clone() };
+    assert_eq!(accounts.remove(first.id, Some(&renamed)).await.expect("remove"), Applied::Applied);
+    assert_eq!(accounts.update(&known, Some(&known)).await.expect("update"), Applied::Gone);
+    assert_eq!(accounts.remove(first.id, Some(&known)).await.expect("remove"), Applied::Gone);
+}
+
+/// However many have seen the same account, one of them changes it.
+pub async fn one_of_many_changes_an_account(backend: Backend) {
+    let seen = account(&backend, "main").await;
+    let mut racers = tokio::task::JoinSet::new();
+    for n in 0..8 {
+        let (backend, seen) = (backend.clone(), seen.clone());
+        racers.spawn(async move {
+            let changed = Account { remote_id: Some(n.to_string()), ..seen.clone() };
+            let applied = match n {
+                7 => backend.accounts.remove(seen.id, Some(&seen)).await,
+                _ => backend.accounts.update(&changed, Some(&seen)).await,
+            };
+            applied.expect("an answer")
+        });
+    }
+
+    let applied = racers.join_all().await;
+
+    let won = applied.iter().filter(|applied| **applied == Applied::Applied).count();
+    assert_eq!(won, 1, "{applied:?}");
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
 use uuid::Uuid;
 
 use crate::backend::Backend;
@@ -144,6 +145,34 @@ pub async fn filters_and_counts_agree(backend: Backend) {
         ..all.clone()
     };
     assert!(list(&filter).await.is_empty(), "all conditions together");
+    for topic in [Topic::webhook(), Topic::notify()] {
+        let of_lane =
+            |lane: &str| NewJob { topic: topic.clone(), ..plain_job(Some(lane), 0, later) };
+        let (one, other) = (of_lane("webhook/a"), of_lane("webhook/b"));
+        world.insert(&[one.clone(), other]).await;
+        let lane = one.lane.clone();
+        let filter = JobFilter { topic: Some(topic), lane, ..all.clone() };
+        assert_eq!(list(&filter).await, [one.id], "of one lane of the topic");
+        let waiting = JobFilter { states: vec![JobState::Enqueued], ..filter.clone() };
+        assert_eq!(list(&waiting).await, [one.id]);
+        let ended = JobFilter { states: vec![JobState::Succeeded], ..filter };
+        assert!(list(&ended).await.is_empty(), "in this state");
+    }
+    let filter = JobFilter { lane: Some(Lane::from_raw("webhook/a")), ..all.clone() };
+    assert_eq!(list(&filter).await.len(), 2, "of a lane in every topic");
+    let ended = async |job: JobId| world.job_now(job).await.finished_at.expect("it has ended");
+    let (first, second) = (ended(dead.id()).await, ended(done.id()).await);
+    assert!(first < second, "the letter was there before");
+    let since = |at| JobFilter { ended_since: Some(at), ..all.clone() };
+    assert_eq!(list(&since(first)).await, sorted(vec![dead.id(), done.id()]));
+    assert_eq!(list(&since(second)).await, [done.id()], "at that time or later");
+    assert!(list(&since(second + TimeDelta::microseconds(1))).await.is_empty());
+    let letters = JobFilter { states: vec![JobState::DeadLetter], ..since(first) };
+    assert_eq!(list(&letters).await, [dead.id()]);
+    let waiting = JobFilter { states: vec![JobState::Enqueued], ..since(first) };
+    assert!(list(&waiting).await.is_empty(), "what waits has not ended");
+    let of_post = JobFilter { post: Some(world.post.id), ..since(second) };
+    assert_eq!(list(&of_post).await, [done.id()]);
     let filter = JobFilter { unresolved: true, ..all };
     assert_eq!(list(&filter).await, [dead.id()]);
     let resolved = world.backend.control.resolve(dead.id(), Resolution::Discarded).await;

@@ -36,6 +36,8 @@ macro_rules! store_conformance {
                 account_names_are_unique,
                 an_account_is_updated_in_place,
                 an_account_in_use_stays,
+                an_account_that_was_changed_meanwhile_stays,
+                one_of_many_changes_an_account,
             } }
             $crate::conformance_rules! { $fresh, store::blocks {
                 a_block_replaces_its_like,
@@ -65,6 +67,7 @@ macro_rules! store_conformance {
                 a_new_schedule_wakes_the_planner,
                 a_limit_cuts_planning_into_pieces,
                 a_moment_between_microseconds_is_planned,
+                planned_jobs_carry_what_asked_for_them,
             } }
             $crate::conformance_rules! { $fresh, store::jobs {
                 a_dedupe_key_makes_one_job,

@@ -406,3 +406,39 @@ pub async fn a_moment_between_microseconds_is_planned(backend: Backend) {
     let planned = load(&world.backend, schedule.id).await;
     assert_eq!(planned.last_run_at, Some(jobs[0].made.planned_at));
 }
+
+/// Planned jobs carry the correlation id of their schedule, whatever becomes of it later; without one
+/// each has its own.
+pub async fn planned_jobs_carry_what_asked_for_them(backend: Backend) {
+    let world = World::new(backend).await;
+    let at = world.at(30_000).await;
+    let asked = Schedule { correlation_id: Some("request-1".into()), ..once(&world, at) };
+    let other = Schedule { ..once(&world, at + TimeDelta::seconds(1)) };
+    let missed = world.at(-3_600_000).await;
+    let late = Schedule {
+        correlation_id: Some("request-2".into()),
+        misfire: Misfire::Skip,
+        ..once(&world, missed)
+    };
+    put(&world.backend, &[asked.clone(), other.clone(), late.clone()]).await;
+
+    plan_all(&world).await;
+
+    let of = async |schedule: &Schedule| {
+        let jobs = jobs_of(&world.backend, schedule.id).await;
+        assert_eq!(jobs.len(), 1);
+        jobs[0].made.clone()
+    };
+    assert_eq!(of(&asked).await.correlation_id.as_str(), "request-1");
+    assert_eq!(of(&late).await.correlation_id.as_str(), "request-2", "also of what is missed");
+    let own = of(&other).await;
+    assert_eq!(own.correlation_id.as_str(), own.id.to_string());
+
+    let moved = ScheduleEdit { priority: Some(3), ..ScheduleEdit::default() };
+    let edited = world.backend.schedules.edit(asked.id, 1, &moved).await.expect("edit");
+    assert_eq!(edited, Edited::Applied { revision: 2 });
+    plan_all(&world).await;
+    let jobs = jobs_of(&world.backend, asked.id).await;
+    assert_eq!(jobs.len(), 2, "taken back, and planned again");
+    assert!(jobs.iter().all(|job| job.made.correlation_id.as_str() == "request-1"));
+}

@@ -84,6 +84,7 @@ pub async fn schedules_are_inserted_once(backend: Backend) {
         grace: Duration::from_secs(1),
         problem: Some("\"none\" is no zone".to_owned()),
         last_run_at: Some(at - TimeDelta::days(1)),
+        correlation_id: Some("request 1 of \"ops\"".into()),
         ..once(&world, at)
     };
     let other = post(&world.backend, "other").await;
