@@ -34,12 +34,20 @@ impl AccountStore for PgStore {
         read!(self, "list accounts", |sql| sql.all(list, args![tenant.as_uuid()], account))
     }
 
-    async fn update(&self, account: &Account) -> Result<Applied, StoreError> {
-        read!(self, "update an account", |sql| update(sql, account))
+    async fn update<'a>(
+        &self,
+        account: &Account,
+        seen: Option<&'a Account>,
+    ) -> Result<Applied, StoreError> {
+        write!(self, "update an account", |tx| update(&tx, account, seen))
     }
 
-    async fn remove(&self, id: AccountId) -> Result<Applied, StoreError> {
-        write!(self, "remove an account", |tx| remove(&tx, id))
+    async fn remove<'a>(
+        &self,
+        id: AccountId,
+        seen: Option<&'a Account>,
+    ) -> Result<Applied, StoreError> {
+        write!(self, "remove an account", |tx| remove(&tx, id, seen))
     }
 }
 
@@ -70,7 +78,22 @@ async fn insert(tx: &Tx<'_>, account: &Account) -> Result<(), Fault> {
     Err(Fault::conflict(format!("another account has the name \"{name}\"; choose another name")))
 }
 
-async fn update(sql: Sql<'_>, account: &Account) -> Result<Applied, Fault> {
+/// Locks it; whether it is there, and as it was seen.
+async fn lock(sql: Sql<'_>, id: AccountId, seen: Option<&Account>) -> Result<Applied, Fault> {
+    let lock = "SELECT * FROM {s}.accounts WHERE id = $1 FOR UPDATE";
+    let found = sql.first(lock, args![id.as_uuid()]).await?;
+    Ok(match (found.as_ref().map(account).transpose()?, seen) {
+        (None, _) => Applied::Gone,
+        (Some(known), Some(seen)) if !known.is_as(seen) => Applied::Stale,
+        (Some(_), _) => Applied::Applied,
+    })
+}
+
+async fn update(tx: &Tx<'_>, account: &Account, seen: Option<&Account>) -> Result<Applied, Fault> {
+    let locked = lock(tx.sql, account.id, seen).await?;
+    if locked != Applied::Applied {
+        return Ok(locked);
+    }
     let update = "UPDATE {s}.accounts SET remote_id = $2, on_unknown = $3, key_id = $4, sealed = $5
          WHERE id = $1";
     let args = args![
@@ -80,14 +103,14 @@ async fn update(sql: Sql<'_>, account: &Account) -> Result<Applied, Fault> {
         account.credentials.as_ref().map(|sealed| sealed.key_id.as_str()),
         account.credentials.as_ref().map(|sealed| sealed.bytes.as_slice()),
     ];
-    let changed = sql.run(update, args).await?;
-    Ok(if changed == 1 { Applied::Applied } else { Applied::Gone })
+    tx.sql.run(update, args).await?;
+    Ok(Applied::Applied)
 }
 
-async fn remove(tx: &Tx<'_>, id: AccountId) -> Result<Applied, Fault> {
-    let lock = "SELECT 1 FROM {s}.accounts WHERE id = $1 FOR UPDATE";
-    if !tx.sql.has(lock, args![id.as_uuid()]).await? {
-        return Ok(Applied::Gone);
+async fn remove(tx: &Tx<'_>, id: AccountId, seen: Option<&Account>) -> Result<Applied, Fault> {
+    let locked = lock(tx.sql, id, seen).await?;
+    if locked != Applied::Applied {
+        return Ok(locked);
     }
     // A schedule that has ended stays enabled; it uses nothing any more.
     let scheduled = "SELECT 1 FROM {s}.schedules

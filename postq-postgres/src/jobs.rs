@@ -13,7 +13,7 @@ use crate::args::Arg;
 use crate::error::Fault;
 use crate::history;
 use crate::make::Birth;
-use crate::rows::{Paged, word};
+use crate::rows::{Paged, whole, word};
 use crate::store::PgStore;
 use crate::transition::job;
 use crate::tx::{Sql, Tx, read, write};
@@ -66,10 +66,15 @@ pub(crate) struct Query {
     states: Vec<JobState>,
     unresolved: bool,
     topic: Option<String>,
+    lane: Option<String>,
     account: Option<Uuid>,
     post: Option<Uuid>,
     schedules: Option<Vec<Uuid>>,
+    ended_since: Option<DateTime<Utc>>,
 }
+
+/// The states of jobs that have ended.
+const ENDED: [JobState; 3] = [JobState::Succeeded, JobState::DeadLetter, JobState::Cancelled];
 
 impl Query {
     pub(crate) fn of(tenant: TenantId, filter: &JobFilter) -> Self {
@@ -86,12 +91,15 @@ impl Query {
             states,
             unresolved: filter.unresolved,
             topic: filter.topic.as_ref().map(|topic: &Topic| topic.as_str().to_owned()),
+            lane: filter.lane.as_ref().map(|lane| lane.as_str().to_owned()),
             account: filter.account.map(AccountId::as_uuid),
             post: filter.post.map(PostId::as_uuid),
             schedules: filter.schedules.as_ref().map(schedules),
+            ended_since: filter.ended_since.map(whole),
         };
         let conditions = [
             (query.topic.is_some(), "topic = ("),
+            (query.lane.is_some(), "lane = ("),
             (query.account.is_some(), "account_id = ("),
             (query.post.is_some(), "post_id = ("),
             (query.schedules.is_some(), "schedule_id = ANY("),
@@ -101,15 +109,21 @@ impl Query {
             n += 1;
             query.made.push_str(&format!(" AND {{j}}{condition}${n})"));
         }
+        if query.topic.as_deref() == Some(Topic::WEBHOOK) {
+            // As in the index of the deliveries' lanes, which is taken only if it is told so.
+            query.made.push_str(" AND {j}topic = 'webhook'");
+        }
         query
     }
 
     fn args(&self) -> Vec<Arg<'_>> {
         let mut args: Vec<Arg<'_>> = vec![&self.tenant];
         args.extend(self.topic.as_ref().map(|topic| topic as Arg<'_>));
+        args.extend(self.lane.as_ref().map(|lane| lane as Arg<'_>));
         args.extend(self.account.as_ref().map(|account| account as Arg<'_>));
         args.extend(self.post.as_ref().map(|post| post as Arg<'_>));
         args.extend(self.schedules.as_ref().map(|schedules| schedules as Arg<'_>));
+        args.extend(self.ended_since.as_ref().map(|since| since as Arg<'_>));
         args
     }
 
@@ -117,9 +131,17 @@ impl Query {
         self.made.replace("{j}", table)
     }
 
+    /// The condition on the end of a job: its time is the last of [`args`](Self::args).
+    fn ended(&self, column: &str) -> String {
+        match self.ended_since {
+            Some(_) => format!(" AND {column} >= ${}", self.args().len()),
+            None => String::new(),
+        }
+    }
+
     /// The whole condition, for the view.
     fn condition(&self) -> String {
-        let mut condition = self.made("");
+        let mut condition = self.made("") + &self.ended("finished_at");
         if !self.states.is_empty() {
             let words: Vec<_> = self.states.iter().map(|state| format!("'{state}'")).collect();
             condition.push_str(&format!(" AND state IN ({})", words.join(", ")));
@@ -139,6 +161,20 @@ impl Query {
         let ids = if self.post.is_some() || self.schedules.is_some() {
             // Few, and sorted.
             format!("SELECT id FROM {{s}}.jobs WHERE {} AND id > ${after}", self.condition())
+        } else if self.ended_since.is_some() {
+            // Those of a short time, wherever they are by their ids: `OFFSET` keeps the server from
+            // walking through all ids until it has a page of them.
+            let words: Vec<_> = ENDED.iter().filter(|state| self.shows(**state)).collect();
+            let words: Vec<_> = words.iter().map(|state| format!("'{state}'")).collect();
+            format!(
+                "SELECT p.job_id AS id FROM {{s}}.ended p JOIN {{s}}.job j ON j.id = p.job_id
+                 WHERE {} AND p.tenant_id = $1 AND p.state = ANY (ARRAY[{}]::text[]) {} {}
+                     AND p.job_id > ${after} OFFSET 0",
+                self.made("j."),
+                words.join(", "),
+                self.ended("p.finished_at"),
+                if self.unresolved { "AND p.resolution IS NULL" } else { "" },
+            )
         } else if self.states.is_empty() {
             let made = self.made("");
             format!(
@@ -162,6 +198,10 @@ impl Query {
                  SELECT id FROM ({ids}) AS ids ORDER BY id LIMIT ${limit})) ORDER BY id"
         );
         (sql, args)
+    }
+
+    fn shows(&self, state: JobState) -> bool {
+        self.states.is_empty() || self.states.contains(&state)
     }
 
     /// The tables that hold jobs of a state, with the condition for it there.

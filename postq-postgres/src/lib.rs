@@ -4,7 +4,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `store`, `config`, `server` | [`PgStore`], how it is opened, where the server is |
-//! | `posts` … `snapshots`, `feed`, `queue`, `lock`, `limiter`, `mode`, `tokens`, `idempotency` | one file per implemented trait |
+//! | `posts` … `snapshots`, `feed`, `queue`, `lock`, `limiter`, `mode`, `nodes`, `tokens`, `idempotency`, `webhooks` | one file per implemented trait |
 //! | `claim`, `asking`, `recover`, `lanes` | which due jobs go to whom |
 //! | `make`, `transition`, `trail`, `settle`, `plain`, `gather`, `intent`, `evidence`, `takeback`, `aside`, `plan` | what happens to a job |
 //! | `tx`, `args`, `rows`, `changes`, `wake` | statements, and what wakes those who wait |
@@ -83,6 +83,7 @@ mod limiter;
 mod lock;
 mod make;
 mod mode;
+mod nodes;
 mod plain;
 mod plan;
 mod posts;
@@ -105,6 +106,7 @@ mod transition;
 mod tx;
 mod upkeep;
 mod wake;
+mod webhooks;
 
 pub use deadpool_postgres;
 pub use tokio_postgres;

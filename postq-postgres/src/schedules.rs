@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use postq_core::content::Post;
 use postq_core::error::StoreError;
 use postq_core::id::{AccountId, PostId, ScheduleId, TenantId};
+use postq_core::job::CorrelationId;
 use postq_core::schedule::{Resolver, Schedule, Timing};
 use postq_core::store::{Edited, Page, PlanRequest, Planned, ScheduleEdit, ScheduleStore};
 use tokio_postgres::Row;
@@ -116,13 +117,13 @@ async fn insert_batch(sql: Sql<'_>, schedules: &[Schedule]) -> Result<(), Fault>
     // `unnest` would take an array of arrays apart, so the accounts go as text.
     let insert = "INSERT INTO {s}.schedules (id, tenant_id, post_id, accounts, timing, tz, tzdb,
              priority, misfire, grace, enabled, problem, next_run_at, last_run_at, revision,
-             created_at, early)
+             created_at, correlation_id, early)
          SELECT g.id, g.tenant_id, g.post_id, g.accounts::uuid[], g.timing, g.tz, g.tzdb, g.priority,
              g.misfire, g.grace, g.enabled, g.problem, g.next_run_at, g.last_run_at, g.revision,
-             g.created_at, coalesce(p.has_media, false)
-         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+             g.created_at, g.correlation_id, coalesce(p.has_media, false)
+         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
              AS g (id, tenant_id, post_id, accounts, timing, tz, tzdb, priority, misfire, grace,
-                 enabled, problem, next_run_at, last_run_at, revision, created_at)
+                 enabled, problem, next_run_at, last_run_at, revision, created_at, correlation_id)
          LEFT JOIN {s}.posts p ON p.id = g.post_id ORDER BY g.id
          ON CONFLICT (id) DO NOTHING";
     let timings: Result<Vec<_>, _> =
@@ -146,6 +147,7 @@ async fn insert_batch(sql: Sql<'_>, schedules: &[Schedule]) -> Result<(), Fault>
         schedules.iter().map(|one| one.last_run_at.map(whole)).collect::<Vec<_>>(),
         schedules.iter().map(|one| i64::from(one.revision)).collect::<Vec<_>>(),
         schedules.iter().map(|one| whole(one.created_at)).collect::<Vec<_>>(),
+        schedules.iter().map(asked_by).collect::<Vec<_>>(),
     ];
     sql.run(insert, args).await?;
     Ok(())
@@ -155,6 +157,10 @@ async fn insert_batch(sql: Sql<'_>, schedules: &[Schedule]) -> Result<(), Fault>
 fn accounts_as_text(schedule: &Schedule) -> String {
     let accounts: Vec<String> = schedule.accounts.iter().map(ToString::to_string).collect();
     format!("{{{}}}", accounts.join(","))
+}
+
+fn asked_by(schedule: &Schedule) -> Option<&str> {
+    schedule.correlation_id.as_ref().map(CorrelationId::as_str)
 }
 
 fn grace(schedule: &Schedule) -> i64 {
@@ -270,6 +276,7 @@ pub(crate) fn schedule(row: &Row) -> Result<Schedule, Fault> {
         next_run_at: row.try_get("next_run_at")?,
         last_run_at: row.try_get("last_run_at")?,
         revision: number(row, "revision")?,
+        correlation_id: row.try_get::<_, Option<String>>("correlation_id")?.map(CorrelationId::new),
         created_at: row.try_get("created_at")?,
     })
 }

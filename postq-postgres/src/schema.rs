@@ -17,7 +17,7 @@ struct Migration {
     back: &'static str,
 }
 
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration {
         version: 1,
         name: "start",
@@ -35,6 +35,18 @@ const MIGRATIONS: [Migration; 3] = [
         name: "retention",
         up: include_str!("migrations/V3__retention.sql"),
         back: include_str!("migrations/V3__retention.back.sql"),
+    },
+    Migration {
+        version: 4,
+        name: "webhooks",
+        up: include_str!("migrations/V4__webhooks.sql"),
+        back: include_str!("migrations/V4__webhooks.back.sql"),
+    },
+    Migration {
+        version: 5,
+        name: "nodes",
+        up: include_str!("migrations/V5__nodes.sql"),
+        back: include_str!("migrations/V5__nodes.back.sql"),
     },
 ];
 

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, PoolError, TimeoutType, Timeouts};
 use postq_core::backend::Backend;
 use postq_core::error::StoreError;
+use postq_core::pool::{PoolUse, Pools};
 use postq_core::queue::Queue;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -143,6 +144,11 @@ impl PgStore {
         Arc::new(self.clone())
     }
 
+    /// How its connections are used: those of the work, and those beside it.
+    pub fn pools(&self) -> Arc<dyn Pools> {
+        Arc::new(self.clone())
+    }
+
     /// Closes the connections. Later calls are refused. A store that is dropped without this loses
     /// nothing either.
     pub fn close(&self) {
@@ -250,6 +256,25 @@ impl Urgent<'_> {
 
     pub(crate) fn limit(&self) -> Duration {
         self.0.limit()
+    }
+}
+
+impl Pools for PgStore {
+    fn pools(&self) -> Vec<PoolUse> {
+        [("work", &self.0.pool), ("beside", &self.0.beside)]
+            .map(|(name, pool)| usage(name, pool))
+            .into()
+    }
+}
+
+fn usage(name: &'static str, pool: &Pool) -> PoolUse {
+    let status = pool.status();
+    PoolUse {
+        pool: name,
+        in_use: status.size.saturating_sub(status.available),
+        idle: status.available,
+        waiting: status.waiting,
+        most: status.max_size,
     }
 }
 

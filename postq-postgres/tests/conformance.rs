@@ -9,8 +9,10 @@ use postq_core::fallback::LimiterMode;
 use postq_core::idempotency::IdempotencyStore;
 use postq_core::limiter::RateLimiter;
 use postq_core::lock::DedupeLock;
+use postq_core::node::NodeStore;
 use postq_core::queue::Queue;
 use postq_core::token::TokenStore;
+use postq_core::webhook::WebhookStore;
 
 use crate::support::Fresh;
 
@@ -44,6 +46,16 @@ async fn fresh_tokens() -> (Arc<dyn TokenStore>, Fresh) {
     (fresh.store.tokens(), fresh)
 }
 
+async fn fresh_webhooks() -> (Arc<dyn WebhookStore>, Fresh) {
+    let fresh = Fresh::open().await;
+    (fresh.store.webhooks(), fresh)
+}
+
+async fn fresh_nodes() -> (Arc<dyn NodeStore>, Fresh) {
+    let fresh = Fresh::open().await;
+    (fresh.store.nodes(), fresh)
+}
+
 async fn fresh_idempotency() -> (Arc<dyn IdempotencyStore>, Fresh) {
     let fresh = Fresh::open().await;
     (fresh.store.idempotency(), fresh)
@@ -55,7 +67,9 @@ postq_core::queue_conformance!(fresh_queue);
 postq_core::lock_conformance!(fresh_lock);
 postq_core::limiter_conformance!(fresh_limiter);
 postq_core::limiter_mode_conformance!(fresh_limiter_mode);
+postq_core::node_conformance!(fresh_nodes);
 postq_core::token_conformance!(fresh_tokens);
+postq_core::webhook_conformance!(fresh_webhooks);
 postq_core::idempotency_conformance!(fresh_idempotency);
 
 /// The same where workers and whoever makes their work are two nodes: jobs, blocks and the rest go

@@ -34,13 +34,30 @@ impl AccountStore for SqliteStore {
         self.read("list accounts", move |tx| Ok(tx.all(sql, [tenant], account)?)).await
     }
 
-    async fn update(&self, account: &Account) -> Result<Applied, StoreError> {
-        let account = account.clone();
-        self.write("update an account", move |tx| update(tx, &account)).await
+    async fn update<'a>(
+        &self,
+        account: &Account,
+        seen: Option<&'a Account>,
+    ) -> Result<Applied, StoreError> {
+        let (account, seen) = (account.clone(), seen.cloned());
+        self.write("update an account", move |tx| match ensure_as(tx, account.id, seen.as_ref())? {
+            Applied::Applied => update(tx, &account),
+            refused => Ok(refused),
+        })
+        .await
     }
 
-    async fn remove(&self, id: AccountId) -> Result<Applied, StoreError> {
-        self.write("remove an account", move |tx| remove(tx, id)).await
+    async fn remove<'a>(
+        &self,
+        id: AccountId,
+        seen: Option<&'a Account>,
+    ) -> Result<Applied, StoreError> {
+        let seen = seen.cloned();
+        self.write("remove an account", move |tx| match ensure_as(tx, id, seen.as_ref())? {
+            Applied::Applied => remove(tx, id),
+            refused => Ok(refused),
+        })
+        .await
     }
 }
 
@@ -73,8 +90,18 @@ fn insert(tx: &Tx<'_>, account: &Account) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Whether it is there, and as it was seen.
+fn ensure_as(tx: &Tx<'_>, id: AccountId, seen: Option<&Account>) -> Result<Applied, Fault> {
+    let found = tx.get("SELECT * FROM accounts WHERE id = ?", [blob(id.as_uuid())], account)?;
+    Ok(match (found, seen) {
+        (None, _) => Applied::Gone,
+        (Some(known), Some(seen)) if !known.is_as(seen) => Applied::Stale,
+        (Some(_), _) => Applied::Applied,
+    })
+}
+
 fn update(tx: &Tx<'_>, account: &Account) -> Result<Applied, Fault> {
-    let changed = tx.run(
+    tx.run(
         "UPDATE accounts SET remote_id = ?, on_unknown = ?, key_id = ?, sealed = ? WHERE id = ?",
         params![
             account.remote_id,
@@ -84,14 +111,11 @@ fn update(tx: &Tx<'_>, account: &Account) -> Result<Applied, Fault> {
             blob(account.id.as_uuid()),
         ],
     )?;
-    Ok(if changed == 1 { Applied::Applied } else { Applied::Gone })
+    Ok(Applied::Applied)
 }
 
 fn remove(tx: &Tx<'_>, id: AccountId) -> Result<Applied, Fault> {
     let key = [blob(id.as_uuid())];
-    if !tx.has("SELECT 1 FROM accounts WHERE id = ?", key)? {
-        return Ok(Applied::Gone);
-    }
     // A schedule that has ended stays enabled; it uses nothing any more.
     let scheduled = "SELECT 1 FROM schedules JOIN json_each(schedules.accounts) AS used
                      WHERE enabled = 1 AND next_run_at IS NOT NULL AND used.value = ?";

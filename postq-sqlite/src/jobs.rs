@@ -4,14 +4,14 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use postq_core::error::StoreError;
 use postq_core::id::{JobId, NodeId, TenantId};
-use postq_core::job::{Job, NewJob};
+use postq_core::job::{Job, NewJob, Topic};
 use postq_core::machine::JobState;
 use postq_core::store::{JobFilter, JobStore, JobStory, Page};
 use rusqlite::types::Value;
 use rusqlite::{Row, params_from_iter};
 
 use crate::error::Fault;
-use crate::rows::{Paged, blob, hex_list, word};
+use crate::rows::{Paged, blob, hex_list, micros, word};
 use crate::store::SqliteStore;
 use crate::transition::job;
 use crate::writer::Tx;
@@ -50,10 +50,7 @@ impl JobStore for SqliteStore {
         filter: &JobFilter,
     ) -> Result<Vec<(JobState, u64)>, StoreError> {
         let query = Query::of(tenant, filter);
-        let sql = format!(
-            "SELECT state, count(*) AS jobs FROM jobs WHERE {} GROUP BY state ORDER BY state",
-            query.sql
-        );
+        let sql = query.count();
         let read =
             |row: &Row<'_>| Ok((word(row, "state")?, row.get::<_, i64>("jobs")?.unsigned_abs()));
         self.read("count jobs", move |tx| Ok(tx.all(&sql, params_from_iter(query.params), read)?))
@@ -89,17 +86,29 @@ impl Tx<'_> {
 struct Query {
     sql: String,
     params: Vec<Value>,
+    /// Something but a tenant's states, of which there is an index.
+    narrower: bool,
+    /// The table, with the index that must serve where the planner could take another one.
+    table: &'static str,
 }
 
 impl Query {
     fn of(tenant: TenantId, filter: &JobFilter) -> Self {
         let params = vec![Value::Blob(blob(tenant.as_uuid()).into())];
-        let mut query = Self { sql: String::new(), params };
         let unresolved = [JobState::DeadLetter];
         let asked = &filter.states[..];
         let states = if asked.is_empty() && filter.unresolved { &unresolved } else { asked };
-        let narrower =
-            filter.account.is_some() || filter.post.is_some() || filter.schedules.is_some();
+        let narrower = filter.account.is_some()
+            || filter.post.is_some()
+            || filter.schedules.is_some()
+            || filter.lane.is_some()
+            || filter.ended_since.is_some();
+        // What ended lately is a few jobs, wherever they are by their ids.
+        let table = match filter.ended_since {
+            Some(_) => "jobs INDEXED BY jobs_by_end",
+            None => "jobs",
+        };
+        let mut query = Self { sql: String::new(), params, narrower, table };
         // The index of a tenant's states helps only where states are asked for and nothing narrower
         // is. The plus hides the column from the planner, which would take it otherwise, and sort.
         query.sql.push_str(if states.is_empty() || narrower {
@@ -116,8 +125,16 @@ impl Query {
                 query.and("state IN (SELECT value FROM json_each(?))", list);
             }
         }
-        if let Some(topic) = &filter.topic {
-            query.and("topic = ?", topic.as_str().to_owned());
+        match &filter.topic {
+            // To the letter as in the index of the deliveries' lanes, or it would not be taken.
+            Some(topic) if topic.as_str() == Topic::WEBHOOK => {
+                query.sql.push_str(" AND topic = 'webhook'");
+            }
+            Some(topic) => query.and("topic = ?", topic.as_str().to_owned()),
+            None => {}
+        }
+        if let Some(lane) = &filter.lane {
+            query.and("lane = ?", lane.as_str().to_owned());
         }
         if let Some(account) = filter.account {
             query.and("account_id = ?", blob(account.as_uuid()).to_vec());
@@ -129,17 +146,35 @@ impl Query {
             let list = hex_list(schedules.iter().map(|id| id.as_uuid()));
             query.and("schedule_id IN (SELECT unhex(value) FROM json_each(?))", list);
         }
+        if let Some(since) = filter.ended_since {
+            query.and("finished_at >= ?", micros(since));
+        }
         if filter.unresolved {
             query.sql.push_str(" AND state = 'dead_letter' AND resolution IS NULL");
         }
         query
     }
 
+    /// The whole statement for a count. Nothing is sorted, so the index of a tenant's states serves where
+    /// there is none for something narrower; it has all that is looked at.
+    fn count(&self) -> String {
+        let condition = match self.narrower {
+            true => &self.sql,
+            false => self.sql.trim_start_matches('+'),
+        };
+        format!(
+            "SELECT state, count(*) AS jobs FROM {} WHERE {condition} GROUP BY state ORDER BY state",
+            self.table
+        )
+    }
+
     /// The whole statement for a page; no id sorts before the empty blob.
     fn page(mut self, page: Paged) -> Self {
         self.and("id > ?", page.after.map_or(Vec::new(), Vec::from));
-        self.sql =
-            format!("SELECT * FROM jobs WHERE {} ORDER BY id LIMIT {}", self.sql, page.limit);
+        self.sql = format!(
+            "SELECT * FROM {} WHERE {} ORDER BY id LIMIT {}",
+            self.table, self.sql, page.limit
+        );
         self
     }
 
@@ -152,8 +187,8 @@ impl Query {
 
 #[cfg(test)]
 mod tests {
-    use postq_core::id::{AccountId, PostId};
-    use postq_core::job::Topic;
+    use postq_core::id::{AccountId, PostId, WebhookId};
+    use postq_core::job::Lane;
 
     use super::*;
     use crate::tests::{database, query_plan};
@@ -163,15 +198,19 @@ mod tests {
         let conn = database();
         let all = JobFilter::default;
         let failed = vec![JobState::Failed];
+        let lane = Some(Lane::of_webhook(WebhookId::new()));
+        let of_lane = JobFilter { topic: Some(Topic::webhook()), lane, ..all() };
         let expect = [
             (all(), "(id>?)"),
             (JobFilter { topic: Some(Topic::publish()), ..all() }, "(id>?)"),
             (JobFilter { states: failed.clone(), ..all() }, "jobs_by_state"),
             (JobFilter { unresolved: true, ..all() }, "jobs_by_state"),
             (
-                JobFilter { account: Some(AccountId::new()), states: failed, ..all() },
+                JobFilter { account: Some(AccountId::new()), states: failed.clone(), ..all() },
                 "jobs_by_account",
             ),
+            (JobFilter { states: failed, ..of_lane.clone() }, "jobs_by_webhook_lane"),
+            (of_lane, "jobs_by_webhook_lane"),
         ];
 
         for (filter, index) in expect {
@@ -180,9 +219,26 @@ mod tests {
             assert!(plan.contains(index), "{filter:?}\n{plan}");
             assert!(!plan.contains("TEMP B-TREE") && !plan.contains("SCAN"), "{filter:?}\n{plan}");
         }
+        let ended = JobFilter { ended_since: Some(DateTime::UNIX_EPOCH), ..all() };
+        assert!(query_plan(&conn, &page_sql(&ended)).contains("jobs_by_end (finished_at>?)"));
         // The few jobs of one post are sorted.
         let of_post = JobFilter { post: Some(PostId::new()), ..all() };
         assert!(query_plan(&conn, &page_sql(&of_post)).contains("jobs_by_post"));
+    }
+
+    #[test]
+    fn counting_reads_an_index_alone() {
+        let conn = database();
+        let letters = JobFilter { unresolved: true, ..JobFilter::default() };
+        let of_topic = JobFilter { topic: Some(Topic::publish()), ..JobFilter::default() };
+        let both = JobFilter { unresolved: true, ..of_topic.clone() };
+
+        for filter in [JobFilter::default(), letters, of_topic, both] {
+            let plan = query_plan(&conn, &Query::of(TenantId::DEFAULT, &filter).count());
+
+            assert!(plan.contains("COVERING INDEX jobs_by_state"), "{filter:?}\n{plan}");
+            assert!(!plan.contains("TEMP B-TREE"), "{filter:?}\n{plan}");
+        }
     }
 
     fn page_sql(filter: &JobFilter) -> String {

@@ -4,7 +4,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `store`, `config`, `facts` | [`SqliteStore`], how it is opened, what a doctor asks |
-//! | `posts` … `snapshots`, `feed`, `queue`, `lock`, `limiter`, `tokens`, `idempotency` | one file per implemented trait |
+//! | `posts` … `snapshots`, `feed`, `queue`, `lock`, `limiter`, `nodes`, `tokens`, `idempotency`, `webhooks` | one file per implemented trait |
 //! | `claim`, `only`, `lanes` | which due jobs go to whom |
 //! | `transition`, `settle`, `intent`, `evidence`, `takeback`, `plan` | what happens to a job |
 //! | `writer`, `turn`, `readers`, `changes` | threads and connections |
@@ -54,6 +54,7 @@ mod jobs;
 mod lanes;
 mod limiter;
 mod lock;
+mod nodes;
 mod only;
 mod plan;
 mod posts;
@@ -73,6 +74,7 @@ mod tokens;
 mod transition;
 mod turn;
 mod upkeep;
+mod webhooks;
 mod writer;
 
 pub use crate::config::Config;

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use postq_core::clock::Clock;
 use postq_core::error::{ErrorKind, StoreError};
+use postq_core::pool::PoolUse;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -20,7 +22,10 @@ pub(crate) struct Readers {
     path: PathBuf,
     busy_timeout: Duration,
     clock: Arc<dyn Clock>,
+    size: usize,
     places: Semaphore,
+    /// Calls that have no place yet.
+    waiting: AtomicUsize,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -37,8 +42,9 @@ impl Readers {
         size: usize,
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
-        let places = Semaphore::new(size.max(1));
-        Arc::new(Self { path, busy_timeout, clock, places, idle: Mutex::default() })
+        let size = size.max(1);
+        let (places, waiting) = (Semaphore::new(size), AtomicUsize::new(0));
+        Arc::new(Self { path, busy_timeout, clock, size, places, waiting, idle: Mutex::default() })
     }
 
     /// Reads one consistent state of the file.
@@ -53,13 +59,27 @@ impl Readers {
     {
         let closed =
             || StoreError::new(ErrorKind::Unavailable, format!("{action}: the store is closed"));
-        let _place = self.places.acquire().await.map_err(|_| closed())?;
+        let _place = {
+            let _waiting = Waiting::new(&self.waiting);
+            self.places.acquire().await.map_err(|_| closed())?
+        };
         let pool = Arc::clone(self);
         spawn_blocking(move || {
             pool.read_now(read).map_err(|fault| fault.during(action, &pool.path))
         })
         .await
         .map_err(|error| StoreError::new(ErrorKind::Internal, action.to_owned()).caused_by(error))?
+    }
+
+    /// How they are used now.
+    pub(crate) fn usage(&self) -> PoolUse {
+        PoolUse {
+            pool: "readers",
+            in_use: self.size - self.places.available_permits().min(self.size),
+            idle: self.idle().len(),
+            waiting: self.waiting.load(Ordering::Relaxed),
+            most: self.size,
+        }
     }
 
     /// Closes the connections; later reads are refused.
@@ -86,5 +106,21 @@ impl Readers {
     // Nothing can panic while the lock is held, so a poisoned one is as good as any.
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts a call for as long as it waits, however that ends.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use postq_core::error::StoreError;
 use postq_core::id::{PostId, ScheduleId, TenantId};
+use postq_core::job::CorrelationId;
 use postq_core::schedule::{Resolver, Schedule, Timing};
 use postq_core::store::{Edited, Page, PlanRequest, Planned, ScheduleEdit, ScheduleStore};
 use rusqlite::{Row, params};
@@ -82,8 +83,8 @@ fn insert(tx: &Tx<'_>, schedule: &Schedule) -> Result<(), Fault> {
     tx.run(
         "INSERT OR IGNORE INTO schedules (id, tenant_id, post_id, accounts, timing, tz, tzdb,
              priority, misfire, grace, enabled, problem, next_run_at, last_run_at, revision,
-             created_at, early)
-         VALUES (?, ?, ?3, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+             created_at, correlation_id, early)
+         VALUES (?, ?, ?3, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
              ifnull((SELECT has_media FROM posts WHERE posts.id = ?3), 0))",
         params![
             blob(schedule.id.as_uuid()),
@@ -102,6 +103,7 @@ fn insert(tx: &Tx<'_>, schedule: &Schedule) -> Result<(), Fault> {
             some_micros(schedule.last_run_at),
             schedule.revision,
             micros(schedule.created_at),
+            schedule.correlation_id.as_ref().map(CorrelationId::as_str),
         ],
     )?;
     tx.wake_planner();
@@ -208,6 +210,7 @@ pub(crate) fn schedule(row: &Row<'_>) -> rusqlite::Result<Schedule> {
         next_run_at: some_time(row, "next_run_at")?,
         last_run_at: some_time(row, "last_run_at")?,
         revision: row.get("revision")?,
+        correlation_id: row.get::<_, Option<String>>("correlation_id")?.map(CorrelationId::new),
         created_at: time(row, "created_at")?,
     })
 }

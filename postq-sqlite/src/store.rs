@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use postq_core::backend::Backend;
 use postq_core::clock::Clock;
 use postq_core::error::{ErrorKind, StoreError};
+use postq_core::pool::{PoolUse, Pools};
 use postq_core::queue::Queue;
 
 use crate::boot;
@@ -122,6 +123,11 @@ impl SqliteStore {
         Arc::new(self.clone())
     }
 
+    /// How its connections are used: the writer and the readers.
+    pub fn pools(&self) -> Arc<dyn Pools> {
+        Arc::new(self.clone())
+    }
+
     /// Does what is waiting, moves the log into the file and closes it. Later calls are refused.
     /// A store that is dropped without this loses nothing either.
     pub async fn close(&self) -> Result<(), StoreError> {
@@ -177,6 +183,12 @@ impl SqliteStore {
 
     pub(crate) fn changes(&self) -> &Changes {
         &self.0.changes
+    }
+}
+
+impl Pools for SqliteStore {
+    fn pools(&self) -> Vec<PoolUse> {
+        vec![self.0.writer.usage(), self.0.readers.usage()]
     }
 }
 

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use postq_core::clock::Clock;
 use postq_core::error::{ErrorKind, StoreError};
+use postq_core::pool::PoolUse;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -238,6 +239,13 @@ impl Writer {
         let piece = Typed { action, work, done: None, reply, place };
         self.sender.send(Message::Work(Box::new(piece))).map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
+    }
+
+    /// How it is used now: what is handed to it is done one after the other, in groups.
+    pub(crate) fn usage(&self) -> PoolUse {
+        let handed_in = WAITING - self.places.available_permits().min(WAITING);
+        let in_use = handed_in.min(1);
+        PoolUse { pool: "writer", in_use, idle: 1 - in_use, waiting: handed_in - in_use, most: 1 }
     }
 
     /// Does what is waiting, then ends the thread and waits for it. Blocks.

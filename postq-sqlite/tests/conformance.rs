@@ -7,8 +7,10 @@ use postq_core::backend::Backend;
 use postq_core::idempotency::IdempotencyStore;
 use postq_core::limiter::RateLimiter;
 use postq_core::lock::DedupeLock;
+use postq_core::node::NodeStore;
 use postq_core::queue::Queue;
 use postq_core::token::TokenStore;
+use postq_core::webhook::WebhookStore;
 use postq_sqlite::{Config, SqliteStore};
 use tempfile::TempDir;
 
@@ -43,6 +45,16 @@ async fn fresh_tokens() -> (Arc<dyn TokenStore>, TempDir) {
     (store.tokens(), folder)
 }
 
+async fn fresh_webhooks() -> (Arc<dyn WebhookStore>, TempDir) {
+    let (store, folder) = open();
+    (store.webhooks(), folder)
+}
+
+async fn fresh_nodes() -> (Arc<dyn NodeStore>, TempDir) {
+    let (store, folder) = open();
+    (store.nodes(), folder)
+}
+
 async fn fresh_idempotency() -> (Arc<dyn IdempotencyStore>, TempDir) {
     let (store, folder) = open();
     (store.idempotency(), folder)
@@ -53,7 +65,9 @@ postq_core::feed_conformance!(fresh);
 postq_core::queue_conformance!(fresh_queue);
 postq_core::lock_conformance!(fresh_lock);
 postq_core::limiter_conformance!(fresh_limiter);
+postq_core::node_conformance!(fresh_nodes);
 postq_core::token_conformance!(fresh_tokens);
+postq_core::webhook_conformance!(fresh_webhooks);
 postq_core::idempotency_conformance!(fresh_idempotency);
 
 /// The same where workers and whoever makes their work are two processes: jobs, blocks and the rest

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use postq_core::feed::{Claim, ClaimedJob, JobFeed, Only, Settle, Settlement};
-use postq_core::id::{AccountId, JobId, NodeId, PostId, ScheduleId, TenantId};
-use postq_core::job::{Applied, Topic};
+use postq_core::id::{AccountId, JobId, NodeId, PostId, ScheduleId, TenantId, WebhookId};
+use postq_core::job::{Applied, Lane, Topic};
 use postq_core::machine::JobState;
 use postq_core::store::{JobFilter, JobStore, JobUpkeep, Page};
 use test_servers::Postgres;
@@ -208,6 +208,7 @@ async fn planning_finds_its_rows(seeded: &Seeded) {
 
 async fn lists_find_their_rows(seeded: &Seeded) {
     let all = JobFilter::default;
+    let lately = seeded.store.now().await.expect("the time") - TimeDelta::seconds(5);
     let filters = [
         all(),
         JobFilter { topic: Some(Topic::publish()), ..all() },
@@ -218,16 +219,29 @@ async fn lists_find_their_rows(seeded: &Seeded) {
         JobFilter { account: Some(AccountId::from_uuid(id(40, 1))), ..all() },
         JobFilter { post: Some(PostId::from_uuid(id(30, 1))), ..all() },
         JobFilter { schedules: Some(vec![ScheduleId::from_uuid(id(20, 1))]), ..all() },
+        JobFilter {
+            topic: Some(Topic::webhook()),
+            lane: Some(Lane::of_webhook(WebhookId::new())),
+            ..all()
+        },
+        JobFilter { ended_since: Some(lately), ..all() },
+        JobFilter { ended_since: Some(lately), states: vec![JobState::Succeeded], ..all() },
     ];
     let begun = std::time::Instant::now();
     for filter in filters {
         let query = Query::of(TenantId::DEFAULT, &filter);
         let page = Paged::of(Page::first(10));
         let (statement, args) = query.page(&page);
-        let narrow =
-            filter.post.is_some() || filter.schedules.is_some() || filter.account.is_some();
+        let narrow = filter.post.is_some()
+            || filter.schedules.is_some()
+            || filter.account.is_some()
+            || filter.lane.is_some();
         let what = format!("a page of {filter:?}");
-        let expected: &[&str] = if narrow { &["job_by_"] } else { &["job_pkey"] };
+        let expected: &[&str] = match filter.ended_since {
+            Some(_) => &["ended_by_end"],
+            None if narrow => &["job_by_"],
+            None => &["job_pkey"],
+        };
         // What is due is as little as what is late.
         seeded.finds(&what, &statement, &args, expected).await;
         let jobs = seeded.store.list(TenantId::DEFAULT, &filter, Page::first(10)).await;
