@@ -12,6 +12,7 @@ use postq_core::error::{ErrorKind, StoreError};
 use postq_core::feed::Mark;
 use postq_core::id::{JobId, NodeId};
 use postq_core::job::{JobKind, Topic};
+use postq_core::node::{Node, NodeStore};
 use postq_core::notifier::{LogNotifier, Notifier};
 use postq_core::platform::Platform;
 use postq_core::retry::{ExponentialJitter, RetryStrategy};
@@ -31,9 +32,11 @@ use crate::keeper::Keeper;
 use crate::pauses::Pauses;
 use crate::planner::SLOW_SWEEP;
 use crate::platforms::Platforms;
+use crate::presence::{self, NodeFacts, Presence};
 use crate::readings::{CallsLeft, Readings};
 use crate::settings::Settings;
 use crate::settle::Report;
+use crate::webhooks::{Deliver, Failing, Told, WebhookDesk, Webhooks};
 use crate::{keeper, planner, rezone, sweeper, worker};
 
 /// Plans, publishes, looks, retries: everything between a schedule and a publication.
@@ -81,12 +84,18 @@ pub(crate) struct Shared {
     pub(crate) resolver: Arc<dyn Resolver>,
     pub(crate) retry: Arc<dyn RetryStrategy>,
     pub(crate) handlers: BTreeMap<JobKind, Arc<dyn Handler>>,
+    /// By which a person is told.
+    pub(crate) channels: Vec<String>,
     pub(crate) settings: Settings,
     pub(crate) health: Health,
     pub(crate) keeper: Keeper,
     pub(crate) pauses: Pauses,
     pub(crate) readings: Readings,
+    pub(crate) presence: Presence,
+    /// Who is told of what happens; nobody is without webhooks.
+    pub(crate) told: Option<Told>,
     pub(crate) reports: broadcast::Sender<Report>,
+    webhooks: Option<Webhooks>,
     rng: Mutex<SmallRng>,
 }
 
@@ -151,9 +160,12 @@ impl Engine {
             vault: None,
             resolver: Arc::new(Calendar::new()),
             retry: Arc::new(ExponentialJitter::default()),
-            notifier: Arc::new(LogNotifier),
+            notifiers: Vec::new(),
             handlers: BTreeMap::new(),
+            webhooks: None,
             clock: Arc::new(SystemClock),
+            nodes: None,
+            facts: NodeFacts::default(),
             seed: None,
             settings: Settings::default(),
         }
@@ -182,6 +194,9 @@ impl Engine {
         // The workers end after their last attempt; the keeper holds the leases of these attempts
         // until it is dropped here.
         while workers.join_next().await.is_some() {}
+        // Whatever tells that it is there is over before it says that it is not.
+        drop(loops);
+        presence::farewell(&self.shared).await;
     }
 
     /// How the loops are doing.
@@ -202,6 +217,16 @@ impl Engine {
     /// Which engine this is.
     pub fn node(&self) -> NodeId {
         self.shared.node
+    }
+
+    /// What it tells the other nodes of itself, as it is now.
+    pub fn told(&self) -> Node {
+        presence::node(&self.shared, false)
+    }
+
+    /// Where the nodes tell of themselves, if it was given that.
+    pub fn nodes(&self) -> Option<&Arc<dyn NodeStore>> {
+        self.shared.presence.nodes.as_ref()
     }
 
     /// What it was set to.
@@ -227,6 +252,12 @@ impl Engine {
             Arc::clone(&self.shared.resolver),
         )
         .with_settings(self.shared.settings.desk)
+    }
+
+    /// Where webhooks are set up; none without [`EngineBuilder::webhooks`].
+    pub fn webhooks(&self) -> Option<WebhookDesk> {
+        let (webhooks, vault) = (self.shared.webhooks.clone()?, self.shared.vault.clone());
+        Some(WebhookDesk::new(webhooks, self.shared.backend.clone(), vault))
     }
 
     /// What becomes of each attempt, as it happens. A receiver that lags loses the oldest.
@@ -263,9 +294,12 @@ pub struct EngineBuilder {
     vault: Option<Arc<dyn Vault>>,
     resolver: Arc<dyn Resolver>,
     retry: Arc<dyn RetryStrategy>,
-    notifier: Arc<dyn Notifier>,
+    notifiers: Vec<Arc<dyn Notifier>>,
     handlers: BTreeMap<JobKind, Arc<dyn Handler>>,
+    webhooks: Option<Webhooks>,
     clock: Arc<dyn Clock>,
+    nodes: Option<Arc<dyn NodeStore>>,
+    facts: NodeFacts,
     seed: Option<u64>,
     settings: Settings,
 }
@@ -304,10 +338,10 @@ impl EngineBuilder {
         self
     }
 
-    /// Who tells a person. Defaults to [`LogNotifier`].
+    /// Adds a channel by which a person is told. Without any there is [`LogNotifier`].
     #[must_use]
     pub fn notifier(mut self, notifier: Arc<dyn Notifier>) -> Self {
-        self.notifier = notifier;
+        self.notifiers.push(notifier);
         self
     }
 
@@ -318,10 +352,26 @@ impl EngineBuilder {
         self
     }
 
-    /// The clock of the health report. Defaults to the host's. Work follows the store's.
+    /// Tells endpoints of what happens, and delivers where the settings have the topic `webhook`.
+    #[must_use]
+    pub fn webhooks(mut self, webhooks: Webhooks) -> Self {
+        self.webhooks = Some(webhooks);
+        self
+    }
+
+    /// The clock of the health report, and of webhooks' signatures. Defaults to the host's. Work follows
+    /// the store's.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Where the nodes that share the backend tell of themselves, and what this one has to tell. Defaults
+    /// to nowhere: an engine alone need not.
+    #[must_use]
+    pub fn among(mut self, nodes: Arc<dyn NodeStore>, facts: NodeFacts) -> Self {
+        (self.nodes, self.facts) = (Some(nodes), facts);
         self
     }
 
@@ -345,7 +395,20 @@ impl EngineBuilder {
         if let Some(problem) = self.settings.problem(longest_send.unwrap_or_default()) {
             return Err(BuildError(problem));
         }
-        self.handlers.entry(JobKind::notify()).or_insert(Arc::new(Notify(self.notifier)));
+        let channels = channels(self.notifiers)?;
+        let names: Vec<String> = channels.keys().cloned().collect();
+        self.handlers.entry(JobKind::notify()).or_insert(Arc::new(Notify(channels)));
+        if let Some(webhooks) = &self.webhooks {
+            let deliver = Deliver {
+                webhooks: webhooks.clone(),
+                backend: self.backend.clone(),
+                vault: self.vault.clone(),
+                clock: Arc::clone(&self.clock),
+                channels: names.clone(),
+                failing: Failing::default(),
+            };
+            self.handlers.entry(JobKind::webhook_deliver()).or_insert(Arc::new(deliver));
+        }
         let (seed, node) = match self.seed {
             Some(seed) => (seed, NodeId::from_uuid(Uuid::from_u64_pair(seed, seed))),
             None => (rand::random(), NodeId::new()),
@@ -358,14 +421,39 @@ impl EngineBuilder {
             resolver: self.resolver,
             retry: self.retry,
             handlers: self.handlers,
+            channels: names,
             settings: self.settings,
+            presence: Presence {
+                nodes: self.nodes,
+                facts: self.facts,
+                started_at: self.clock.now(),
+            },
             health: Health::new(self.clock),
             keeper: Keeper::default(),
             pauses: Pauses::default(),
             readings: Readings::default(),
+            told: self.webhooks.as_ref().map(|webhooks| Told::new(Arc::clone(&webhooks.store))),
             reports: broadcast::Sender::new(4_096),
+            webhooks: self.webhooks,
             rng: Mutex::new(SmallRng::seed_from_u64(seed)),
         };
         Ok(Engine { shared: Arc::new(shared) })
     }
+}
+
+/// Channels by their names.
+fn channels(
+    mut notifiers: Vec<Arc<dyn Notifier>>,
+) -> Result<BTreeMap<String, Arc<dyn Notifier>>, BuildError> {
+    if notifiers.is_empty() {
+        notifiers.push(Arc::new(LogNotifier));
+    }
+    let mut channels = BTreeMap::new();
+    for notifier in notifiers {
+        let name = notifier.channel().to_owned();
+        if channels.insert(name.clone(), notifier).is_some() {
+            return Err(BuildError(format!("there are two channels \"{name}\" to notify by")));
+        }
+    }
+    Ok(channels)
 }

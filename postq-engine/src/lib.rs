@@ -7,8 +7,10 @@
 //! | `looking` | what is done when nobody knows whether something is out |
 //! | `pauses` | how long an app stands still that is refused again and again |
 //! | `planner`, `worker`, `keeper`, `sweeper` | the loops |
+//! | `presence` | what a node tells the others of itself |
 //! | `rezone` | what a new zone database moves |
 //! | [`health`], [`metrics`], `readings` | when each loop last succeeded, what is measured, what platforms told of limits |
+//! | [`webhooks`] | who else is told of what happens |
 //! | [`desk`], [`import`] | how posts and schedules come in |
 //! | [`dry_run`], [`platforms`], [`handler`] | what an engine is given |
 
@@ -25,15 +27,18 @@ pub mod metrics;
 mod pauses;
 mod planner;
 pub mod platforms;
+mod presence;
 mod readings;
 mod rezone;
 pub mod settings;
 mod settle;
 mod sweeper;
+pub mod webhooks;
 mod worker;
 
 pub use self::engine::{BuildError, Engine, EngineBuilder};
 pub use self::platforms::Platforms;
+pub use self::presence::NodeFacts;
 pub use self::readings::CallsLeft;
 pub use self::settings::{Settings, TopicWorkers};
 pub use self::settle::{Report, ReportResult};

@@ -7,10 +7,11 @@ use postq_core::error::chain;
 use postq_core::feed::{Settle, Settlement};
 use postq_core::id::{AccountId, JobId, ScheduleId};
 use postq_core::intent::Receipt;
-use postq_core::job::{Applied, CorrelationId, Held, NewJob};
+use postq_core::job::{Applied, CorrelationId, Fence, Held, NewJob};
 use serde::Serialize;
 
 use crate::engine::Shared;
+use crate::webhooks::Event;
 
 /// What became of an attempt, for whoever watches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -27,6 +28,8 @@ pub struct Report {
     pub correlation_id: CorrelationId,
     /// When it was meant to happen.
     pub planned_at: DateTime<Utc>,
+    /// The claim that came to this: a later one of the job has a higher fence.
+    pub fence: Fence,
     /// What became of it.
     pub result: ReportResult,
 }
@@ -69,19 +72,26 @@ pub(crate) struct Verdict {
     pub(crate) settle: Settle,
     pub(crate) reason: Option<String>,
     pub(crate) follow_ups: Vec<NewJob>,
+    /// What webhooks tell, where the settlement itself does not say it.
+    pub(crate) event: Option<Event>,
 }
 
 impl Verdict {
     pub(crate) fn new(settle: Settle, reason: impl Into<String>) -> Self {
-        Self { settle, reason: Some(reason.into()), follow_ups: Vec::new() }
+        Self { reason: Some(reason.into()), ..Self::plain(settle) }
     }
 
     pub(crate) fn plain(settle: Settle) -> Self {
-        Self { settle, reason: None, follow_ups: Vec::new() }
+        Self { settle, reason: None, follow_ups: Vec::new(), event: None }
     }
 
     pub(crate) fn followed_by(mut self, job: NewJob) -> Self {
         self.follow_ups.push(job);
+        self
+    }
+
+    pub(crate) fn telling(mut self, event: Event) -> Self {
+        self.event = Some(event);
         self
     }
 }

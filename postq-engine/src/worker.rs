@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -51,6 +52,16 @@ pub(crate) struct Work {
     pub(crate) post: Option<Arc<Post>>,
     pub(crate) account: Option<Arc<Account>>,
     pub(crate) time: StoreTime,
+    /// How many parts this attempt has brought out.
+    pub(crate) sent: AtomicUsize,
+}
+
+impl Work {
+    /// How many parts are out, the first ones: they go out in order.
+    pub(crate) fn out(&self) -> usize {
+        let known = (0u16..).take_while(|part| self.evidence.receipt(*part).is_some()).count();
+        known.max(self.sent.load(Ordering::Relaxed))
+    }
 }
 
 /// Claims and runs until the shutdown, then lets what runs come to its end.
@@ -149,6 +160,7 @@ async fn start(
                     job: claimed.job,
                     evidence: claimed.evidence,
                     time,
+                    sent: AtomicUsize::default(),
                 };
                 let span = span(&work);
                 let attempt = attempt::run(Arc::clone(shared), work, shutdown.clone());

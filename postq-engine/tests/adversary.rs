@@ -147,7 +147,10 @@ impl Platform for Scripted {
                 Ok(Published { receipt, limits: Vec::new() })
             }
             Act::RefuseOldToken(backend, account) => {
-                assert_eq!(backend.accounts.update(&account).await.unwrap(), Applied::Applied);
+                assert_eq!(
+                    backend.accounts.update(&account, None).await.unwrap(),
+                    Applied::Applied
+                );
                 let (blocks, lane) = (&backend.blocks, account.lane());
                 blocks.lift(lane.as_str(), BlockReason::NeedsAttention).await.unwrap();
                 Err(dead_token())

@@ -8,6 +8,7 @@
 //! | `reconcile`, `timeline` | its [`Reconcile`](postq_core::platform::Reconcile): finds a post again among the account's own |
 //! | `error`, `hide` | answers and silence as failures, without secrets and content |
 //! | `limits` | what the headers say about limits |
+//! | `webhook` | what X sends by itself: its proof, and what happened |
 //! | `text` | weighted length, links, and when two texts are the same |
 //!
 //! ```
@@ -35,7 +36,9 @@ mod publish;
 mod reconcile;
 mod text;
 mod timeline;
+mod webhook;
 
 pub use client::{Whoami, X};
 pub use config::{Config, ConfigError, Fields, Tier};
 pub use text::weighted_length;
+pub use webhook::{Happened, WebhookSecret, events};

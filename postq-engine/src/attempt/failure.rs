@@ -8,15 +8,17 @@ use postq_core::error::chain;
 use postq_core::failure::{Failure, FailureClass, LimitReading, LimitScope, Outcome, Wait};
 use postq_core::feed::{Deferral, Settle};
 use postq_core::intent::{Intent, Receipt};
-use postq_core::job::{DeadReason, DedupeKey, JobKind, NewJob, Topic};
+use postq_core::job::{DeadReason, JobKind, NewJob};
 use postq_core::notifier::{Notice, NoticeKind};
 use postq_core::platform::Look;
-use postq_core::retry::{RetryDecision, Tried};
+use postq_core::retry::{RetryDecision, RetryStrategy, Tried};
 use postq_core::store::{Block, BlockReason};
 
 use super::{End, Publish};
 use crate::engine::Shared;
+use crate::handler::to_tell;
 use crate::settle::Verdict;
+use crate::webhooks::Event;
 use crate::worker::Work;
 
 /// A wait that a platform asks for is obeyed up to this; longer ones are a mistake in a clock or unit.
@@ -100,11 +102,13 @@ impl Publish<'_> {
             "{} stands still: {}; top it up, its posts wait",
             self.account.platform, failure.message
         );
-        let kind = NoticeKind::AppNeedsAttention;
-        let notice = Notice { kind, message, job: None, account: None };
+        let notice = Notice {
+            platform: Some(self.account.platform.clone()),
+            ..Notice::new(NoticeKind::AppNeedsAttention, message)
+        };
         // Once a day and app, however many jobs meet the answer.
         let key = format!("no_credits:{}:{}", lane.app(), until.date_naive());
-        verdict.followed_by(notify(self.shared, self.work, &notice, key)).into()
+        tell(self.shared, self.work, verdict, &notice, &key).into()
     }
 
     /// While this job was in hand another one may have met the answer that the whole app has to wait.
@@ -174,18 +178,15 @@ impl Shared {
             "account \"{}\" on {} needs a person: {}; its posts wait until it is connected again",
             account.name, account.platform, failure.message
         );
-        let notice = Notice {
-            kind: NoticeKind::AccountNeedsAttention,
-            message,
-            job: Some(work.job.id()),
-            account: Some(account.id),
-        };
+        let notice = about(work, NoticeKind::AccountNeedsAttention, message);
         // Credentials that are renewed have another envelope, and so another key.
         let envelope = account.credentials.as_ref().map(|sealed| fingerprint(&sealed.bytes));
-        let key = format!("needs_attention:{}:{:x}", account.id, envelope.unwrap_or_default());
+        let envelope = envelope.unwrap_or_default();
+        let key = format!("needs_attention:{}:{envelope:x}", account.id);
+        let event = Event::needs_attention(work, account, envelope, &failure.message);
         let settle = Settle::Deferred(work.time.now() + ATTENTION_PAUSE, why);
-        let verdict = Verdict::new(settle, failure.to_string());
-        verdict.followed_by(notify(self, work, &notice, key)).into()
+        let verdict = Verdict::new(settle, failure.to_string()).telling(event);
+        tell(self, work, verdict, &notice, &key).into()
     }
 
     /// Whether the account has other credentials by now: a refusal of the old ones says nothing.
@@ -224,17 +225,39 @@ impl Shared {
 
     /// Lets the retry strategy decide.
     pub(super) fn retry_or_give_up(&self, work: &Work, failure: Failure) -> End {
-        let decision = self.retry.decide(Tried {
-            failure: &failure,
+        let decision = self.decide(self.retry.as_ref(), work, &failure);
+        after_decision(self, work, failure, decision)
+    }
+
+    /// The same for a kind with a handler, which may have a strategy of its own, and ask for a wait.
+    pub(super) fn retry_handled(
+        &self,
+        work: &Work,
+        failure: Failure,
+        own: Option<&dyn RetryStrategy>,
+    ) -> End {
+        let mut decision = self.decide(own.unwrap_or(self.retry.as_ref()), work, &failure);
+        if let (RetryDecision::RetryAt(at), Some(wait)) = (&mut decision, failure.wait) {
+            *at = (*at).max(work.time.now() + wait.for_.min(LONGEST_WAIT));
+        }
+        after_decision(self, work, failure, decision)
+    }
+
+    fn decide(&self, retry: &dyn RetryStrategy, work: &Work, failure: &Failure) -> RetryDecision {
+        retry.decide(Tried {
+            failure,
             attempt: work.job.attempt,
             max_attempts: work.job.made.max_attempts,
             now: work.time.now(),
             sample: self.sample(),
-        });
-        match decision {
-            RetryDecision::RetryAt(_) => Verdict::plain(Settle::Failed(failure, decision)).into(),
-            RetryDecision::GiveUp(reason) => dead(self, work, failure, reason),
-        }
+        })
+    }
+}
+
+fn after_decision(shared: &Shared, work: &Work, failure: Failure, decision: RetryDecision) -> End {
+    match decision {
+        RetryDecision::RetryAt(_) => Verdict::plain(Settle::Failed(failure, decision)).into(),
+        RetryDecision::GiveUp(reason) => dead(shared, work, failure, reason),
     }
 }
 
@@ -250,7 +273,7 @@ pub(super) fn dead(shared: &Shared, work: &Work, failure: Failure, reason: DeadR
         _ => (NoticeKind::JobDead, "gave up; mend the cause, then replay or resolve it"),
     };
     let message = format!("{} for \"{account}\" {what}: {failure}", made.kind);
-    let notice = Notice { kind, message, job: Some(work.job.id()), account: made.account_id };
+    let notice = about(work, kind, message);
     let settle = Settle::Failed(failure, RetryDecision::GiveUp(reason));
     let verdict = Verdict::plain(settle);
     // A notification that gives up would only make another one.
@@ -259,21 +282,42 @@ pub(super) fn dead(shared: &Shared, work: &Work, failure: Failure, reason: DeadR
         return verdict.into();
     }
     let key = format!("dead:{}:{}", work.job.id(), work.job.fence);
-    verdict.followed_by(notify(shared, work, &notice, key)).into()
+    tell(shared, work, verdict, &notice, &key).into()
 }
 
-/// The job that tells a person.
-fn notify(shared: &Shared, work: &Work, notice: &Notice, key: String) -> NewJob {
-    let (made, now) = (&work.job.made, work.time.now());
-    NewJob {
-        id: shared.job_id(now),
-        tenant_id: made.tenant_id,
-        dedupe_key: Some(DedupeKey::new(key)),
-        account_id: made.account_id,
-        correlation_id: made.correlation_id.clone(),
-        payload: serde_json::to_value(notice).expect("a notice is plain data"),
-        ..NewJob::new(JobKind::notify(), Topic::notify(), now)
+/// A notice about a job, with what a person needs to bring its post out by hand.
+fn about(work: &Work, kind: NoticeKind, message: String) -> Notice {
+    let account = work.account.as_ref();
+    let notice = Notice {
+        job: Some(work.job.id()),
+        account: work.job.made.account_id,
+        account_name: account.map(|account| account.name.clone()),
+        platform: account.map(|account| account.platform.clone()),
+        ..Notice::new(kind, message)
+    };
+    match (&work.post, account) {
+        (Some(post), Some(account)) => {
+            let parts = post.content.parts_for(&account.platform);
+            notice.with_parts(parts.get(work.out()..).unwrap_or_default())
+        }
+        _ => notice,
     }
+}
+
+/// A person is told of this end, once by every channel: a job each, so that one that is away repeats
+/// nothing on the others.
+fn tell(shared: &Shared, work: &Work, mut verdict: Verdict, notice: &Notice, key: &str) -> Verdict {
+    let (made, now) = (&work.job.made, work.time.now());
+    for job in to_tell(&shared.channels, notice, key, now) {
+        verdict = verdict.followed_by(NewJob {
+            id: shared.job_id(now),
+            tenant_id: made.tenant_id,
+            account_id: made.account_id,
+            correlation_id: made.correlation_id.clone(),
+            ..job
+        });
+    }
+    verdict
 }
 
 /// Tells one envelope from another; not secret, not for security.

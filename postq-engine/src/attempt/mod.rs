@@ -17,6 +17,7 @@ mod admit;
 mod failure;
 mod look;
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -116,14 +117,15 @@ pub(crate) async fn run(shared: Arc<Shared>, work: Work, shutdown: CancellationT
             return;
         }
     };
-    let settled = async |verdict: &Verdict| {
+    let settled = async |verdict: &mut Verdict| {
+        shared.tell(&work, verdict).await;
         let settling = settle(&shared, work.job.held(), verdict);
         tokio::time::timeout(SETTLE_BOUND, settling).await
     };
-    let mut answer = settled(&verdict).await;
+    let mut answer = settled(&mut verdict).await;
     if let (Ok(Applied::Stale), Settle::Succeeded(Some(receipt))) = (&answer, &verdict.settle) {
         verdict = not_ours(&work, receipt);
-        answer = settled(&verdict).await;
+        answer = settled(&mut verdict).await;
     }
     match answer {
         Ok(Applied::Applied) => {
@@ -153,7 +155,7 @@ async fn attempt(shared: &Shared, work: &Work, holding: &Holding<'_>) -> Result<
     };
     match handled {
         Ok(()) => Ok(Verdict::plain(Settle::Succeeded(None))),
-        Err(failure) => Err(shared.retry_or_give_up(work, failure)),
+        Err(failure) => Err(shared.retry_handled(work, failure, handler.retry())),
     }
 }
 
@@ -325,6 +327,7 @@ impl Publish<'_> {
     /// A part is out and the thread goes on.
     async fn settle_part(&self, receipt: &Receipt) -> Result<(), End> {
         self.holding.receipt().replace(receipt.clone());
+        self.work.sent.store(usize::from(receipt.part) + 1, Ordering::Relaxed);
         let applied = self.apply(&Verdict::plain(Settle::Part(receipt.clone()))).await;
         self.holding.receipt().take();
         applied.map_err(|end| match end {
@@ -453,6 +456,7 @@ fn report(shared: &Shared, work: &Work, verdict: &Verdict) {
         account_name: work.account.as_ref().map(|account| account.name.clone()),
         correlation_id: made.correlation_id.clone(),
         planned_at: made.planned_at,
+        fence: work.job.fence,
         result,
     });
 }

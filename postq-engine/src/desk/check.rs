@@ -110,6 +110,7 @@ impl Desk {
         schedule.priority = submission.priority;
         schedule.misfire = submission.misfire;
         schedule.grace = self.settings.grace;
+        schedule.correlation_id.clone_from(&self.correlation);
         schedule.next_run_at = Some(first);
         Entry { post, schedule, post_exists: false, first }
     }

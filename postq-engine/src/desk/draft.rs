@@ -2,6 +2,7 @@
 //! further schedules for a post that is there.
 
 use postq_core::content::Post;
+use postq_core::error::ErrorKind;
 use postq_core::id::{PostId, ScheduleId};
 use postq_core::schedule::{Schedule, Timing};
 
@@ -20,9 +21,12 @@ impl Desk {
         }
         let mut checked = self.check(&[submission]).await?;
         let entry = checked.entries.pop().expect("one submission gives one entry")?;
-        self.ensure_free_for(id, entry.post.key.as_deref()).await?;
-        let mut submitted = self.commit(&checked, vec![under(id, entry)]).await?;
-        Ok(submitted.pop().expect("one entry gives one post"))
+        let key = entry.post.key.clone();
+        self.ensure_free_for(id, key.as_deref()).await?;
+        match self.commit(&checked, vec![under(id, entry)]).await {
+            Ok(mut submitted) => Ok(submitted.pop().expect("one entry gives one post")),
+            Err(error) => Err(self.why_refused(id, key.as_deref(), error).await),
+        }
     }
 
     /// Takes a post in that has no time yet; what the submission says of one is not looked at. Its
@@ -44,8 +48,10 @@ impl Desk {
         let mut accounts: Vec<_> = accounts.iter().map(|account| account.id).collect();
         self.make_accounts(&directory, accounts.iter_mut()).await?;
         let mut post = Post::new(submission.content, now);
-        (post.id, post.tenant_id, post.key) = (id, self.tenant(), submission.key);
-        self.backend.posts.insert(&[post]).await?;
+        (post.id, post.tenant_id, post.key) = (id, self.tenant(), submission.key.clone());
+        if let Err(error) = self.backend.posts.insert(&[post]).await {
+            return Err(self.why_refused(id, submission.key.as_deref(), error.into()).await);
+        }
         if !accounts.is_empty() {
             let timing = Timing::OneShot { at: now, local: None };
             let mut schedule = Schedule::new(id, accounts, timing, now);
@@ -54,6 +60,7 @@ impl Desk {
             schedule.priority = submission.priority;
             schedule.misfire = submission.misfire;
             schedule.grace = self.settings.grace;
+            schedule.correlation_id.clone_from(&self.correlation);
             schedule.enabled = false;
             self.backend.schedules.insert(&[schedule]).await?;
         }
@@ -91,6 +98,14 @@ impl Desk {
             key: post.key,
             first: schedule.next_run_at.unwrap_or(schedule.created_at),
         }))
+    }
+
+    /// Of two posts with a key that came at the same moment the store refused the second: this says why.
+    async fn why_refused(&self, id: PostId, key: Option<&str>, error: DeskError) -> DeskError {
+        if error.kind() != ErrorKind::Conflict {
+            return error;
+        }
+        self.ensure_free_for(id, key).await.err().unwrap_or(error)
     }
 
     /// Fails if another post has the key.

@@ -100,8 +100,8 @@ impl Desk {
         self
     }
 
-    /// The same, for what this id stands for: the jobs that it makes by itself carry it. Those of a
-    /// schedule carry their own.
+    /// The same, for what this id stands for: the jobs that it makes carry it, and so do those of the
+    /// schedules that it makes, for as long as they go on.
     #[must_use]
     pub fn correlated(mut self, id: CorrelationId) -> Self {
         self.correlation = Some(id);

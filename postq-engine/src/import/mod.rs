@@ -23,7 +23,8 @@
 //! In TOML and JSON, `accounts`, `text` (the parts), `rrule` (the lines), `media` and `alt` may also be
 //! lists.
 //!
-//! [`Desk::plan_import`](crate::desk::Desk::plan_import) reads files and tells what would happen;
+//! [`Desk::plan_import`](crate::desk::Desk::plan_import) reads files and tells what would happen
+//! ([`plan_import_of`](crate::desk::Desk::plan_import_of) has them read already);
 //! [`Desk::apply_import`](crate::desk::Desk::apply_import) makes it so. All errors of all files are told at once, each with its
 //! place. If there is one, nothing at all is loaded, unless bad rows are to be skipped.
 
@@ -44,3 +45,4 @@ mod twins;
 pub use self::apply::{Loaded, LoadedRow};
 pub use self::cells::Place;
 pub use self::plan::{Action, Extent, FileProblem, Plan, PlannedRow};
+pub use self::read::CalendarFile;

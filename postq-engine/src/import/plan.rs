@@ -17,7 +17,7 @@ use crate::desk::{Checked, Desk, DeskError, Entry, Refused, Standing, Submission
 
 use super::cells::Place;
 use super::compare::{self, Change};
-use super::read;
+use super::read::{self, CalendarFile};
 use super::row::Row;
 use super::twins;
 
@@ -26,6 +26,9 @@ const CHUNK: usize = 500;
 
 /// A message may be twice as long: none of ours is, but for what it quotes of a file.
 const MOST_QUOTED: usize = 250;
+
+/// Files as they were read, or why one could not be.
+type Read = Vec<Result<CalendarFile, FileProblem>>;
 
 /// Something that is wrong with a file, or worth a look.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -196,7 +199,19 @@ impl Known {
 impl Desk {
     /// Reads calendars and tells what would happen if they were loaded now. Writes nothing.
     pub async fn plan_import(&self, files: &[PathBuf]) -> Result<Plan, DeskError> {
-        let (rows, mut problems) = read_all(files.to_vec()).await;
+        let files = files.to_vec();
+        self.plan(move || files.iter().map(|path| CalendarFile::read(path)).collect()).await
+    }
+
+    /// The same of calendars that were read already.
+    pub async fn plan_import_of(&self, files: Vec<CalendarFile>) -> Result<Plan, DeskError> {
+        self.plan(move || files.into_iter().map(Ok).collect()).await
+    }
+
+    /// What would happen if what is read so were loaded now.
+    async fn plan(&self, read: impl FnOnce() -> Read + Send + 'static) -> Result<Plan, DeskError> {
+        let reading = tokio::task::spawn_blocking(move || read_all(read()));
+        let (rows, mut problems) = reading.await.expect("reading files does not panic");
         let rows = without_doubles(rows, &mut problems);
         self.plan_rows(rows, problems).await
     }
@@ -265,13 +280,15 @@ impl Desk {
     }
 }
 
-async fn read_all(files: Vec<PathBuf>) -> (Vec<Row>, Vec<FileProblem>) {
-    let read = move || {
-        let mut problems = Vec::new();
-        let rows: Vec<Row> = files.iter().flat_map(|f| read::file(f, &mut problems)).collect();
-        (rows, problems)
-    };
-    tokio::task::spawn_blocking(read).await.expect("reading files does not panic")
+fn read_all(files: Read) -> (Vec<Row>, Vec<FileProblem>) {
+    let (mut rows, mut problems) = (Vec::new(), Vec::new());
+    for file in files {
+        match file {
+            Ok(file) => rows.extend(read::rows(file, &mut problems)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    (rows, problems)
 }
 
 fn known_of<'a>(known: &'a BTreeMap<String, Known>, row: &Row) -> Option<&'a Known> {

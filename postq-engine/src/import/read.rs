@@ -15,26 +15,48 @@ const MOST_BYTES: u64 = 16 * 1_024 * 1_024;
 /// Reads one format: none if not one row can be told.
 type Format = fn(&Arc<str>, &str, &mut Vec<FileProblem>) -> Option<Vec<Cells>>;
 
-/// The good rows of a file; what is wrong is added to the problems.
-pub(super) fn file(path: &Path, problems: &mut Vec<FileProblem>) -> Vec<Row> {
-    let name: Arc<str> = path.display().to_string().into();
-    let whole = Place { file: Arc::clone(&name), line: 0, column: 0 };
-    if let Err(problem) = ensure_file(path, &whole) {
-        problems.push(problem);
-        return Vec::new();
+/// A content calendar: what it is called, and what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CalendarFile {
+    /// Its name, which tells its format, and by which problems name it.
+    pub name: String,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+}
+
+impl CalendarFile {
+    /// Reads a file; of one that is too large no more than that shows.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file as a whole, as a plan would tell it.
+    pub fn read(path: &Path) -> Result<Self, FileProblem> {
+        let name = path.display().to_string();
+        let whole = whole(&name);
+        ensure_file(path, &whole)?;
+        let unreadable = |error: std::io::Error| unreadable(&whole, &error);
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        Ok(Self { name, bytes })
     }
-    let rows: Format =
-        match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
-            Some("csv") => csv::rows,
-            Some("toml") => toml::rows,
-            Some("json") => json::rows,
-            _ => {
-                let message = "is of an unknown kind; expected a file .csv, .toml or .json";
-                problems.push(FileProblem::of_file(&whole, message));
-                return Vec::new();
-            }
-        };
-    match text(path, &whole) {
+}
+
+/// The good rows of a file; what is wrong is added to the problems.
+pub(super) fn rows(file: CalendarFile, problems: &mut Vec<FileProblem>) -> Vec<Row> {
+    let whole = whole(&file.name);
+    let extension = Path::new(&file.name).extension().and_then(|e| e.to_str());
+    let format: Format = match extension.map(str::to_ascii_lowercase).as_deref() {
+        Some("csv") => csv::rows,
+        Some("toml") => toml::rows,
+        Some("json") => json::rows,
+        _ => {
+            let message = "is of an unknown kind; expected a file .csv, .toml or .json";
+            problems.push(FileProblem::of_file(&whole, message));
+            return Vec::new();
+        }
+    };
+    match text(file.bytes, &whole) {
         Ok(text) => {
             let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
             if text.trim().is_empty() {
@@ -42,7 +64,7 @@ pub(super) fn file(path: &Path, problems: &mut Vec<FileProblem>) -> Vec<Row> {
                 return Vec::new();
             }
             let before = problems.len();
-            let Some(rows) = rows(&name, text, problems) else {
+            let Some(rows) = format(&whole.file, text, problems) else {
                 problems[before..].iter_mut().for_each(|problem| problem.extent = Extent::File);
                 return Vec::new();
             };
@@ -53,6 +75,10 @@ pub(super) fn file(path: &Path, problems: &mut Vec<FileProblem>) -> Vec<Row> {
             Vec::new()
         }
     }
+}
+
+fn whole(name: &str) -> Place {
+    Place { file: name.into(), line: 0, column: 0 }
 }
 
 fn ensure_file(path: &Path, whole: &Place) -> Result<(), FileProblem> {
@@ -74,11 +100,7 @@ fn unreadable(whole: &Place, error: &std::io::Error) -> FileProblem {
     FileProblem::of_file(whole, why)
 }
 
-fn text(path: &Path, whole: &Place) -> Result<String, FileProblem> {
-    let unreadable = |error: std::io::Error| unreadable(whole, &error);
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+fn text(bytes: Vec<u8>, whole: &Place) -> Result<String, FileProblem> {
     if bytes.len() as u64 > MOST_BYTES {
         let message = "is larger than 16 MiB; divide it into several files";
         return Err(FileProblem::of_file(whole, message));

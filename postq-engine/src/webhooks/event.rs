@@ -1,0 +1,121 @@
+//! What happened, as it is sent: ids, names and reasons, never a post's text.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use postq_core::account::Account;
+use postq_core::feed::Settle;
+use postq_core::intent::Receipt;
+use postq_core::job::{DeadReason, JobKind};
+use postq_core::retry::RetryDecision;
+use postq_core::webhook::EventKind;
+use serde_json::{Value, json};
+
+use crate::settle::Verdict;
+use crate::worker::Work;
+
+/// A reason is told up to so many characters.
+const MOST_REASON: usize = 500;
+
+/// Something that an endpoint may be told of.
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub(super) id: String,
+    pub(super) kind: EventKind,
+    data: Value,
+}
+
+impl Event {
+    /// What the end of a job tells, if it ended. Deliveries and notifications tell nothing: that would
+    /// have no end.
+    pub(super) fn of_end(work: &Work, verdict: &Verdict) -> Option<Self> {
+        let made = &work.job.made;
+        if [JobKind::WEBHOOK_DELIVER, JobKind::NOTIFY].contains(&made.kind.as_str()) {
+            return None;
+        }
+        let (kind, state) = match &verdict.settle {
+            Settle::Succeeded(_) => (EventKind::JobSucceeded, "succeeded"),
+            Settle::Failed(_, RetryDecision::GiveUp(DeadReason::OutcomeUnknown)) => {
+                (EventKind::JobOutcomeUnknown, "dead_letter")
+            }
+            Settle::Failed(_, RetryDecision::GiveUp(_)) => (EventKind::JobDead, "dead_letter"),
+            Settle::Missed => (EventKind::JobMissed, "cancelled"),
+            Settle::Failed(_, RetryDecision::RetryAt(_))
+            | Settle::Deferred(..)
+            | Settle::Part(_)
+            | Settle::Absent { .. } => return None,
+        };
+        let mut data = about(work);
+        data["state"] = json!(state);
+        match &verdict.settle {
+            Settle::Succeeded(last) => data["publication"] = publication(work, last.as_ref()),
+            Settle::Failed(failure, RetryDecision::GiveUp(reason)) => {
+                data["dead_reason"] = json!(reason.as_str());
+                data["reason"] = json!(cut(&failure.to_string()));
+            }
+            _ => data["reason"] = json!("missed"),
+        }
+        // A job ends once.
+        Some(Self { id: format!("msg_{}", work.job.id().as_uuid().simple()), kind, data })
+    }
+
+    /// That an account needs a person. `once` tells its credentials from others: told once a day for
+    /// the same ones.
+    pub(crate) fn needs_attention(work: &Work, account: &Account, once: u64, reason: &str) -> Self {
+        let mut data = about(work);
+        data["account_id"] = json!(account.id);
+        data["account"] = json!(account.name);
+        data["platform"] = json!(account.platform);
+        data["state"] = json!("needs_attention");
+        data["reason"] = json!(cut(reason));
+        let (account, day) = (account.id.as_uuid().simple(), work.time.now().format("%Y%m%d"));
+        let id = format!("msg_{account}_{once:016x}_{day}");
+        Self { id, kind: EventKind::AccountNeedsAttention, data }
+    }
+
+    /// That somebody tries an endpoint.
+    pub(super) fn ping(id: String) -> Self {
+        Self { id, kind: EventKind::Ping, data: json!({}) }
+    }
+
+    /// The body of the request.
+    pub(super) fn body(&self, at: DateTime<Utc>) -> String {
+        let timestamp = at.to_rfc3339_opts(SecondsFormat::Millis, true);
+        json!({ "type": self.kind, "timestamp": timestamp, "data": self.data }).to_string()
+    }
+}
+
+fn about(work: &Work) -> Value {
+    let (job, made) = (&work.job, &work.job.made);
+    let account = work.account.as_deref();
+    json!({
+        "job_id": job.id(),
+        "kind": made.kind,
+        "post_id": made.post_id,
+        "schedule_id": made.schedule_id,
+        "account_id": made.account_id,
+        "account": account.map(|account| &account.name),
+        "platform": account.map(|account| &account.platform),
+        "state": null,
+        "reason": null,
+        "dead_reason": null,
+        "attempt": job.attempt,
+        "planned_at": made.planned_at,
+        "correlation_id": made.correlation_id,
+        "replay_of": job.replay_of,
+        "publication": null,
+    })
+}
+
+/// What is out: a thread is known by its first part.
+fn publication(work: &Work, last: Option<&Receipt>) -> Value {
+    let Some(first) = work.evidence.receipt(0).or(last) else { return Value::Null };
+    json!({
+        "remote_id": first.remote_id,
+        "url": first.url,
+        "published_at": first.published_at,
+        "dry_run": first.dry_run,
+    })
+}
+
+fn cut(reason: &str) -> String {
+    reason.chars().take(MOST_REASON).collect()
+}

@@ -1,0 +1,94 @@
+//! The deliveries that follow from the end of a job.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use postq_core::error::chain;
+use postq_core::id::TenantId;
+use postq_core::webhook::{Endpoint, WebhookStore};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::{Event, Letter};
+use crate::engine::Shared;
+use crate::settle::Verdict;
+use crate::worker::Work;
+
+/// Who is told is read again after so long.
+const KEPT: Duration = Duration::from_secs(3);
+
+/// The end of a job waits for that at most so long.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Who is told, as the store said it a moment ago.
+#[derive(Debug)]
+pub(crate) struct Told {
+    store: Arc<dyn WebhookStore>,
+    known: Mutex<BTreeMap<TenantId, Known>>,
+}
+
+/// What the store said, or that it said nothing.
+#[derive(Debug)]
+struct Known {
+    at: Instant,
+    endpoints: Option<Arc<Vec<Endpoint>>>,
+}
+
+impl Told {
+    pub(crate) fn new(store: Arc<dyn WebhookStore>) -> Self {
+        Self { store, known: Mutex::default() }
+    }
+
+    /// The endpoints of a tenant; none if the store does not say so in time.
+    async fn endpoints(&self, tenant: TenantId) -> Option<Arc<Vec<Endpoint>>> {
+        // One asks, and the others that come meanwhile share the answer: the lock is held until then,
+        // and no longer than the patience of who asks.
+        let known = tokio::time::timeout(PATIENCE, self.known.lock()).await;
+        let mut known = known.ok()?;
+        known.retain(|_, known| known.at.elapsed() < KEPT);
+        if let Some(known) = known.get(&tenant) {
+            return known.endpoints.clone();
+        }
+        let endpoints = match tokio::time::timeout(PATIENCE, self.store.list(tenant)).await {
+            Ok(Ok(endpoints)) => Some(Arc::new(endpoints)),
+            Ok(Err(error)) => {
+                tracing::warn!(error = %chain(&error), "webhooks not listed; asked when delivered");
+                None
+            }
+            Err(_) => {
+                tracing::warn!("webhooks not listed in time; asked when delivered");
+                None
+            }
+        };
+        known.insert(tenant, Known { at: Instant::now(), endpoints: endpoints.clone() });
+        endpoints
+    }
+}
+
+impl Shared {
+    /// Lets the deliveries follow from what an attempt came to.
+    pub(crate) async fn tell(&self, work: &Work, verdict: &mut Verdict) {
+        let Some(told) = &self.told else { return };
+        let event = verdict.event.take().or_else(|| Event::of_end(work, verdict));
+        let Some(event) = event else { return };
+        let (made, now) = (&work.job.made, work.time.now());
+        let letter = Letter {
+            tenant: made.tenant_id,
+            correlation: made.correlation_id.clone(),
+            body: event.body(now),
+            id: event.id,
+            kind: event.kind,
+        };
+        match told.endpoints(made.tenant_id).await {
+            Some(endpoints) => {
+                for endpoint in endpoints.iter().filter(|endpoint| endpoint.wants(letter.kind)) {
+                    let id = self.job_id(now);
+                    verdict.follow_ups.push(letter.to(Some(endpoint.id), id, now));
+                }
+            }
+            // Nobody knows who wants it: asked again when this one runs.
+            None => verdict.follow_ups.push(letter.to(None, self.job_id(now), now)),
+        }
+    }
+}
