@@ -33,7 +33,8 @@ const STYLE: &str = include_str!("docs.css");
     components(schemas(
         crate::problem::Details,
         crate::problem::FieldProblem,
-        crate::events::JobHappened
+        crate::events::JobHappened,
+        crate::api::PlatformHappened
     )),
     tags(
         (name = "posts", description = "What is published"),
@@ -42,7 +43,9 @@ const STYLE: &str = include_str!("docs.css");
         (name = "dead letters", description = "What gave up"),
         (name = "accounts", description = "Where it goes out"),
         (name = "publications", description = "What is out"),
+        (name = "webhooks", description = "Who is told of it over HTTP"),
         (name = "events", description = "What happens, as it happens"),
+        (name = "incoming", description = "What platforms send by themselves; their signature is the proof"),
         (name = "operation", description = "How the installation is"),
         (name = "tokens", description = "Who may use the API"),
         (name = "health", description = "For probes; no token needed"),
@@ -114,7 +117,8 @@ fn share(path: &str, method: &str, operation: &mut Map<String, Value>) {
     if let Some(responses) = responses.as_object_mut() {
         responses.entry("default").or_insert(problem);
     }
-    let has_if_match = ["/api/posts/{id}", "/api/schedules/{id}", "/api/accounts/{id}"];
+    let has_if_match =
+        ["/api/posts/{id}", "/api/schedules/{id}", "/api/accounts/{id}", "/api/webhooks/{id}"];
     let parameter = match method {
         "post" => "IdempotencyKey",
         "patch" | "delete" if has_if_match.contains(&path) => "IfMatch",

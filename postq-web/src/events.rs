@@ -2,9 +2,10 @@
 //!
 //! The hub keeps the latest events in memory, so that a client that comes back within them misses
 //! none. Each client has a short queue of its own: one that does not keep up is let go, comes back
-//! and resumes; nothing ever waits for it.
+//! and resumes; nothing ever waits for it. What happens in other processes comes from the store: see
+//! `others`.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -15,13 +16,16 @@ use axum::response::sse::Event as Line;
 use chrono::{DateTime, Utc};
 use futures_core::Stream;
 use postq_core::clock::Clock;
+use postq_core::id::{JobId, TenantId};
+use postq_core::job::Fence;
 use postq_engine::{Engine, Report, ReportResult};
 use serde::Serialize;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::others::{LOOK_EVERY, Others};
 use crate::views::job::ReceiptView;
 
 /// Events that are kept for clients that come back.
@@ -30,26 +34,35 @@ const KEPT: usize = 1_024;
 /// Events that may wait for one client.
 const WAITING: usize = 256;
 
+/// Jobs of which it is known what was told: more than end while the store is asked for others' jobs.
+const REMEMBERED: usize = 16_384;
+
 /// A stream ends after so long, and its client comes back: a revoked token is good for no longer.
 const LONGEST: Duration = Duration::from_secs(300);
+
+/// A platform told something by itself; see `api::incoming`.
+pub(crate) const PLATFORM_EVENT: &str = "platform.event";
+
+/// What `reset` says.
+const MISSED: &str = r#"{"reason":"events were missed; load what you show again"}"#;
 
 /// What happened to a job.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct JobHappened {
-    at: DateTime<Utc>,
-    job: Uuid,
-    schedule: Option<Uuid>,
-    account: Option<Uuid>,
-    account_name: Option<String>,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) job: Uuid,
+    pub(crate) schedule: Option<Uuid>,
+    pub(crate) account: Option<Uuid>,
+    pub(crate) account_name: Option<String>,
     /// What asked for the job, as `X-Correlation-ID` told it.
-    correlation_id: String,
-    planned_at: DateTime<Utc>,
+    pub(crate) correlation_id: String,
+    pub(crate) planned_at: DateTime<Utc>,
     /// Proof, for `job.succeeded`.
-    receipt: Option<ReceiptView>,
+    pub(crate) receipt: Option<ReceiptView>,
     /// Until when, for `job.retrying` and `job.waiting`.
-    until: Option<DateTime<Utc>>,
+    pub(crate) until: Option<DateTime<Utc>>,
     /// Why, for all others.
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 /// An event, ready to be sent.
@@ -66,16 +79,31 @@ pub(crate) struct Hub {
     /// Tells the numbers of this process from those of one before it.
     epoch: String,
     state: Arc<Mutex<State>>,
-    started: OnceLock<()>,
+    others: OnceLock<Arc<Others>>,
     open: Arc<AtomicUsize>,
+    /// Somebody came.
+    opened: Arc<Notify>,
     most: usize,
 }
 
+/// How far a job has come: a claim comes to one end, and later claims have higher fences. What is not
+/// higher was told, or comes too late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Step {
+    pub(crate) fence: Fence,
+    /// The job is over with it.
+    pub(crate) ended: bool,
+}
+
+/// What was told.
 #[derive(Debug)]
-struct State {
+pub(crate) struct State {
     last: u64,
     kept: VecDeque<Arc<Event>>,
     sender: broadcast::Sender<Arc<Event>>,
+    /// The step of each job that was told of last, and in which order the jobs came.
+    told: HashMap<JobId, Step>,
+    order: VecDeque<JobId>,
 }
 
 impl Hub {
@@ -83,34 +111,42 @@ impl Hub {
         let sender = broadcast::Sender::new(WAITING);
         Self {
             epoch: format!("{:08x}", rand::random::<u32>()),
-            state: Arc::new(Mutex::new(State { last: 0, kept: VecDeque::new(), sender })),
-            started: OnceLock::new(),
+            state: Arc::new(Mutex::new(State {
+                last: 0,
+                kept: VecDeque::new(),
+                sender,
+                told: HashMap::new(),
+                order: VecDeque::new(),
+            })),
+            others: OnceLock::new(),
             open: Arc::default(),
+            opened: Arc::default(),
             most,
         }
     }
 
-    /// Begins to listen to the engine. Until the first client comes, nothing is kept for anybody.
-    pub(crate) fn start(&self, engine: &Engine, clock: &Arc<dyn Clock>) {
-        self.started.get_or_init(|| {
-            let (mut reports, clock) = (engine.reports(), Arc::clone(clock));
-            let state = Arc::clone(&self.state);
-            tokio::spawn(async move {
-                loop {
-                    match reports.recv().await {
-                        Ok(report) => lock(&state).add(&report, clock.now()),
-                        Err(broadcast::error::RecvError::Lagged(lost)) => lock(&state).lose(lost),
-                        Err(broadcast::error::RecvError::Closed) => return,
-                    }
-                }
-            });
+    /// Begins to listen to the engine and to look at what others do, or takes up where it left off.
+    /// Until the first client comes, nothing is kept for anybody, and while there is none, nobody looks.
+    pub(crate) async fn start(&self, engine: &Engine, tenant: TenantId, clock: &Arc<dyn Clock>) {
+        let others = self.others.get_or_init(|| {
+            tokio::spawn(listen(engine.reports(), Arc::clone(&self.state), Arc::clone(clock)));
+            let (backend, state) = (engine.backend().clone(), Arc::clone(&self.state));
+            let others = Arc::new(Others::new(backend, tenant, state));
+            let (open, opened) = (Arc::clone(&self.open), Arc::clone(&self.opened));
+            tokio::spawn(watch(Arc::clone(&others), open, opened));
+            others
         });
+        if self.open() == 0 {
+            // Before the first one gets what it missed: what happened since nobody looked is part of it.
+            others.look().await;
+        }
     }
 
     /// A stream of events: those after `last_id`, if it is one of ours, and all that come. None if as
     /// many are open as may be.
     pub(crate) fn stream(&self, last_id: Option<&str>, stop: CancellationToken) -> Option<Events> {
         let place = Place::take(&self.open, self.most)?;
+        self.opened.notify_one();
         let (backlog, missed, receiver) = {
             let state = lock(&self.state);
             let (backlog, missed) = state.since(last_id.map(|id| self.number(id)));
@@ -119,6 +155,13 @@ impl Hub {
         let (sender, queue) = mpsc::channel(WAITING);
         tokio::spawn(forward(receiver, sender, stop));
         Some(Events { epoch: self.epoch.clone(), backlog, missed, queue, _place: place })
+    }
+
+    /// Tells something that happened to no job.
+    pub(crate) fn tell(&self, name: &'static str, data: &impl Serialize) {
+        if let Ok(data) = serde_json::to_string(data) {
+            lock(&self.state).send(name, data);
+        }
     }
 
     /// How many streams are open.
@@ -133,14 +176,81 @@ impl Hub {
     }
 }
 
-fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
+/// Tells what the engine reports.
+async fn listen(
+    mut reports: broadcast::Receiver<Report>,
+    state: Arc<Mutex<State>>,
+    clock: Arc<dyn Clock>,
+) {
+    loop {
+        match reports.recv().await {
+            Ok(report) => lock(&state).report(&report, clock.now()),
+            Err(broadcast::error::RecvError::Lagged(lost)) => lock(&state).lose(lost),
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Looks at what others do while anybody listens.
+async fn watch(others: Arc<Others>, open: Arc<AtomicUsize>, opened: Arc<Notify>) {
+    loop {
+        if open.load(Ordering::Relaxed) == 0 {
+            opened.notified().await;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        if open.load(Ordering::Relaxed) > 0 {
+            others.look().await;
+        }
+    }
+}
+
+pub(crate) fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl State {
-    fn add(&mut self, report: &Report, now: DateTime<Utc>) {
-        let (name, data) = happened(report, now);
-        let Ok(data) = serde_json::to_string(&data) else { return };
+    fn report(&mut self, report: &Report, now: DateTime<Utc>) {
+        let goes_on =
+            matches!(report.result, ReportResult::Retrying { .. } | ReportResult::Waiting { .. });
+        if self.is_news(report.job, Step { fence: report.fence, ended: !goes_on }) {
+            let (name, data) = happened(report, now);
+            self.add(name, &data);
+        }
+    }
+
+    /// Whether nothing was told of this step of the job, or a later one.
+    pub(crate) fn would_be_news(&self, job: JobId, step: Step) -> bool {
+        self.told.get(&job).is_none_or(|told| *told < step)
+    }
+
+    /// The same; from now on it was.
+    pub(crate) fn is_news(&mut self, job: JobId, step: Step) -> bool {
+        if !self.would_be_news(job, step) {
+            return false;
+        }
+        if self.told.insert(job, step).is_none() {
+            self.order.push_back(job);
+        }
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.told.remove(&oldest);
+        }
+        true
+    }
+
+    pub(crate) fn add(&mut self, name: &'static str, data: &JobHappened) {
+        if let Ok(data) = serde_json::to_string(data) {
+            self.send(name, data);
+        }
+    }
+
+    /// More happened than can be told: everybody is told that.
+    pub(crate) fn reset(&mut self) {
+        self.send("reset", MISSED.to_owned());
+    }
+
+    fn send(&mut self, name: &'static str, data: String) {
         self.last += 1;
         let event = Arc::new(Event { number: self.last, name, data });
         if self.kept.len() == KEPT {
@@ -151,8 +261,8 @@ impl State {
         let _ = self.sender.send(event);
     }
 
-    /// Reports were lost: whoever resumes from before them is told.
-    fn lose(&mut self, lost: u64) {
+    /// Events were lost: whoever resumes from before them is told.
+    pub(crate) fn lose(&mut self, lost: u64) {
         self.last += lost;
         self.kept.clear();
     }
@@ -227,8 +337,7 @@ impl Stream for Events {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if std::mem::take(&mut self.missed) {
-            let data = r#"{"reason":"events were missed; load what you show again"}"#;
-            return Poll::Ready(Some(Ok(Line::default().event("reset").data(data))));
+            return Poll::Ready(Some(Ok(Line::default().event("reset").data(MISSED))));
         }
         let next = match self.backlog.pop_front() {
             Some(event) => Poll::Ready(Some(event)),
@@ -286,6 +395,7 @@ mod tests {
             account_name: None,
             correlation_id: "c".into(),
             planned_at: DateTime::UNIX_EPOCH,
+            fence: Fence(1),
             result: ReportResult::Missed,
         }
     }
@@ -293,7 +403,7 @@ mod tests {
     fn hub(events: u64) -> Hub {
         let hub = Hub::new(2);
         for _ in 0..events {
-            lock(&hub.state).add(&report(), DateTime::UNIX_EPOCH);
+            lock(&hub.state).report(&report(), DateTime::UNIX_EPOCH);
         }
         hub
     }
@@ -318,6 +428,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_claim_is_told_of_once_and_never_after_a_later_one() {
+        let hub = hub(0);
+        let told = |job: JobId, fence: u64| {
+            let report = Report { job, fence: Fence(fence), ..report() };
+            let before = lock(&hub.state).last;
+            lock(&hub.state).report(&report, DateTime::UNIX_EPOCH);
+            lock(&hub.state).last > before
+        };
+        let (one, other) = (JobId::new(), JobId::new());
+
+        assert!(told(one, 1) && !told(one, 1), "once");
+        assert!(told(one, 3) && !told(one, 2), "in order");
+        assert!(told(other, 1), "each job by itself");
+
+        for _ in 0..REMEMBERED {
+            told(JobId::new(), 1);
+        }
+        let state = lock(&hub.state);
+        assert_eq!((state.told.len(), state.order.len()), (REMEMBERED, REMEMBERED), "bounded");
+    }
+
     #[tokio::test]
     async fn a_client_that_does_not_keep_up_is_let_go_and_holds_nobody_back() {
         let hub = hub(0);
@@ -326,7 +458,7 @@ mod tests {
         assert!(hub.stream(None, CancellationToken::new()).is_none(), "two may be open");
 
         for number in 1..=3 * WAITING as u64 {
-            lock(&hub.state).add(&report(), DateTime::UNIX_EPOCH);
+            lock(&hub.state).report(&report(), DateTime::UNIX_EPOCH);
             let got = fast.queue.recv().await.expect("the fast one gets every event");
             assert_eq!(got.number, number);
         }

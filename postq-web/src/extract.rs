@@ -79,10 +79,36 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
     }
 }
 
+/// A body byte for byte, whatever is in it.
+#[derive(Debug)]
+pub(crate) struct Raw(pub(crate) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Raw {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        bytes(request, state).await.map(Self)
+    }
+}
+
+/// A JSON body with a bound of its own.
+pub(crate) async fn body_within<T: DeserializeOwned>(
+    request: Request,
+    most: usize,
+) -> Result<T, Problem> {
+    ensure_json(request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()))?;
+    let bytes = axum::body::to_bytes(request.into_body(), most).await;
+    parsed(&bytes.map_err(|_| too_large())?)
+}
+
+fn too_large() -> Problem {
+    Problem::new(Code::TooLarge, "the body is larger than this server takes")
+}
+
 async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     Bytes::from_request(request, state).await.map_err(|error| {
         if error.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
-            Problem::new(Code::TooLarge, "the body is larger than this server takes")
+            too_large()
         } else {
             Problem::new(Code::Malformed, "the body could not be read to its end")
         }

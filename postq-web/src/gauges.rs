@@ -80,10 +80,17 @@ const LIMIT: Metric = gauge(
     &["platform", "scope"],
     "calls left, as the platform told this node: the app's, and the fewest of any account",
 );
+const CONNECTIONS: Metric = gauge(
+    "postq_store_connections",
+    &["pool", "state"],
+    "connections of this node to the store: in_use and idle, and calls that are waiting for one",
+);
+const CONNECTIONS_MOST: Metric =
+    gauge("postq_store_connections_max", &["pool"], "connections that there may be");
 const STREAMS: Metric = gauge("postq_event_streams", &[], "clients of /api/events");
 
 /// Everything that is told of this moment.
-pub const GAUGES: [Metric; 16] = [
+pub const GAUGES: [Metric; 18] = [
     BUILD,
     READY,
     DEGRADED,
@@ -99,6 +106,8 @@ pub const GAUGES: [Metric; 16] = [
     HELD,
     BLOCKED,
     LIMIT,
+    CONNECTIONS,
+    CONNECTIONS_MOST,
     STREAMS,
 ];
 
@@ -137,6 +146,14 @@ fn of_the_node(app: &Shared, page: &mut Page) {
         &LIMIT,
         left.map(|l| (vec![l.platform.as_str(), of_scope(l.scope)], f64::from(l.remaining))),
     );
+    let pools = app.web.pools.as_ref().map(|pools| pools.pools()).unwrap_or_default();
+    let used = pools.iter().flat_map(|pool| {
+        [("in_use", pool.in_use), ("idle", pool.idle), ("waiting", pool.waiting)]
+            .map(|(state, count)| (vec![pool.pool, state], number(count as u64)))
+    });
+    page.put(&CONNECTIONS, used);
+    let most = pools.iter().map(|pool| (vec![pool.pool], number(pool.most as u64)));
+    page.put(&CONNECTIONS_MOST, most);
     page.put_one(&STREAMS, number(app.hub.open() as u64));
 }
 

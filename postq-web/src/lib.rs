@@ -6,7 +6,7 @@
 //! | `router`, `document` | routes and their OpenAPI document, which are one thing |
 //! | `guard` | what stands before the handlers: host and origin, tokens and scopes, limits, repeated requests |
 //! | `api`, `views` | the handlers; what they show and take |
-//! | `events`, `health`, `reach` | live events; probes |
+//! | `events`, `others`, `health`, `reach` | live events, of other processes too; probes |
 //! | `metrics`, `gauges`, `tally` | what Prometheus asks for |
 //! | `serve` | [`serve`]: a server with bounds |
 //!
@@ -45,7 +45,9 @@ mod extract;
 mod gauges;
 mod guard;
 mod health;
+mod incoming;
 mod metrics;
+mod others;
 mod paging;
 mod problem;
 mod reach;
@@ -57,7 +59,10 @@ mod views;
 mod web;
 
 pub use self::gauges::GAUGES;
+pub use self::guard::access::Trusted;
+pub use self::incoming::{Incoming, IncomingEvent};
 pub use self::metrics::{RECORDED, Recorded};
+pub use self::problem::Cause;
 pub use self::reach::Reach;
 pub use self::router::{probes, router};
 pub use self::secret::{Issued, issue};

@@ -18,6 +18,11 @@ pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 #[serde(transparent)]
 pub(crate) struct Problem(Box<Details>);
 
+/// What the store said, among the extensions of an answer that a store was the reason of: for the
+/// program that the router is part of. What goes over a network never has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause(pub String);
+
 /// Why a request was not done as asked (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Problem)]
@@ -46,6 +51,9 @@ pub(crate) struct Details {
     #[serde(skip)]
     #[schema(ignore)]
     retry_after: Option<u64>,
+    #[serde(skip)]
+    #[schema(ignore)]
+    cause: Option<Cause>,
 }
 
 /// One thing that is wrong with a request.
@@ -78,6 +86,7 @@ problems! {
     BadIfMatch, "bad_if_match", BAD_REQUEST, "The If-Match header cannot be", "send the ETag of the last answer as it was, in quotes";
     Unauthorized, "unauthorized", UNAUTHORIZED, "A good token is needed", "send Authorization: Bearer TOKEN; postqd token create makes one";
     Forbidden, "forbidden", FORBIDDEN, "The token's scope does not allow this", "use a token of a wider scope; postqd token create makes one";
+    BadSignature, "bad_signature", FORBIDDEN, "The signature is not right", "sign the very bytes of the body with the secret that is set here";
     HostNotAllowed, "host_not_allowed", FORBIDDEN, "The host is not known here", "ask by an address of this server, or allow the host name in its settings";
     OriginNotAllowed, "origin_not_allowed", FORBIDDEN, "The origin is not allowed", "allow the page's origin in the server's settings";
     NotFound, "not_found", NOT_FOUND, "There is no such thing", "look at the list beside it for what there is";
@@ -117,6 +126,7 @@ impl Problem {
             remedy: Cow::Borrowed(remedy),
             errors: Vec::new(),
             retry_after: None,
+            cause: None,
         }))
     }
 
@@ -162,7 +172,11 @@ impl IntoResponse for Problem {
         let status =
             StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = self.0.retry_after.or(self.is_ours().then_some(1));
+        let cause = self.0.cause.clone();
         let mut answer = (status, axum::Json(self.0)).into_response();
+        if let Some(cause) = cause {
+            answer.extensions_mut().insert(cause);
+        }
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if let Some(seconds) = retry_after {
@@ -175,7 +189,7 @@ impl IntoResponse for Problem {
 impl From<StoreError> for Problem {
     /// The cause is for the log: an answer tells no more than what kind of trouble it is.
     fn from(error: StoreError) -> Self {
-        match error.kind() {
+        let mut problem = match error.kind() {
             ErrorKind::Conflict => {
                 Self::new(Code::Conflict, "something else is there already, or came in between")
             }
@@ -187,7 +201,9 @@ impl From<StoreError> for Problem {
                 tracing::error!(error = %chain(&error), "a request could not be answered");
                 Self::new(Code::Internal, "the store could not do what was asked")
             }
-        }
+        };
+        problem.0.cause = Some(Cause(chain(&error)));
+        problem
     }
 }
 
@@ -263,6 +279,7 @@ mod tests {
         let problem = Problem::from(error);
 
         assert_eq!(problem.0.code, "internal");
-        assert!(!format!("{problem:?}").contains("secret"));
+        let shown = serde_json::to_string(&problem).unwrap();
+        assert!(!shown.contains("secret"), "{shown}");
     }
 }

@@ -19,6 +19,7 @@ use crate::health::Readiness;
 use crate::metrics::Scrape;
 use crate::problem::{Code, Problem};
 use crate::reach::Reached;
+use crate::tally::Counted;
 use crate::web::{App, Shared, Web};
 use crate::{api, health, metrics};
 
@@ -127,6 +128,7 @@ impl Assembly {
             hub: Hub::new(settings.most_streams),
             readiness: Readiness::default(),
             scrape: Scrape::default(),
+            counted: Counted::default(),
             reached: Reached::default(),
             document: OnceLock::new(),
             web,
@@ -194,6 +196,22 @@ mod tests {
 
         assert_eq!(status(&router, "GET", "/api/secret").await, 500);
         assert_eq!(status(&router, "GET", "/api/about").await, 200);
+    }
+
+    #[tokio::test]
+    async fn only_the_program_itself_is_let_in_without_asking() {
+        let router = router(web());
+        let ask = async |trusted: bool| {
+            let mut request = Request::builder().uri("/api/tokens").header("host", "localhost");
+            request = request.header("trusted", "true");
+            let mut request = request.body(Body::empty()).unwrap();
+            if trusted {
+                request.extensions_mut().insert(crate::Trusted);
+            }
+            router.clone().oneshot(request).await.unwrap().status().as_u16()
+        };
+
+        assert_eq!((ask(true).await, ask(false).await), (200, 401));
     }
 
     #[tokio::test]

@@ -1,14 +1,18 @@
 //! Counting jobs by topic.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use postq_core::error::StoreError;
+use postq_core::error::{StoreError, chain};
 use postq_core::job::{Lane, Topic};
 use postq_core::machine::JobState;
 use postq_core::store::{Block, JobFilter, Page};
 
-use crate::web::Shared;
+use tokio::time::Instant;
+
+use crate::web::{App, Shared};
 
 /// Due jobs on one page of the store.
 const PAGE: usize = 1_000;
@@ -30,6 +34,70 @@ pub(crate) struct Tally {
     pub(crate) delayed: u64,
     /// Since when the first of those that are due and not held back has been.
     pub(crate) oldest: Option<DateTime<Utc>>,
+}
+
+/// The jobs of all topics, as they were at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Tallies {
+    pub(crate) topics: Vec<(Topic, Tally)>,
+    pub(crate) at: DateTime<Utc>,
+}
+
+/// Counting takes longer the more jobs there are: whoever asks within a second is told what was counted
+/// last, and for so much longer it is while somebody counts anew.
+const GOOD_FOR: Duration = Duration::from_secs(1);
+const FAIR_FOR: Duration = Duration::from_secs(3);
+
+/// What was counted last.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    last: Mutex<Option<(Instant, Tallies)>>,
+    /// Held by whoever counts.
+    counting: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Counted {
+    fn within(&self, bound: Duration) -> Option<Tallies> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|(at, _)| at.elapsed() < bound).map(|(_, tallies)| tallies.clone())
+    }
+}
+
+/// The jobs of all topics, counted a few seconds ago at the most.
+pub(crate) async fn tallies(app: &App) -> Result<Tallies, StoreError> {
+    if let Some(good) = app.counted.within(GOOD_FOR) {
+        return Ok(good);
+    }
+    let counting = Arc::clone(&app.counted.counting);
+    if let Some(fair) = app.counted.within(FAIR_FOR) {
+        if let Ok(turn) = counting.try_lock_owned() {
+            let app = Arc::clone(app);
+            tokio::spawn(async move {
+                let _turn = turn;
+                if let Err(error) = count(&app).await {
+                    tracing::debug!(error = %chain(&error), "jobs were not counted");
+                }
+            });
+        }
+        return Ok(fair);
+    }
+    let _turn = counting.lock_owned().await;
+    match app.counted.within(GOOD_FOR) {
+        Some(good) => Ok(good),
+        None => count(app).await,
+    }
+}
+
+async fn count(app: &Shared) -> Result<Tallies, StoreError> {
+    let at = app.web.engine.backend().jobs.now().await?;
+    let mut tallies = Tallies { topics: Vec::new(), at };
+    for topic in topics(app) {
+        let tally = tally(app, &topic, &[], at).await?;
+        tallies.topics.push((topic, tally));
+    }
+    let mut last = app.counted.last.lock().unwrap_or_else(PoisonError::into_inner);
+    *last = Some((Instant::now(), tallies.clone()));
+    Ok(tallies)
 }
 
 /// What is due in a topic.

@@ -7,24 +7,29 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use axum::extract::{MatchedPath, Request};
 use postq_core::clock::{Clock, SystemClock};
 use postq_core::error::StoreError;
 use postq_core::failure::Failure;
 use postq_core::fallback::Breaker;
 use postq_core::idempotency::IdempotencyStore;
 use postq_core::platform::PlatformName;
+use postq_core::pool::Pools;
 use postq_core::token::TokenStore;
 use postq_engine::Engine;
 use postq_engine::desk::Desk;
 use secrecy::SecretString;
 
+use crate::api::import;
 use crate::document::Shown;
 use crate::events::Hub;
 use crate::guard::access::Gate;
 use crate::guard::limit::Limits;
 use crate::health::Readiness;
+use crate::incoming::Incoming;
 use crate::metrics::{Recorded, Scrape};
 use crate::reach::{Reach, Reached};
+use crate::tally::Counted;
 
 /// Everything that the router needs; see [`router`](crate::router).
 #[derive(Clone, Debug)]
@@ -37,10 +42,14 @@ pub struct Web {
     pub idempotency: Arc<dyn IdempotencyStore>,
     /// Tells whose an access token is; without it accounts are connected without asking.
     pub identify: Option<Arc<dyn Identify>>,
+    /// What takes what platforms send by themselves; without any, nothing is taken.
+    pub incoming: Vec<Arc<dyn Incoming>>,
     /// Services beside the store that may be away; while one is, the node is `degraded`.
     pub services: Vec<Breaker>,
     /// Tells `/readyz?platforms=true` which platforms cannot be reached; without it nothing is asked.
     pub reach: Option<Arc<dyn Reach>>,
+    /// How the store's connections are used; without it `/metrics` does not tell.
+    pub pools: Option<Arc<dyn Pools>>,
     /// What the process has recorded; without it `/metrics` shows the gauges alone.
     pub recorded: Option<Arc<dyn Recorded>>,
     /// Where the time comes from.
@@ -61,8 +70,10 @@ impl Web {
             tokens,
             idempotency,
             identify: None,
+            incoming: Vec::new(),
             services: Vec::new(),
             reach: None,
+            pools: None,
             recorded: None,
             clock: Arc::new(SystemClock),
             settings: Settings::default(),
@@ -114,6 +125,10 @@ pub struct Settings {
     pub most_body: usize,
     /// A request is given up after so long. Defaults to 30 s.
     pub request_timeout: Duration,
+    /// The largest body with content calendars, in bytes. Defaults to 24 MiB.
+    pub most_import: usize,
+    /// The import of content calendars is given up after so long. Defaults to 5 min.
+    pub import_timeout: Duration,
     /// Answers are kept for repeated requests for so long. Defaults to 24 h.
     pub keep_answers: Duration,
     /// Event streams that may be open at once. Defaults to 256.
@@ -135,10 +150,30 @@ impl Default for Settings {
             burst: number(100),
             most_body: 512 * 1_024,
             request_timeout: Duration::from_secs(30),
+            most_import: 24 * 1_024 * 1_024,
+            import_timeout: Duration::from_secs(300),
             keep_answers: Duration::from_secs(86_400),
             most_streams: 256,
             metrics_open: false,
             version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+/// How much a request may bring, and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) most_body: usize,
+    pub(crate) timeout: Duration,
+}
+
+impl Settings {
+    /// The bounds of a request: those of its route.
+    pub(crate) fn bounds(&self, request: &Request) -> Bounds {
+        let route = request.extensions().get::<MatchedPath>();
+        match route.is_some_and(|route| route.as_str().ends_with(import::PATH)) {
+            true => Bounds { most_body: self.most_import, timeout: self.import_timeout },
+            false => Bounds { most_body: self.most_body, timeout: self.request_timeout },
         }
     }
 }
@@ -165,6 +200,7 @@ pub(crate) struct Shared {
     pub(crate) hub: Hub,
     pub(crate) readiness: Readiness,
     pub(crate) scrape: Scrape,
+    pub(crate) counted: Counted,
     pub(crate) reached: Reached,
     /// Put together when it is first asked for.
     pub(crate) document: OnceLock<Shown>,

@@ -55,6 +55,31 @@ async fn an_id_goes_from_the_request_to_all_that_comes_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_schedule_makes_carries_the_id_of_its_request() {
+    let site = Site::running().await;
+    site.recorder_account().await;
+    let ask = async |path: &str, id: &str, body: serde_json::Value| {
+        let request = site.request(Method::POST, path).header("x-correlation-id", id).json(&body);
+        Answer::of(request.send().await.unwrap()).await.is(201)
+    };
+    let soon = json!({"kind": "one_shot", "at": "+1s"});
+
+    let new = json!({"text": "one", "accounts": ["acme"], "schedule": soon});
+    let post = ask("/api/posts", "calendar-1", new).await;
+    let draft = ask("/api/posts", "draft-1", json!({"text": "two"})).await;
+    let further = json!({"post_id": draft.id(), "accounts": ["acme"], "schedule": soon});
+    let schedule = ask("/api/schedules", "calendar-2", further).await;
+
+    assert_eq!(schedule.body["correlation_id"], "calendar-2");
+    for (post, id) in [(&post, "calendar-1"), (&draft, "calendar-2")] {
+        let path = format!("/api/jobs?post={}", post.id());
+        let out = |jobs: &serde_json::Value| jobs["items"][0]["state"] == "succeeded";
+        let jobs = site.until(&path, out).await;
+        assert_eq!(jobs["items"][0]["correlation_id"], id, "{jobs}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_answer_has_one_and_a_bad_one_is_replaced() {
     let site = Site::still().await;
     let ask = async |path: &str, headers: &[(&str, &str)]| {

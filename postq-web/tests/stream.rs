@@ -6,61 +6,14 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use reqwest::{Method, Response};
-use serde_json::{Value, json};
+use reqwest::Method;
+use serde_json::json;
 
+use support::listener::Listener;
 use support::{PATIENCE, Site};
 
-/// An open stream of events.
-struct Listener {
-    response: Response,
-    text: String,
-}
-
-#[derive(Debug)]
-struct Event {
-    id: String,
-    name: String,
-    data: Value,
-}
-
-impl Listener {
-    async fn open(site: &Site, last: Option<&str>) -> Self {
-        let mut request = site.request(Method::GET, "/api/events");
-        if let Some(last) = last {
-            request = request.header("last-event-id", last);
-        }
-        let response = request.send().await.unwrap();
-        assert_eq!(response.status(), 200);
-        assert!(
-            response.headers()["content-type"].to_str().unwrap().starts_with("text/event-stream")
-        );
-        Self { response, text: String::new() }
-    }
-
-    /// The next event; none when the stream has ended.
-    async fn next(&mut self) -> Option<Event> {
-        loop {
-            if let Some((event, rest)) = self.text.split_once("\n\n") {
-                let field = |name: &str| {
-                    let line = event.lines().find_map(|line| line.strip_prefix(name));
-                    line.map(|value| value.trim().to_owned()).unwrap_or_default()
-                };
-                let event = Event {
-                    id: field("id:"),
-                    name: field("event:"),
-                    data: serde_json::from_str(&field("data:")).unwrap_or(Value::Null),
-                };
-                self.text = rest.to_owned();
-                if event.name.is_empty() {
-                    continue; // a sign of life
-                }
-                return Some(event);
-            }
-            let chunk = tokio::time::timeout(PATIENCE, self.response.chunk()).await.unwrap();
-            self.text.push_str(std::str::from_utf8(&chunk.ok()??).unwrap());
-        }
-    }
+async fn listen(site: &Site, last: Option<&str>) -> Listener {
+    Listener::open(&site.client, site.address, last).await
 }
 
 async fn publish(site: &Site, text: &str) -> String {
@@ -74,14 +27,14 @@ async fn publish(site: &Site, text: &str) -> String {
 async fn a_listener_resumes_where_it_was() {
     let site = Site::running().await;
     site.recorder_account().await;
-    let mut first = Listener::open(&site, None).await;
+    let mut first = listen(&site, None).await;
 
     publish(&site, "one").await;
     let one = first.next().await.unwrap();
     drop(first);
     publish(&site, "two").await;
     publish(&site, "refuse three").await;
-    let mut second = Listener::open(&site, Some(&one.id)).await;
+    let mut second = listen(&site, Some(&one.id)).await;
     let (two, three) = (second.next().await.unwrap(), second.next().await.unwrap());
     publish(&site, "four").await;
     let mut last = second.next().await.unwrap();
@@ -107,7 +60,7 @@ async fn a_listener_resumes_where_it_was() {
 async fn who_comes_back_from_another_process_starts_anew() {
     let site = Site::running().await;
 
-    let mut listener = Listener::open(&site, Some("0badc0de-17")).await;
+    let mut listener = listen(&site, Some("0badc0de-17")).await;
 
     let event = listener.next().await.unwrap();
     assert_eq!((event.name.as_str(), event.id.as_str()), ("reset", ""));
@@ -116,7 +69,7 @@ async fn who_comes_back_from_another_process_starts_anew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_with_the_server() {
     let site = Site::running().await;
-    let mut listener = Listener::open(&site, None).await;
+    let mut listener = listen(&site, None).await;
     let begun = Instant::now();
 
     site.stop();
@@ -129,8 +82,8 @@ async fn a_stream_ends_with_the_server() {
 async fn no_more_streams_are_open_than_may_be() {
     let settings = postq_web::Settings { most_streams: 2, ..postq_web::Settings::default() };
     let site = Site::with(support::Plan { settings, runs: true }).await;
-    let first = Listener::open(&site, None).await;
-    let _second = Listener::open(&site, None).await;
+    let first = listen(&site, None).await;
+    let _second = listen(&site, None).await;
 
     site.get("/api/events").await.refused(503, "too_many_streams");
     drop(first);

@@ -22,6 +22,9 @@ use crate::router::{Route, route};
 use crate::views::account::{AccountChange, AccountView, NewAccount, Pause, Secret, tag};
 use crate::web::{App, Shared};
 
+/// A change that meets another one is tried again so often.
+const TRIES: u32 = 5;
+
 /// The longest access token, in bytes.
 const MOST_TOKEN: usize = 16 * 1_024;
 
@@ -117,25 +120,28 @@ async fn change(
     seen: Seen,
     Body(change): Body<AccountChange>,
 ) -> Result<Tagged<AccountView>, Problem> {
-    let mut account = find(&app, id).await?;
-    seen.ensure(&tag(&account), format_args!("account {id}"))?;
     if change.access_token.is_none() && change.on_unknown.is_none() {
         let detail = "nothing to change; expected access_token or on_unknown";
         return Err(Problem::invalid("access_token", detail));
     }
-    if let Some(policy) = change.on_unknown {
-        account.on_unknown = policy.into();
+    for _ in 0..TRIES {
+        let old = as_seen(&app, id, &seen).await?;
+        let mut account = old.clone();
+        if let Some(policy) = change.on_unknown {
+            account.on_unknown = policy.into();
+        }
+        if let Some(Secret(token)) = &change.access_token {
+            seal(&app, &mut account, token).await?;
+        }
+        let updated = app.web.engine.backend().accounts.update(&account, Some(&old)).await?;
+        if is_done(id, updated)? {
+            if change.access_token.is_some() {
+                app.desk.reconnected(&account).await?;
+            }
+            return tagged(&app, id).await;
+        }
     }
-    if let Some(Secret(token)) = &change.access_token {
-        seal(&app, &mut account, token).await?;
-    }
-    if app.web.engine.backend().accounts.update(&account).await? != Applied::Applied {
-        return Err(Problem::not_found(format_args!("account {id}")));
-    }
-    if change.access_token.is_some() {
-        app.desk.reconnected(&account).await?;
-    }
-    tagged(&app, id).await
+    Err(contended(id))
 }
 
 /// Takes an account and its credentials away.
@@ -149,17 +155,40 @@ async fn remove(
     Id(id): Id<AccountId>,
     seen: Seen,
 ) -> Result<StatusCode, Problem> {
-    let account = find(&app, id).await?;
-    seen.ensure(&tag(&account), format_args!("account {id}"))?;
-    match app.web.engine.backend().accounts.remove(id).await {
-        Ok(Applied::Applied) => Ok(StatusCode::NO_CONTENT),
-        Ok(_) => Err(Problem::not_found(format_args!("account {id}"))),
-        Err(error) if error.kind() == ErrorKind::Conflict => {
-            let detail = format!("account {id} is used by a schedule or a job");
-            Err(Problem::new(Code::InUse, detail))
+    for _ in 0..TRIES {
+        let old = as_seen(&app, id, &seen).await?;
+        match app.web.engine.backend().accounts.remove(id, Some(&old)).await {
+            Ok(removed) if is_done(id, removed)? => return Ok(StatusCode::NO_CONTENT),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                let detail = format!("account {id} is used by a schedule or a job");
+                return Err(Problem::new(Code::InUse, detail));
+            }
+            Err(error) => return Err(error.into()),
         }
-        Err(error) => Err(error.into()),
     }
+    Err(contended(id))
+}
+
+/// An account, if it is as the caller has seen it. The store changes it only if it still is so then: what
+/// meets somebody else's change is done again to what is there now, where nobody said what was seen.
+async fn as_seen(app: &Shared, id: AccountId, seen: &Seen) -> Result<Account, Problem> {
+    let account = find(app, id).await?;
+    seen.ensure(&tag(&account), format_args!("account {id}"))?;
+    Ok(account)
+}
+
+/// Whether it took effect; not if somebody else was faster.
+fn is_done(id: AccountId, applied: Applied) -> Result<bool, Problem> {
+    match applied {
+        Applied::Applied => Ok(true),
+        Applied::Stale => Ok(false),
+        Applied::Gone => Err(Problem::not_found(format_args!("account {id}"))),
+    }
+}
+
+fn contended(id: AccountId) -> Problem {
+    Problem::new(Code::Changed, format!("account {id} is being changed by others all the time"))
 }
 
 /// Holds back the posts of an account: what is due waits.

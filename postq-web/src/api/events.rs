@@ -23,9 +23,12 @@ pub(super) fn routes(add: &mut dyn FnMut(Route)) {
 
 /// What becomes of each attempt, as it happens (server-sent events).
 ///
-/// `job.succeeded`, `job.retrying`, `job.waiting`, `job.dead`, `job.missed`, each with an id. A client
+/// `job.succeeded`, `job.retrying`, `job.waiting`, `job.dead`, `job.missed`, each with an id: of this
+/// process at once, of others on the same store within about two seconds (but for `job.waiting`). A client
 /// that comes back with `Last-Event-ID` gets what it missed; where that is gone, `reset` comes first:
-/// load what you show again. A stream ends after five minutes, and for a client that does not keep up:
+/// load what you show again. What a platform tells by itself of one of the accounts (see
+/// `/api/incoming/{platform}`) comes as `platform.event`, with `at`, `platform`, `kind`, `account`,
+/// `account_name` and `remote_id`. A stream ends after five minutes, and for a client that does not keep up:
 /// come back.
 #[utoipa::path(get, path = "/api/events", tag = "events", operation_id = "events",
     params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event")),
@@ -39,7 +42,7 @@ async fn events(
 ) -> Result<Sse<axum::response::sse::KeepAliveStream<Events>>, Problem> {
     let stop = stopping.map_or_else(CancellationToken::new, |stopping| stopping.0.0.clone());
     let last = headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default());
-    app.hub.start(&app.web.engine, &app.web.clock);
+    app.hub.start(&app.web.engine, app.desk.tenant(), &app.web.clock).await;
     let stream = app.hub.stream(last.filter(|id| !id.is_empty()), stop).ok_or_else(|| {
         let most = app.web.settings.most_streams;
         Problem::new(Code::TooManyStreams, format!("{most} event streams are open")).after(5)

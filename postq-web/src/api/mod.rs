@@ -3,23 +3,34 @@
 mod accounts;
 mod dead_letters;
 mod events;
+pub(crate) mod import;
+mod incoming;
 mod jobs;
+mod nodes;
 mod operation;
 mod posts;
+mod preview;
 mod publications;
 mod schedules;
 mod tokens;
+mod webhooks;
 
+pub(crate) use self::incoming::PlatformHappened;
 use crate::router::Route;
 
 pub(crate) fn routes(add: &mut dyn FnMut(Route)) {
     posts::routes(add);
     schedules::routes(add);
+    preview::routes(add);
+    import::routes(add);
     jobs::routes(add);
     dead_letters::routes(add);
     accounts::routes(add);
     publications::routes(add);
     events::routes(add);
+    incoming::routes(add);
     operation::routes(add);
+    nodes::routes(add);
     tokens::routes(add);
+    webhooks::routes(add);
 }

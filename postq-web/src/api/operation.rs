@@ -1,4 +1,4 @@
-//! How the installation is: statistics, the queue, nodes, and the document itself.
+//! How the installation is: statistics, the queue, and the document itself.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,6 @@ use chrono::{DateTime, Utc};
 use postq_calendar::zone;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::document::{self, Shown};
 use crate::health::{self, Ready};
@@ -22,7 +21,6 @@ use crate::web::{App, Shared};
 pub(super) fn routes(add: &mut dyn FnMut(Route)) {
     add(route!(stats));
     add(route!(queue_health));
-    add(route!(nodes));
     add(route!(about));
     add(route!(openapi));
     add(route!(docs));
@@ -54,25 +52,23 @@ struct TopicStats {
 }
 
 /// Counts jobs by topic: waiting, active, completed, failed, delayed.
+///
+/// Counted at most once a second, whoever asks; `at` tells when.
 #[utoipa::path(get, path = "/api/posts/scheduler/stats", tag = "operation",
     operation_id = "scheduler_stats", security(("token" = ["read"])),
     responses((status = 200, description = "by topic", body = Stats)))]
 async fn stats(State(app): State<App>) -> Result<Json<Stats>, Problem> {
-    let now = app.web.engine.backend().jobs.now().await?;
-    let mut topics = Vec::new();
-    for topic in tally::topics(&app) {
-        let tally = tally::tally(&app, &topic, &[], now).await?;
-        topics.push(TopicStats {
-            topic: topic.to_string(),
-            waiting: tally.waiting,
-            waiting_at_least: tally.waiting_at_least,
-            active: tally.active,
-            completed: tally.completed,
-            failed: tally.failed,
-            delayed: tally.delayed,
-        });
-    }
-    Ok(Json(Stats { topics, at: now }))
+    let tallies = tally::tallies(&app).await?;
+    let topics = tallies.topics.into_iter().map(|(topic, tally)| TopicStats {
+        topic: topic.to_string(),
+        waiting: tally.waiting,
+        waiting_at_least: tally.waiting_at_least,
+        active: tally.active,
+        completed: tally.completed,
+        failed: tally.failed,
+        delayed: tally.delayed,
+    });
+    Ok(Json(Stats { topics: topics.collect(), at: tallies.at }))
 }
 
 /// How the queue is.
@@ -120,75 +116,6 @@ async fn queue_health(State(app): State<App>) -> Result<Json<QueueHealth>, Probl
     }
     let queue = backend.queue.as_ref().map(|_| depths);
     Ok(Json(QueueHealth { health, queue, due: waiting }))
-}
-
-/// The nodes that answer.
-#[derive(Debug, Serialize, ToSchema)]
-struct Nodes {
-    items: Vec<NodeView>,
-}
-
-/// A running engine.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Node)]
-struct NodeView {
-    id: Uuid,
-    version: &'static str,
-    /// Whether it plans.
-    plans: bool,
-    /// The topics that it works on.
-    topics: Vec<NodeTopic>,
-    /// Its loops.
-    loops: Vec<LoopView>,
-}
-
-/// A topic that a node works on.
-#[derive(Debug, Serialize, ToSchema)]
-struct NodeTopic {
-    topic: String,
-    /// Attempts that may run at once.
-    at_once: usize,
-}
-
-/// How a loop is doing.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Loop)]
-struct LoopView {
-    name: String,
-    /// The longest time between two rounds, in milliseconds.
-    every_ms: u64,
-    last_success: Option<DateTime<Utc>>,
-    /// Whether it has succeeded within three rounds.
-    fresh: bool,
-    /// What its last round failed with.
-    error: Option<String>,
-}
-
-/// Shows the node that answers: what it works on, and when each of its loops last succeeded.
-#[utoipa::path(get, path = "/api/nodes", tag = "operation", operation_id = "nodes",
-    security(("token" = ["read"])),
-    responses((status = 200, description = "the node", body = Nodes)))]
-async fn nodes(State(app): State<App>) -> Json<Nodes> {
-    let engine = &app.web.engine;
-    let now = app.web.clock.now();
-    let one = |(name, health): (String, postq_engine::health::LoopHealth)| LoopView {
-        name,
-        every_ms: u64::try_from(health.every.as_millis()).unwrap_or(u64::MAX),
-        last_success: health.last_success,
-        fresh: health.is_fresh(now),
-        error: health.error,
-    };
-    let topics = engine.settings().topics.iter();
-    let node = NodeView {
-        id: engine.node().as_uuid(),
-        version: app.web.settings.version,
-        plans: engine.settings().plan,
-        topics: topics
-            .map(|workers| NodeTopic { topic: workers.topic.to_string(), at_once: workers.at_once })
-            .collect(),
-        loops: engine.health().loops().into_iter().map(one).collect(),
-    };
-    Json(Nodes { items: vec![node] })
 }
 
 /// What this is.

@@ -7,11 +7,13 @@ use postq_core::id::PostId;
 use postq_core::job::CorrelationId;
 use postq_core::store::Page;
 use postq_engine::desk::{DeskError, PostLine, Submission, When};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::answer::{Created, Tagged};
 use crate::extract::{Body, Fresh, Id, OptionalBody, Query, Seen};
-use crate::paging::{Listed, Paging};
+use crate::paging::{Listed, paged};
 use crate::problem::Problem;
 use crate::router::{Route, route};
 use crate::views::post::{
@@ -35,15 +37,38 @@ pub(super) fn routes(add: &mut dyn FnMut(Route)) {
     add(route!(cancel));
 }
 
+/// Which posts are listed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Wanted {
+    /// The one with this key.
+    key: Option<String>,
+    /// At most so many; 50 if left out.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<usize>,
+    /// `next` of the page before; from the start if left out.
+    cursor: Option<String>,
+}
+
 /// Lists posts, oldest first.
-#[utoipa::path(get, path = "/api/posts", tag = "posts", params(Paging),
+#[utoipa::path(get, path = "/api/posts", tag = "posts", params(Wanted),
     operation_id = "list_posts", security(("token" = ["read"])),
     responses((status = 200, description = "a page", body = Listed<PostView>)))]
 async fn list(
     State(app): State<App>,
-    Query(paging): Query<Paging>,
+    Query(wanted): Query<Wanted>,
 ) -> Result<Json<Listed<PostView>>, Problem> {
-    let page = paging.page()?;
+    let page = paged(wanted.limit, wanted.cursor.as_deref())?;
+    if let Some(key) = wanted.key {
+        let posts = &app.web.engine.backend().posts;
+        let found = posts.with_keys(app.desk.tenant(), &[key]).await?;
+        let items = match found.first() {
+            Some(post) => vec![line(&app, post.id).await?.into()],
+            None => Vec::new(),
+        };
+        return Ok(Json(Listed { items, next: None }));
+    }
     let lines = app.desk.list_posts(page.and_one()).await?;
     Ok(Json(page.list(lines, |line| line.post.id.as_uuid(), PostView::from)))
 }
@@ -59,13 +84,15 @@ async fn create(
     State(app): State<App>,
     OriginalUri(uri): OriginalUri,
     Fresh(id): Fresh,
+    Extension(correlation): Extension<CorrelationId>,
     Body(new): Body<NewPost>,
 ) -> Result<Created<PostView>, Problem> {
     let id = PostId::from_uuid(id);
     let (submission, has_time) = submission(&new)?;
+    let desk = app.desk.clone().correlated(correlation);
     match has_time {
-        true => app.desk.submit_as(id, submission).await.map(drop)?,
-        false => app.desk.draft_as(id, submission).await?,
+        true => desk.submit_as(id, submission).await.map(drop)?,
+        false => desk.draft_as(id, submission).await?,
     }
     let view = PostView::from(line(&app, id).await?);
     let tag = view.revision.to_string();

@@ -1,10 +1,13 @@
 //! `/api/schedules`.
 
-use axum::Json;
 use axum::extract::{OriginalUri, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
+use chrono::{DateTime, Utc};
+use postq_calendar::At;
 use postq_core::content::Content;
 use postq_core::id::{PostId, ScheduleId};
+use postq_core::job::CorrelationId;
 use postq_engine::desk::{Alteration, Amendment, Submission};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -14,7 +17,11 @@ use crate::extract::{Body, Fresh, Id, Query, Seen};
 use crate::paging::{Listed, Paging};
 use crate::problem::Problem;
 use crate::router::{Route, route};
-use crate::views::schedule::{NewSchedule, Occurrences, ScheduleChange, ScheduleView};
+use crate::views::post::PostChange;
+use crate::views::schedule::{
+    NewSchedule, OccurrenceChange, Occurrences, ScheduleChange, SchedulePause, ScheduleView, Skip,
+    Skipped, StandIn,
+};
 use crate::web::{App, Shared};
 
 /// The most occurrences that are computed for one answer.
@@ -26,6 +33,9 @@ pub(super) fn routes(add: &mut dyn FnMut(Route)) {
     add(route!(enable));
     add(route!(disable));
     add(route!(occurrences));
+    add(route!(skip));
+    add(route!(pause));
+    add(route!(edit_occurrence));
 }
 
 /// Lists schedules, oldest first.
@@ -50,6 +60,7 @@ async fn create(
     State(app): State<App>,
     OriginalUri(uri): OriginalUri,
     Fresh(id): Fresh,
+    Extension(correlation): Extension<CorrelationId>,
     Body(new): Body<NewSchedule>,
 ) -> Result<Created<ScheduleView>, Problem> {
     let written = new.schedule.read()?;
@@ -60,7 +71,8 @@ async fn create(
         ..Submission::new(Content::default(), new.accounts, written.when)
     };
     let (id, post) = (ScheduleId::from_uuid(id), PostId::from_uuid(new.post_id));
-    let schedule = app.desk.schedule_as(id, post, submission).await?;
+    let desk = app.desk.clone().correlated(correlation);
+    let schedule = desk.schedule_as(id, post, submission).await?;
     let tag = schedule.revision.to_string();
     Ok(Created::below(&uri, id, ScheduleView::from(schedule)).tagged(tag))
 }
@@ -169,7 +181,95 @@ async fn occurrences(
         return Err(Problem::invalid("limit", detail));
     }
     let schedule = app.desk.find_schedule(id).await?;
-    Ok(Json(Occurrences { items: app.desk.upcoming(&schedule, limit)? }))
+    let skipped = app.desk.skipped(id).await?;
+    let mut items = app.desk.upcoming(&schedule, limit + skipped.len())?;
+    items.retain(|at| skipped.binary_search(at).is_err());
+    items.truncate(limit);
+    Ok(Json(Occurrences { items, skipped }))
+}
+
+/// Leaves out one occurrence that is to come.
+///
+/// Again, it changes nothing. Refused with `already_publishing` once it is being published.
+#[utoipa::path(post, path = "/api/schedules/{id}/skip", tag = "schedules",
+    params(("id" = Uuid, Path)), operation_id = "skip_occurrence", request_body = Skip,
+    security(("token" = ["write"])),
+    responses((status = 200, description = "it is left out", body = Skipped)))]
+async fn skip(
+    State(app): State<App>,
+    Id(id): Id<ScheduleId>,
+    Body(skip): Body<Skip>,
+) -> Result<Json<Skipped>, Problem> {
+    let at = moment(&app, id, "at", &skip.at).await?;
+    app.desk.skip(id, at).await?;
+    Ok(Json(Skipped { at }))
+}
+
+/// Leaves out everything before a time; to enable the schedule ends that.
+///
+/// What was planned and not begun is taken back.
+#[utoipa::path(post, path = "/api/schedules/{id}/pause", tag = "schedules",
+    params(("id" = Uuid, Path)), operation_id = "pause_schedule", request_body = SchedulePause,
+    security(("token" = ["write"])),
+    responses((status = 200, description = "it goes on at `next_run_at`", body = ScheduleView)))]
+async fn pause(
+    State(app): State<App>,
+    Id(id): Id<ScheduleId>,
+    Body(pause): Body<SchedulePause>,
+) -> Result<Tagged<ScheduleView>, Problem> {
+    let until = moment(&app, id, "until", &pause.until).await?;
+    app.desk.pause_until(id, until).await?;
+    Ok(tagged(app.desk.find_schedule(id).await?.into()))
+}
+
+/// Gives one occurrence that is to come another text or time; the others stay.
+///
+/// It is left out, and a post that goes out once takes its place. Again, it answers the same post.
+#[utoipa::path(post, path = "/api/schedules/{id}/edit-occurrence", tag = "schedules",
+    params(("id" = Uuid, Path)), operation_id = "edit_occurrence",
+    request_body = OccurrenceChange, security(("token" = ["write"])),
+    responses((status = 200, description = "what goes out instead", body = StandIn)))]
+async fn edit_occurrence(
+    State(app): State<App>,
+    Id(id): Id<ScheduleId>,
+    Extension(correlation): Extension<CorrelationId>,
+    Body(change): Body<OccurrenceChange>,
+) -> Result<Json<StandIn>, Problem> {
+    let at = moment(&app, id, "at", &change.at).await?;
+    let to = match &change.to {
+        Some(to) => Some(At::Instant(moment(&app, id, "to", to).await?)),
+        None => None,
+    };
+    let schedule = app.desk.find_schedule(id).await?;
+    let post = app.desk.find_post(&schedule.post_id.to_string()).await?;
+    let content = match (change.text, change.parts) {
+        (None, None) if to.is_none() => {
+            return Err(Problem::invalid("text", "nothing to change; expected text, parts or to"));
+        }
+        (None, None) => post.content,
+        (text, parts) => PostChange::of(text, parts).applied_to(&post.content)?,
+    };
+    let desk = app.desk.clone().correlated(correlation);
+    let taken = desk.edit_occurrence(id, at, content, to).await?;
+    Ok(Json(StandIn {
+        instead_of: at,
+        post: taken.post.as_uuid(),
+        schedule: taken.schedule.as_uuid(),
+        first: taken.first,
+    }))
+}
+
+/// A time as it is written in a schedule's zone.
+async fn moment(
+    app: &Shared,
+    id: ScheduleId,
+    field: &str,
+    text: &str,
+) -> Result<DateTime<Utc>, Problem> {
+    let tz = app.desk.find_schedule(id).await?.tz;
+    let now = app.web.engine.backend().jobs.now().await?;
+    let at = At::parse(text, tz.as_deref()).and_then(|at| at.instant(now));
+    at.map_err(|error| Problem::invalid(field, error.to_string()))
 }
 
 async fn switched(app: &Shared, id: ScheduleId, on: bool) -> Result<Tagged<ScheduleView>, Problem> {

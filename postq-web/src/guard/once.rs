@@ -55,15 +55,16 @@ async fn once(
         return Ok(next.run(request).await); // what everybody may do needs no key
     };
     let key = readable(key)?;
+    let bounds = app.web.settings.bounds(&request);
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, app.web.settings.most_body)
+    let body = to_bytes(body, bounds.most_body)
         .await
         .map_err(|_| Problem::new(Code::TooLarge, "the body is larger than this server takes"))?;
     let asked = KeyedRequest {
         key: format!("{}:{key}", caller.name),
         fingerprint: fingerprint(&parts, &body),
         id: Uuid::now_v7(),
-        lease: app.web.settings.request_timeout + SLACK,
+        lease: bounds.timeout + SLACK,
         keep: app.web.settings.keep_answers,
     };
     match app.web.idempotency.begin(&asked).await? {
@@ -71,7 +72,7 @@ async fn once(
             let mut request = Request::from_parts(parts, Body::from(body));
             request.extensions_mut().insert(Fresh(id));
             // On its own: whoever asked may go away, and what was begun is finished and kept.
-            let work = tokio::spawn(done(app, asked.key, request, next));
+            let work = tokio::spawn(done(app, asked.key, request, next, bounds.timeout));
             work.await.map_err(|error| {
                 tracing::error!(%error, "a request ended without an answer");
                 Problem::new(Code::Internal, "the request ended without an answer")
@@ -109,8 +110,7 @@ fn fingerprint(parts: &axum::http::request::Parts, body: &[u8]) -> [u8; 32] {
 }
 
 /// Does the request and keeps its answer, or gives it back if the server is why it failed.
-async fn done(app: App, key: String, request: Request, next: Next) -> Response {
-    let limit = app.web.settings.request_timeout;
+async fn done(app: App, key: String, request: Request, next: Next, limit: Duration) -> Response {
     let Ok(answer) = tokio::time::timeout(limit, next.run(request)).await else {
         given_back(&app, &key).await;
         return Problem::new(Code::TimedOut, "the request took too long").into_response();
@@ -122,7 +122,9 @@ async fn done(app: App, key: String, request: Request, next: Next) -> Response {
     }
     let masked = answer.extensions().get::<Masked>().cloned();
     let (parts, body) = answer.into_parts();
-    let Ok(body) = to_bytes(body, MOST_ANSWER).await else {
+    // What is kept in its place has a bound of its own.
+    let most = if masked.is_some() { usize::MAX } else { MOST_ANSWER };
+    let Ok(body) = to_bytes(body, most).await else {
         given_back(&app, &key).await;
         return Problem::new(Code::Internal, "the answer is too large to be kept").into_response();
     };

@@ -8,7 +8,7 @@ use crate::problem::{Code, Problem};
 use crate::web::App;
 
 pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
-    let limit = app.web.settings.request_timeout;
+    let limit = app.web.settings.bounds(&request).timeout;
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(answer) => answer,
         Err(_) => {

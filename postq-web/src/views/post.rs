@@ -121,6 +121,11 @@ pub(crate) struct PostChange {
 }
 
 impl PostChange {
+    /// Other text or parts, and nothing else.
+    pub(crate) fn of(text: Option<String>, parts: Option<Vec<PartView>>) -> Self {
+        Self { text, parts, variants: None }
+    }
+
     /// The content that is meant.
     pub(crate) fn applied_to(&self, old: &Content) -> Result<Content, Problem> {
         let mut content = old.clone();

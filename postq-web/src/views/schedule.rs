@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::problem::Problem;
+use crate::views::post::PartView;
 
 /// When a post goes out. Times are RFC 3339, or local with `tz`, or `+5m` from now.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -45,9 +46,9 @@ pub(crate) enum ScheduleRule {
     Cron {
         #[schema(example = "0 9 * * 1-5")]
         expr: String,
-        /// The IANA zone that it is meant in.
+        /// The IANA zone that it is meant in; a new schedule needs one.
         #[schema(example = "Europe/Berlin")]
-        tz: String,
+        tz: Option<String>,
         /// None before this.
         from: Option<String>,
         /// How many in all, from `from` or from now.
@@ -92,10 +93,10 @@ impl ScheduleRule {
                 Ok(Written { when, tz: tz.clone() })
             }
             Self::Cron { expr, tz, from, count, until } => {
-                let from = some_time("schedule.from", from.as_deref(), Some(tz))?;
-                let until = some_time("schedule.until", until.as_deref(), Some(tz))?;
+                let from = some_time("schedule.from", from.as_deref(), tz.as_deref())?;
+                let until = some_time("schedule.until", until.as_deref(), tz.as_deref())?;
                 let when = When::Cron { expr: expr.clone(), from, count: *count, until };
-                Ok(Written { when, tz: Some(tz.clone()) })
+                Ok(Written { when, tz: tz.clone() })
             }
             Self::Rrule { expr, tz } => {
                 Ok(Written { when: When::Rrule { expr: expr.clone() }, tz: tz.clone() })
@@ -220,6 +221,8 @@ pub(crate) struct ScheduleView {
     last_run_at: Option<DateTime<Utc>>,
     /// Rises by one with every edit; also its `ETag`.
     pub(crate) revision: u32,
+    /// What asked for it, as `X-Correlation-ID` told it: its jobs carry it too.
+    correlation_id: Option<String>,
     created_at: DateTime<Utc>,
 }
 
@@ -240,6 +243,7 @@ impl From<Schedule> for ScheduleView {
             next_run_at: schedule.next_run_at,
             last_run_at: schedule.last_run_at,
             revision: schedule.revision,
+            correlation_id: schedule.correlation_id.map(|id| id.to_string()),
             created_at: schedule.created_at,
         }
     }
@@ -281,4 +285,57 @@ pub(crate) struct ScheduleChange {
 pub(crate) struct Occurrences {
     /// In order; empty while it is switched off, or over.
     pub(crate) items: Vec<DateTime<Utc>>,
+    /// Those to come that are left out, in order.
+    pub(crate) skipped: Vec<DateTime<Utc>>,
+}
+
+/// Which occurrence is left out.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Skip {
+    /// When it is: RFC 3339, or local in the schedule's zone.
+    #[schema(example = "2026-12-24T17:00:00Z")]
+    pub(crate) at: String,
+}
+
+/// An occurrence that was left out.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub(crate) struct Skipped {
+    pub(crate) at: DateTime<Utc>,
+}
+
+/// Until when a schedule leaves everything out.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SchedulePause {
+    /// It goes on with the first occurrence from then on: RFC 3339, or local in the schedule's zone.
+    #[schema(example = "2027-01-07T00:00:00Z")]
+    pub(crate) until: String,
+}
+
+/// What goes out instead of one occurrence.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OccurrenceChange {
+    /// Which one: RFC 3339, or local in the schedule's zone.
+    #[schema(example = "2026-12-24T17:00:00Z")]
+    pub(crate) at: String,
+    /// What it says instead, in one part; its media stay.
+    pub(crate) text: Option<String>,
+    /// What it says instead: other parts.
+    pub(crate) parts: Option<Vec<PartView>>,
+    /// When it goes out instead, written in the same way.
+    pub(crate) to: Option<String>,
+}
+
+/// The post that goes out instead of one occurrence.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub(crate) struct StandIn {
+    /// The occurrence that is left out.
+    pub(crate) instead_of: DateTime<Utc>,
+    pub(crate) post: Uuid,
+    /// Its schedule.
+    pub(crate) schedule: Uuid,
+    /// When it goes out.
+    pub(crate) first: DateTime<Utc>,
 }

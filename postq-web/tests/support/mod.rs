@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers are part of the tests")]
 #![allow(dead_code, reason = "each test binary needs its own part of it")]
 
+pub(crate) mod listener;
 pub(crate) mod log;
 
 use std::net::SocketAddr;
@@ -17,13 +18,16 @@ use postq_core::content::Part;
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::id::{TenantId, TokenId};
 use postq_core::intent::Receipt;
+use postq_core::job::Topic;
 use postq_core::platform::{
     Identity, Outgoing, Pace, Platform, PlatformName, Published, Violation,
 };
 use postq_core::token::Scope;
 use postq_core::vault::ChaChaVault;
 use postq_engine::dry_run::DryRun;
-use postq_engine::{Engine, Settings as EngineSettings};
+use postq_engine::webhooks::Webhooks;
+use postq_engine::{Engine, EngineBuilder, Settings as EngineSettings, TopicWorkers};
+use postq_outbound::{HttpCourier, Outbound};
 use postq_sqlite::SqliteStore;
 use postq_web::{Settings, Web, issue, router, serve};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
@@ -96,13 +100,21 @@ impl Platform for Recorder {
 
 /// An engine on a backend, with a dry run, a recorder and a vault.
 pub(crate) fn engine(backend: Backend, recorder: &Arc<Recorder>) -> Engine {
+    builder(backend, recorder).build().unwrap()
+}
+
+fn builder(backend: Backend, recorder: &Arc<Recorder>) -> EngineBuilder {
     Engine::builder(backend)
         .platform(Arc::new(DryRun::new(Arc::new(SystemClock))))
         .platform(Arc::clone(recorder) as Arc<dyn Platform>)
         .vault(Arc::new(ChaChaVault::new(&[7; 32])))
         .settings(EngineSettings::default())
-        .build()
-        .unwrap()
+}
+
+/// Webhooks in a store, to endpoints on this host as well.
+fn webhooks(store: &SqliteStore) -> Webhooks {
+    let outbound = Outbound::new("127.0.0.0/8".parse().unwrap()).unwrap();
+    Webhooks { store: store.webhooks(), courier: Arc::new(HttpCourier::new(outbound)) }
 }
 
 /// What a test may set.
@@ -148,7 +160,10 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(folder.path().join("postq.db")).unwrap();
         let recorder = Recorder::new(5);
-        let engine = engine(store.backend(), &recorder);
+        let mut settings = EngineSettings::default();
+        settings.topics.push(TopicWorkers { topic: Topic::webhook(), at_once: 4 });
+        let builder = builder(store.backend(), &recorder).webhooks(webhooks(&store));
+        let engine = builder.settings(settings).build().unwrap();
         let mut web = Web::new(engine.clone(), store.tokens(), store.idempotency());
         web.settings = plan.settings;
         let stop = CancellationToken::new();
