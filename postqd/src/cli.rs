@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use postq_core::id::{JobId, ScheduleId, TokenId};
+use postq_core::id::{JobId, ScheduleId, TokenId, WebhookId};
 use postq_core::machine::JobState;
 use postq_core::platform::PlatformName;
 use postq_core::token::Scope;
+use postq_core::webhook::EventKind;
+use secrecy::{ExposeSecret, SecretString};
 
 /// Publishes social posts on time, once, and never loses one
 #[derive(Debug, Parser)]
@@ -24,6 +26,14 @@ pub(crate) struct Cli {
     /// Prints JSON, for programs
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Asks a running daemon instead of this machine's store: https://postq.example.com [default:
+    /// POSTQ_SERVER]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// The token to ask it with; others on this machine can read a command line, so better set
+    /// POSTQ_TOKEN
+    #[arg(long, global = true, value_name = "TOKEN")]
+    pub(crate) token: Option<SecretString>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -35,6 +45,9 @@ impl Cli {
         if let Some(folder) = &self.data_dir {
             settings.insert("data_dir", folder.display().to_string());
         }
+        settings.extend(self.server.clone().map(|server| ("server", server)));
+        let token = self.token.as_ref().map(|token| token.expose_secret().to_owned());
+        settings.extend(token.map(|token| ("token", token)));
         if let Command::Serve(serve) = &self.command {
             settings.extend(serve.roles.clone().map(|roles| ("roles", roles)));
             settings.extend(serve.topics.clone().map(|topics| ("topics", topics)));
@@ -70,6 +83,12 @@ pub(crate) enum Command {
     /// Makes, lists and revokes tokens of the API
     #[command(subcommand)]
     Token(Token),
+    /// Tells endpoints over HTTP of what happens; shows what they were told
+    #[command(subcommand)]
+    Webhook(Webhook),
+    /// Tells a person, to see whether notices arrive
+    #[command(subcommand)]
+    Notify(Notify),
     /// Brings the schema of the database to this program's version
     Migrate(Migrate),
     /// Shows every setting in force and where it came from
@@ -153,6 +172,9 @@ pub(crate) struct NewPost {
     /// Does not wait until it is out: `postqd serve` publishes it
     #[arg(long)]
     pub(crate) no_wait: bool,
+    /// Shows what each platform would get and refuse, and when; takes nothing in
+    #[arg(long)]
+    pub(crate) preview: bool,
 }
 
 /// When a post goes out.
@@ -324,6 +346,8 @@ pub(crate) enum Account {
     },
     /// Lists accounts and what holds them back
     List,
+    /// Shows one, and what holds it back
+    Show { name: String },
     /// Holds back the posts of an account
     Pause {
         name: String,
@@ -405,6 +429,20 @@ pub(crate) enum Dead {
         #[arg(long)]
         send_again: bool,
     },
+    /// Counts them by cause and account
+    Causes,
+    /// Tries all of them again but those whose outcome is unknown
+    ReplayAll {
+        /// Those of this account
+        #[arg(long, value_name = "NAME")]
+        account: Option<String>,
+        /// Those given up for this reason: content, auth, attempts_exhausted, ...
+        #[arg(long)]
+        reason: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
     /// Says what became of it
     Resolve {
         #[arg(value_parser = id::<JobId>)]
@@ -432,6 +470,88 @@ pub(crate) enum Token {
         #[arg(value_parser = id::<TokenId>)]
         id: TokenId,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Webhook {
+    /// Adds an endpoint and shows the secret that signs its requests, this once
+    Add {
+        /// Where requests go: https://hooks.example.com/postq
+        url: String,
+        /// What it is told of, as job.dead; may be given several times [default: everything]
+        #[arg(long = "event", value_name = "EVENT")]
+        events: Vec<EventKind>,
+    },
+    /// Lists endpoints; never their secrets
+    List,
+    /// Shows one
+    Show {
+        #[arg(value_parser = id::<WebhookId>)]
+        id: WebhookId,
+    },
+    /// Gives one another URL, or other events
+    Edit {
+        #[arg(value_parser = id::<WebhookId>)]
+        id: WebhookId,
+        /// Where requests go
+        #[arg(long)]
+        url: Option<String>,
+        /// What it is told of instead; may be given several times
+        #[arg(long = "event", value_name = "EVENT", conflicts_with = "all_events")]
+        events: Vec<EventKind>,
+        /// Tells it of everything
+        #[arg(long)]
+        all_events: bool,
+    },
+    /// Gives one a new secret and shows it, this once; the old one signs beside it for 24 h
+    Rotate {
+        #[arg(value_parser = id::<WebhookId>)]
+        id: WebhookId,
+    },
+    /// Takes one away; what waits for it is not delivered
+    Remove {
+        #[arg(value_parser = id::<WebhookId>)]
+        id: WebhookId,
+    },
+    /// Tells one nothing more, until it is resumed
+    Pause {
+        #[arg(value_parser = id::<WebhookId>)]
+        id: WebhookId,
+        /// Why, for whoever looks later
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+    /// Tells one again, beginning with what waited
+    Resume {
+        #[arg(value_parser = id::<WebhookId>)]
+        id: WebhookId,
+    },
+    /// Lists what one was told, oldest first
+    Deliveries {
+        #[arg(value_parser = id::<WebhookId>)]
+        id: WebhookId,
+        #[command(flatten)]
+        paging: Paging,
+    },
+    /// Sends a delivery again, as the same event
+    Resend {
+        #[arg(value_parser = id::<WebhookId>)]
+        id: WebhookId,
+        /// Which one, as the list of deliveries shows it
+        #[arg(value_parser = id::<JobId>)]
+        delivery: JobId,
+    },
+    /// Sends one a ping now, and tells what it answered
+    Test {
+        #[arg(value_parser = id::<WebhookId>)]
+        id: WebhookId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Notify {
+    /// Sends one notice through each channel that is set, and shows what came of it
+    Test,
 }
 
 #[derive(Debug, Args)]

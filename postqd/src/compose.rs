@@ -11,16 +11,18 @@ use postq_core::clock::{Clock, SystemClock};
 use postq_core::feed::Only;
 use postq_core::id::TenantId;
 use postq_core::platform::Platform;
-use postq_core::store::Retention;
 use postq_core::vault::ChaChaVault;
 use postq_engine::desk::{Desk, DeskSettings};
 use postq_engine::dry_run::DryRun;
-use postq_engine::{Engine, Platforms, Settings};
+use postq_engine::webhooks::Webhooks;
+use postq_engine::{Engine, EngineBuilder, NodeFacts, Platforms, Settings};
+use postq_outbound::HttpCourier;
 use postq_x::X;
 
 use crate::config::Config;
-use crate::key;
+use crate::key::{self, Secrets};
 use crate::output::Usage;
+use crate::outward;
 use crate::store::Store;
 
 /// The database in the data folder.
@@ -66,21 +68,22 @@ impl Node {
         }
     }
 
-    /// The names of the platforms.
-    pub(crate) fn platform_names(&self) -> Vec<String> {
-        self.platforms.iter().map(|platform| platform.name().to_string()).collect()
-    }
-
     /// The vault in force, whether or not it opens what is sealed.
     pub(crate) async fn vault(&self) -> anyhow::Result<ChaChaVault> {
-        key::vault(&self.config, &self.accounts().await?)
+        key::vault(&self.config, &self.secrets().await?)
     }
 
     /// Fails if a key that is gone, or another one, would keep an engine from starting. To be asked
     /// before something is taken in: a refused command leaves nothing behind that is sent later.
     pub(crate) async fn ensure_key(&self) -> anyhow::Result<()> {
-        let accounts = self.accounts().await?;
-        key::ensure_fits(&key::vault(&self.config, &accounts)?, &accounts)
+        let secrets = self.secrets().await?;
+        key::ensure_fits(&key::vault(&self.config, &secrets)?, &secrets)
+    }
+
+    /// Everything that is sealed.
+    pub(crate) async fn secrets(&self) -> anyhow::Result<Secrets> {
+        let webhooks = self.store.webhooks.list(TenantId::DEFAULT).await?;
+        Ok(Secrets { accounts: self.accounts().await?, webhooks })
     }
 
     /// All accounts.
@@ -95,25 +98,63 @@ impl Node {
 
     /// An engine that touches nothing but what it is given, and plays every role.
     pub(crate) async fn engine(&self, only: Only) -> anyhow::Result<Engine> {
-        self.engine_with(self.settings(only)).await
+        self.built(self.builder(self.settings(only)).await?)
     }
 
-    /// An engine that plays the roles of this node.
+    /// An engine that plays the roles of this node, and tells the others that it does.
     pub(crate) async fn engine_in_its_roles(&self) -> anyhow::Result<Engine> {
         let (roles, mut settings) = (self.config.roles, self.settings(Only::Any));
         settings.plan = roles.planner;
         if !roles.worker {
             settings.topics.clear();
         }
-        self.engine_with(settings).await
+        self.built(self.among(self.builder(settings).await?))
     }
 
-    async fn engine_with(&self, settings: Settings) -> anyhow::Result<Engine> {
-        let accounts = self.accounts().await?;
-        let vault = key::vault(&self.config, &accounts)?;
-        key::ensure_fits(&vault, &accounts)?;
+    /// An engine that never runs, for its desk; with the vault where credentials are to be sealed.
+    pub(crate) async fn engine_at_rest(&self, with_vault: bool) -> anyhow::Result<Engine> {
         let mut builder =
-            Engine::builder(self.backend.clone()).vault(Arc::new(vault)).settings(settings);
+            self.among(Engine::builder(self.backend.clone()).settings(self.settings(Only::Any)));
+        if with_vault {
+            // Not kept from fitting by other accounts that are sealed with a key that is gone: to
+            // connect one again is how that is mended.
+            builder = builder.vault(Arc::new(self.vault().await?)).webhooks(self.webhooks()?);
+        }
+        self.built(builder)
+    }
+
+    fn among(&self, builder: EngineBuilder) -> EngineBuilder {
+        let facts = NodeFacts {
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            roles: self.config.roles.names().map(str::to_owned).collect(),
+        };
+        builder.among(Arc::clone(&self.store.nodes), facts)
+    }
+
+    async fn builder(&self, settings: Settings) -> anyhow::Result<EngineBuilder> {
+        let secrets = self.secrets().await?;
+        let vault = key::vault(&self.config, &secrets)?;
+        key::ensure_fits(&vault, &secrets)?;
+        let mut builder = Engine::builder(self.backend.clone())
+            .vault(Arc::new(vault))
+            .webhooks(self.webhooks()?)
+            .settings(settings);
+        for channel in outward::channels(&self.config.outward)? {
+            builder = builder.notifier(channel);
+        }
+        Ok(builder)
+    }
+
+    /// Where endpoints are kept, and what brings requests to them.
+    fn webhooks(&self) -> anyhow::Result<Webhooks> {
+        let outbound = outward::outbound(&self.config.outward)?;
+        let courier = Arc::new(HttpCourier::new(outbound));
+        Ok(Webhooks { store: Arc::clone(&self.store.webhooks), courier })
+    }
+
+    fn built(&self, mut builder: EngineBuilder) -> anyhow::Result<Engine> {
         for platform in &self.platforms {
             builder = builder.platform(Arc::clone(platform));
         }
@@ -131,11 +172,7 @@ impl Node {
             time_limit: config.time_limit,
             warn_after: config.time_limit.mul_f64(0.8),
             grace_period: config.grace_period,
-            retention: Retention {
-                ended: config.keep_ended,
-                history: config.keep_history,
-                ..Retention::default()
-            },
+            retention: config.retention,
             rate_limit: config.x.rate_limit,
             only,
             desk: self.desk_settings(),

@@ -13,15 +13,18 @@ use std::time::Duration;
 
 use anyhow::bail;
 use postq_calendar::{duration, near};
+use postq_core::store::Retention;
 use postq_engine::TopicWorkers;
 use secrecy::SecretString;
 use serde::Serialize;
 use toml::de::{DeTable, DeValue};
 
+mod outward;
 mod roles;
 mod servers;
 mod settings;
 
+pub(crate) use self::outward::Outward;
 pub(crate) use self::roles::Roles;
 pub(crate) use self::servers::{Kept, Servers};
 use self::settings::{SETTINGS, Setting};
@@ -87,6 +90,7 @@ pub(crate) struct Config {
     pub(crate) kept: Kept,
     pub(crate) roles: Roles,
     pub(crate) topics: Vec<TopicWorkers>,
+    pub(crate) outward: Outward,
     pub(crate) encryption_key: Option<SecretString>,
     pub(crate) dry_run: bool,
     pub(crate) x: postq_x::Config,
@@ -98,13 +102,15 @@ pub(crate) struct Config {
     pub(crate) max_attempts: NonZeroU32,
     pub(crate) time_limit: Duration,
     pub(crate) grace_period: Duration,
-    pub(crate) keep_ended: Duration,
-    pub(crate) keep_history: Duration,
+    pub(crate) retention: Retention,
     pub(crate) metrics_open: bool,
     pub(crate) otlp_endpoint: Option<String>,
     /// None where nobody set it: each command has a fitting one.
     pub(crate) log_level: Option<String>,
     pub(crate) production: bool,
+    /// The daemon that is asked; none where the commands work on the store themselves.
+    pub(crate) server: Option<String>,
+    pub(crate) token: Option<SecretString>,
     in_force: Vec<InForce>,
 }
 
@@ -153,6 +159,7 @@ impl Config {
             kept: values.kept()?,
             roles: values.roles()?,
             topics: values.topics()?,
+            outward: values.outward()?,
             encryption_key: values.secret("encryption_key"),
             dry_run: values.switch("dry_run")?,
             x: values.x()?,
@@ -164,12 +171,13 @@ impl Config {
             max_attempts: values.parse("max_attempts", "a whole number from 1")?,
             time_limit: values.duration("time_limit")?,
             grace_period: values.duration("grace_period")?,
-            keep_ended: values.duration("keep_ended")?,
-            keep_history: values.duration("keep_history")?,
+            retention: values.retention()?,
             metrics_open: values.switch("metrics_open")?,
             otlp_endpoint: values.set("otlp_endpoint").map(|value| value.text.clone()),
             log_level: values.set("log_level").map(|value| value.text.clone()),
             production: values.text("environment") == "production",
+            server: values.set("server").map(|value| value.text.clone()),
+            token: values.secret("token"),
             in_force: values.in_force(),
         })
     }
@@ -177,6 +185,12 @@ impl Config {
     /// What is in force and where it came from, secrets masked.
     pub(crate) fn in_force(&self) -> &[InForce] {
         &self.in_force
+    }
+
+    /// Where the value of a setting came from.
+    pub(crate) fn source(&self, key: &str) -> Source {
+        let setting = self.in_force.iter().find(|setting| setting.key == key);
+        setting.map_or(Source::Default, |setting| setting.source.clone())
     }
 }
 
@@ -239,6 +253,16 @@ impl Values {
             rate_limit: self.switch("rate_limit")?,
             send_timeout: self.duration("send_timeout")?,
             ..postq_x::Config::default()
+        })
+    }
+
+    fn retention(&self) -> anyhow::Result<Retention> {
+        Ok(Retention {
+            ended: self.duration("keep_ended")?,
+            keep: self.parse("keep_last", "a whole number")?,
+            resolved: self.duration("keep_resolved")?,
+            keep_resolved: self.parse("keep_last_resolved", "a whole number")?,
+            history: self.duration("keep_history")?,
         })
     }
 

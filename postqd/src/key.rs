@@ -7,7 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use postq_core::account::Account;
-use postq_core::vault::ChaChaVault;
+use postq_core::vault::{ChaChaVault, Sealed};
+use postq_core::webhook::Endpoint;
 use secrecy::SecretString;
 
 use crate::config::{Config, Kept};
@@ -18,9 +19,35 @@ pub(crate) const FILE: &str = "key";
 /// Longer than any key: 64 hex digits and a line break.
 const MOST_BYTES: u64 = 1_024;
 
+/// What the vault opens: the credentials of accounts, and the secrets of webhooks.
+#[derive(Debug)]
+pub(crate) struct Secrets {
+    pub(crate) accounts: Vec<Account>,
+    pub(crate) webhooks: Vec<Endpoint>,
+}
+
+impl Secrets {
+    fn credentials(&self) -> impl Iterator<Item = (&str, &Sealed)> {
+        self.accounts.iter().filter_map(|a| Some((a.name.as_str(), a.credentials.as_ref()?)))
+    }
+
+    /// Whose they are, for a person; none if nothing is sealed.
+    fn owners(&self) -> Option<String> {
+        let accounts: Vec<&str> = self.credentials().map(|(name, _)| name).collect();
+        let webhooks: Vec<String> = self.webhooks.iter().map(|w| w.id.to_string()).collect();
+        let all = [
+            (!accounts.is_empty()).then(|| format!("the credentials of {}", accounts.join(", "))),
+            (!webhooks.is_empty())
+                .then(|| format!("the secrets of webhook {}", webhooks.join(", "))),
+        ];
+        let all: Vec<String> = all.into_iter().flatten().collect();
+        (!all.is_empty()).then(|| all.join(" and "))
+    }
+}
+
 /// The vault in force. Makes the key file on first use, but not while something is sealed with a key
 /// that is gone.
-pub(crate) fn vault(config: &Config, accounts: &[Account]) -> anyhow::Result<ChaChaVault> {
+pub(crate) fn vault(config: &Config, secrets: &Secrets) -> anyhow::Result<ChaChaVault> {
     if let Some(text) = &config.encryption_key {
         return ChaChaVault::from_text(text).context("POSTQ_ENCRYPTION_KEY");
     }
@@ -34,14 +61,11 @@ pub(crate) fn vault(config: &Config, accounts: &[Account]) -> anyhow::Result<Cha
     let text = match read(&path)? {
         Some(text) => text,
         None => {
-            let sealed = accounts.iter().filter(|account| account.credentials.is_some());
-            let names: Vec<&str> = sealed.map(|account| account.name.as_str()).collect();
-            if !names.is_empty() {
+            if let Some(owners) = secrets.owners() {
                 bail!(
-                    "the key file \"{}\" is gone, and the credentials of {} are sealed with it; \
-                     restore it, or set POSTQ_ENCRYPTION_KEY",
-                    path.display(),
-                    names.join(", ")
+                    "the key file \"{}\" is gone, and {owners} are sealed with it; restore it, or \
+                     set POSTQ_ENCRYPTION_KEY",
+                    path.display()
                 );
             }
             make(&path)?
@@ -50,23 +74,33 @@ pub(crate) fn vault(config: &Config, accounts: &[Account]) -> anyhow::Result<Cha
     ChaChaVault::from_text(&text).with_context(|| format!("the key file \"{}\"", path.display()))
 }
 
-/// Which accounts the vault cannot open: they were sealed with another key.
-pub(crate) fn ensure_fits(vault: &ChaChaVault, accounts: &[Account]) -> anyhow::Result<()> {
-    let sealed = accounts.iter().filter_map(|a| Some((a, a.credentials.as_ref()?)));
-    let others: Vec<String> = sealed
-        .filter(|(_, sealed)| sealed.key_id != vault.key_id())
-        .map(|(account, sealed)| format!("{} (key {})", account.name, sealed.key_id))
-        .collect();
-    if others.is_empty() {
-        return Ok(());
+/// Fails if the vault cannot open something: it was sealed with another key.
+pub(crate) fn ensure_fits(vault: &ChaChaVault, secrets: &Secrets) -> anyhow::Result<()> {
+    let others = |sealed: &mut dyn Iterator<Item = (String, &Sealed)>| {
+        let others = sealed.filter(|(_, sealed)| sealed.key_id != vault.key_id());
+        let others: Vec<String> =
+            others.map(|(name, sealed)| format!("{name} (key {})", sealed.key_id)).collect();
+        (!others.is_empty()).then(|| others.join(", "))
+    };
+    let accounts = others(&mut secrets.credentials().map(|(name, by)| (name.to_owned(), by)));
+    if let Some(accounts) = accounts {
+        bail!(
+            "the key in force is {}, but these accounts are sealed with another one: {accounts}; \
+             set POSTQ_ENCRYPTION_KEY to that key, or connect them again: postqd account add \
+             PLATFORM --name NAME --access-token-stdin",
+            vault.key_id()
+        )
     }
-    bail!(
-        "the key in force is {}, but these accounts are sealed with another one: {}; set \
-         POSTQ_ENCRYPTION_KEY to that key, or connect them again: postqd account add PLATFORM \
-         --name NAME --access-token-stdin",
-        vault.key_id(),
-        others.join(", ")
-    )
+    let webhooks = others(&mut secrets.webhooks.iter().map(|w| (w.id.to_string(), &w.secret)));
+    if let Some(webhooks) = webhooks {
+        bail!(
+            "the key in force is {}, but the secrets of these webhooks are sealed with another one: \
+             {webhooks}; set POSTQ_ENCRYPTION_KEY to that key, or give them new ones: postqd \
+             webhook rotate ID",
+            vault.key_id()
+        )
+    }
+    Ok(())
 }
 
 /// The key in the file; none if there is no file.

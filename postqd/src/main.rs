@@ -1,14 +1,17 @@
 //! `postqd`: the daemon and command line of postq. Reads the configuration, composes, serves; no
 //! logic of its own.
 
+mod api;
 mod cli;
 mod commands;
 mod compose;
 mod config;
 mod folder;
+mod incoming;
 mod key;
 mod logging;
 mod output;
+mod outward;
 mod reach;
 mod recorder;
 mod signals;

@@ -66,6 +66,11 @@ impl Output {
         }
     }
 
+    /// Tells everybody what may harm them.
+    pub(crate) fn warn(self, line: impl Display) {
+        aside(&format!("warning: {line}"));
+    }
+
     /// Shows a list: to people as a table, to programs as one array.
     pub(crate) fn list<T: Serialize, const N: usize>(
         self,

@@ -8,7 +8,10 @@ use postq_core::backend::Backend;
 use postq_core::error::chain;
 use postq_core::fallback::{Beside, Breaker, BreakerSettings};
 use postq_core::idempotency::IdempotencyStore;
+use postq_core::node::NodeStore;
+use postq_core::pool::Pools;
 use postq_core::token::TokenStore;
+use postq_core::webhook::WebhookStore;
 use postq_postgres::PgStore;
 use postq_redis::Redis;
 use postq_sqlite::SqliteStore;
@@ -23,6 +26,9 @@ pub(crate) struct Store {
     pub(crate) backend: Backend,
     pub(crate) tokens: Arc<dyn TokenStore>,
     pub(crate) idempotency: Arc<dyn IdempotencyStore>,
+    pub(crate) webhooks: Arc<dyn WebhookStore>,
+    pub(crate) nodes: Arc<dyn NodeStore>,
+    pub(crate) pools: Arc<dyn Pools>,
     /// Redis, where it runs beside the store, and whether it is used now.
     pub(crate) redis: Option<(Redis, Breaker)>,
     opened: Opened,
@@ -53,6 +59,9 @@ impl Store {
             backend: store.backend(),
             tokens: store.tokens(),
             idempotency: store.idempotency(),
+            webhooks: store.webhooks(),
+            nodes: store.nodes(),
+            pools: store.pools(),
             redis: None,
             opened: Opened::File(store),
         })
@@ -72,6 +81,9 @@ impl Store {
             backend,
             tokens: store.tokens(),
             idempotency: store.idempotency(),
+            webhooks: store.webhooks(),
+            nodes: store.nodes(),
+            pools: store.pools(),
             redis,
             opened: Opened::Postgres(store),
         })

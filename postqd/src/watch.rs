@@ -24,8 +24,9 @@ use tokio::sync::broadcast::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use self::ended::Ended;
+pub(crate) use self::ended::{EndedJob, Line, Out, Tally};
 use self::held::Held;
-pub(crate) use self::held::{covers, remedy, standing_still};
+pub(crate) use self::held::{Waits, covers, remedy};
 use self::progress::Progress;
 use crate::compose::Node;
 use crate::output::{Output, count};
@@ -39,6 +40,10 @@ const PAGE: usize = 500;
 /// Jobs waiting behind accounts that need a person are given up after so many looks in a row that
 /// find nothing else to do: a look may fall between a job's end and the next one's start.
 const STUCK_LOOKS: u32 = 5;
+
+/// What is said of a post that is left behind.
+pub(crate) const GO_ON: &str =
+    "postqd serve publishes it; the same command would make another post";
 
 /// What is watched, and until when.
 #[derive(Debug)]
@@ -55,9 +60,12 @@ pub(crate) struct Watch {
 
 /// Why the watching ended.
 #[derive(Debug, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
+    /// Nothing is left.
     Done,
+    /// It was to end then.
     Until,
+    /// A person stopped it.
     Stopped,
     /// All that is left waits behind these accounts.
     Stuck(Vec<String>),
@@ -88,11 +96,12 @@ pub(crate) async fn run(
     for line in ended.news(node).await? {
         progress.line(output, &line, &line);
     }
-    ended.summary(output, started.elapsed(), left);
-    verdict(&ended, end, left, watch.go_on)
+    ended.tally().summary(output, started.elapsed(), left);
+    verdict(ended.tally(), end, left, watch.go_on)
 }
 
-fn verdict(ended: &Ended, end: End, left: usize, go_on: &str) -> anyhow::Result<()> {
+/// Whether all went well, and if not, why.
+pub(crate) fn verdict(tally: &Tally, end: End, left: usize, go_on: &str) -> anyhow::Result<()> {
     match end {
         End::Stuck(why) => bail!(
             "{} waiting for a person: {}; after that {go_on}",
@@ -104,7 +113,7 @@ fn verdict(ended: &Ended, end: End, left: usize, go_on: &str) -> anyhow::Result<
         }
         End::Done | End::Until | End::Stopped => {}
     }
-    match ended.failures() {
+    match tally.failures() {
         [] => Ok(()),
         failures => bail!(
             "{} failed: {}; postqd dead list shows all, postqd dead replay ID tries again",

@@ -19,9 +19,10 @@ use test_servers::{Postgres, Redis};
 use support::{Ended, PATIENCE, Place, Served};
 
 /// The crates whose spans and log lines are listed.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "postq-core",
     "postq-engine",
+    "postq-outbound",
     "postq-postgres",
     "postq-redis",
     "postq-sqlite",
@@ -192,7 +193,9 @@ fn the_table_of_live_events_is_that_of_the_code() {
     let source = fs::read_to_string(root().join("postq-web/src/events.rs")).unwrap();
     let source = source.split("#[cfg(test)]").next().unwrap();
     let texts = source.split('"').skip(1).step_by(2);
-    let names = texts.filter(|text| text.starts_with("job.") || *text == "reset");
+    let is_name =
+        |text: &str| text.starts_with("job.") || text.starts_with("platform.") || text == "reset";
+    let names = texts.filter(|text| is_name(text));
 
     same(page.collect(), names.map(str::to_owned).collect());
 }

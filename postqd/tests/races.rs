@@ -86,7 +86,7 @@ fn of_posts_with_one_key_one_is_taken_in_and_the_others_are_told() {
         for refused in bad {
             let refused = refused.exits(1);
             refused.tells("key: \"k\" is the key of post");
-            refused.tells("postqd post edit changes it");
+            refused.tells("another key makes another post");
         }
     }
 }

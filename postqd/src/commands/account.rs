@@ -4,21 +4,17 @@ use std::io::Read;
 
 use anyhow::bail;
 use postq_calendar::near;
-use postq_core::account::{Account as Connected, OnUnknown as Policy};
-use postq_core::error::ErrorKind;
-use postq_core::failure::FailureClass;
-use postq_core::job::Applied;
-use postq_core::platform::{Platform, PlatformName};
-use postq_core::store::{Block, BlockReason};
-use postq_core::vault::Vault;
+use postq_core::id::AccountId;
+use postq_core::platform::PlatformName;
 use postq_engine::dry_run::DryRun;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
+use crate::api::shown::{Account as Connected, Shown};
+use crate::api::{Api, Refused};
 use crate::cli::{Account, OnUnknown};
-use crate::compose::Node;
 use crate::output::{Output, Usage};
-use crate::watch;
 
 /// The longest access token.
 const MOST_TOKEN: u64 = 64 * 1_024;
@@ -26,31 +22,36 @@ const MOST_TOKEN: u64 = 64 * 1_024;
 /// The longest name.
 const MOST_NAME: usize = 100;
 
-pub(super) async fn run(node: &Node, output: Output, command: Account) -> anyhow::Result<()> {
+pub(super) async fn run(api: &Api, output: Output, command: Account) -> anyhow::Result<()> {
     match command {
         Account::Add { platform, name, access_token_stdin, on_unknown } => {
             let token = access_token_stdin.then(token).transpose()?;
-            ensure_known(node, &platform)?;
+            ensure_known(api, &platform).await?;
             ensure_name(&name)?;
             let wanted = Wanted { platform, name, token, on_unknown };
-            add(node, output, &wanted).await
+            add(api, output, &wanted).await
         }
-        Account::List => list(node, output).await,
+        Account::List => list(api, output).await,
+        Account::Show { name } => {
+            let account = find(api, &name).await?;
+            output.tell(text(&account), &account);
+            Ok(())
+        }
         Account::Pause { name, note } => {
-            let account = find(node, &name).await?;
-            let scope = String::from(&account.lane());
-            let block = Block { scope, reason: BlockReason::Paused, until: None, note };
-            node.backend.blocks.block(&block).await?;
+            let account = find(api, &name).await?;
+            let path = format!("/api/accounts/{}/pause", account.id);
+            let account: Shown<Connected> = api.post(&path, json!({ "note": note })).await?;
             told(output, &account, "paused; what is due waits");
             Ok(())
         }
         Account::Resume { name } => {
-            let account = find(node, &name).await?;
-            node.desk().resume(&account).await?;
+            let account = find(api, &name).await?;
+            let path = format!("/api/accounts/{}/resume", account.id);
+            let account: Shown<Connected> = api.post(&path, json!({})).await?;
             told(output, &account, "goes on");
             Ok(())
         }
-        Account::Remove { name } => remove(node, output, &name).await,
+        Account::Remove { name } => remove(api, output, &name).await,
     }
 }
 
@@ -67,10 +68,27 @@ struct Wanted {
     on_unknown: Option<OnUnknown>,
 }
 
+impl Wanted {
+    /// What is asked of the API, besides its name and platform.
+    fn change(&self) -> Value {
+        let mut change = json!({});
+        if let Some(token) = &self.token {
+            change["access_token"] = token.expose_secret().into();
+        }
+        if let Some(policy) = self.on_unknown {
+            change["on_unknown"] = match policy {
+                OnUnknown::Hold => "hold".into(),
+                OnUnknown::Resend => "resend".into(),
+            };
+        }
+        change
+    }
+}
+
 /// Another process may add or remove the account at the same moment: then it is looked at once more.
-async fn add(node: &Node, output: Output, wanted: &Wanted) -> anyhow::Result<()> {
-    let added = match add_once(node, output, wanted).await? {
-        None => add_once(node, output, wanted).await?,
+async fn add(api: &Api, output: Output, wanted: &Wanted) -> anyhow::Result<()> {
+    let added = match add_once(api, output, wanted).await? {
+        None => add_once(api, output, wanted).await?,
         added => added,
     };
     let name = &wanted.name;
@@ -83,13 +101,13 @@ async fn add(node: &Node, output: Output, wanted: &Wanted) -> anyhow::Result<()>
 
 /// Adds or changes the account and tells which; none if another process came in between.
 async fn add_once(
-    node: &Node,
+    api: &Api,
     output: Output,
     wanted: &Wanted,
-) -> anyhow::Result<Option<(Connected, &'static str)>> {
-    let Wanted { platform, name, token, on_unknown } = wanted;
-    let known = node.accounts().await?.into_iter().find(|account| account.name == *name);
-    if let Some(other) = known.as_ref().filter(|account| account.platform != *platform) {
+) -> anyhow::Result<Option<(Shown<Connected>, &'static str)>> {
+    let Wanted { platform, name, token, .. } = wanted;
+    let known = api.accounts().await?.into_iter().find(|account| account.name == *name);
+    if let Some(other) = known.as_ref().filter(|account| account.platform != platform.as_str()) {
         bail!("account \"{name}\" is there already, on {}; choose another name", other.platform);
     }
     if platform.as_str() != DryRun::NAME && token.is_none() && known.is_none() {
@@ -99,76 +117,58 @@ async fn add_once(
         ))
         .into());
     }
-    let is_known = known.is_some();
-    let mut account = match known {
-        Some(account) => account,
-        None => Connected::new(name, platform.clone(), node.now().await?),
+    let before = known.as_ref().and_then(|account| account.remote_id.clone());
+    let mut change = wanted.change();
+    let (asked, what, beaten) = match known {
+        // Nothing is to change.
+        Some(known) if change == json!({}) => (Ok(known), "changed", ""),
+        Some(known) => {
+            let path = format!("/api/accounts/{}", known.id);
+            (api.patch::<Connected>(&path, None, change).await, "changed", "not_found")
+        }
+        None => {
+            change["name"] = name.as_str().into();
+            change["platform"] = platform.as_str().into();
+            (api.post("/api/accounts", change).await, "connected", "conflict")
+        }
     };
-    if let Some(policy) = on_unknown {
-        account.on_unknown = match policy {
-            OnUnknown::Hold => Policy::Hold,
-            OnUnknown::Resend => Policy::Resend,
-        };
-    }
-    if let Some(token) = token {
-        if platform == node.x.name() && !node.config.dry_run {
-            let who = whoami(node, output, token).await?;
-            if let (Some(old), Some(new)) = (&account.remote_id, &who)
-                && old != new
-            {
-                output.note(format!(
-                    "account {name} was id {old} until now: what is scheduled goes out as id {new}"
-                ));
+    match asked {
+        Ok(account) => {
+            if token.is_some() {
+                tell_whose(output, &account, before.as_deref());
             }
-            account.remote_id = who.or(account.remote_id);
+            Ok(Some((account, what)))
         }
-        // Not kept from fitting by other accounts that are sealed with a key that is gone: to
-        // connect one again is how that is mended.
-        account.credentials = Some(node.vault().await?.seal(account.id, token).await?);
+        Err(error) if Refused::is(&error, beaten) => Ok(None),
+        Err(error) => Err(error),
     }
-    if !is_known {
-        return match node.backend.accounts.insert(&account).await {
-            Ok(()) => Ok(Some((account, "connected"))),
-            Err(error) if error.kind() == ErrorKind::Conflict => Ok(None),
-            Err(error) => Err(error.into()),
-        };
-    }
-    if node.backend.accounts.update(&account).await? != Applied::Applied {
-        return Ok(None);
-    }
-    node.desk().reconnected(&account).await?;
-    Ok(Some((account, "changed")))
 }
 
-/// Whom the token belongs to; none if the platform cannot be asked now.
-async fn whoami(
-    node: &Node,
-    output: Output,
-    token: &SecretString,
-) -> anyhow::Result<Option<String>> {
-    match node.x.whoami(token).await {
-        Ok(who) => {
-            let name = who.username.map(|name| format!("@{name}, ")).unwrap_or_default();
-            output.note(format!("X knows this token: {name}id {}", who.id));
-            Ok(Some(who.id))
-        }
-        Err(failure) if failure.class == FailureClass::Auth => {
-            bail!(
-                "X refuses this token ({}); make a new one and add the account again",
-                failure.message
-            )
-        }
-        Err(failure) => {
-            output.note(format!(
-                "X could not be asked whose token this is ({failure}); kept as it is"
-            ));
-            Ok(None)
+/// Tells whom the token belongs to, and if that is somebody else than before.
+fn tell_whose(output: Output, account: &Connected, before: Option<&str>) {
+    let Connected { name, platform, remote_id, .. } = account;
+    if platform == DryRun::NAME {
+        return;
+    }
+    match (remote_id.as_deref(), before) {
+        (Some(id), Some(before)) if id != before => output.note(format!(
+            "account {name} was id {before} until now: what is scheduled goes out as id {id}"
+        )),
+        (Some(id), _) => output.note(format!("account {name} is id {id} on {platform}")),
+        (None, _) => {
+            output.note(format!("{platform} was not asked whose token this is; kept as it is"))
         }
     }
 }
 
-fn ensure_known(node: &Node, platform: &PlatformName) -> anyhow::Result<()> {
-    let names = node.platform_names();
+/// What the daemon tells of itself.
+#[derive(Debug, Deserialize)]
+struct About {
+    platforms: Vec<String>,
+}
+
+async fn ensure_known(api: &Api, platform: &PlatformName) -> anyhow::Result<()> {
+    let names = api.get::<About>("/api/about").await?.it.platforms;
     if names.iter().any(|name| name == platform.as_str()) {
         return Ok(());
     }
@@ -198,66 +198,57 @@ fn token() -> anyhow::Result<SecretString> {
     Ok(token)
 }
 
-async fn list(node: &Node, output: Output) -> anyhow::Result<()> {
-    let accounts = node.accounts().await?;
-    let blocks = node.backend.blocks.blocks().await?;
-    if output.is_json() {
-        let value = |account: &Connected| {
-            json!({
-                "id": account.id,
-                "name": account.name,
-                "platform": account.platform,
-                "remote_id": account.remote_id,
-                "on_unknown": account.on_unknown,
-                "has_credentials": account.credentials.is_some(),
-                "blocks": blocks_of(&blocks, account),
-                "created_at": account.created_at,
-            })
-        };
-        output.emit(&accounts.iter().map(value).collect::<Vec<_>>());
-        return Ok(());
-    }
-    let rows: Vec<[String; 4]> = accounts
-        .iter()
-        .map(|account| {
-            let held = blocks_of(&blocks, account);
-            let held: Vec<&str> = held.iter().map(|block| block.reason.as_str()).collect();
-            let state = if held.is_empty() { "ready".to_owned() } else { held.join(", ") };
-            [account.name.clone(), account.platform.to_string(), state, account.id.to_string()]
-        })
-        .collect();
-    output.list(["name", "platform", "state", "id"], &rows, Clone::clone);
+async fn list(api: &Api, output: Output) -> anyhow::Result<()> {
+    let accounts = api.accounts().await?;
+    output.list(["name", "platform", "state", "id"], &accounts, |account| {
+        let id = account.id.to_string();
+        [account.name.clone(), account.platform.clone(), state(account), id]
+    });
     Ok(())
 }
 
-/// What holds an account back.
-fn blocks_of<'a>(blocks: &'a [Block], account: &Connected) -> Vec<&'a Block> {
-    let lane = account.lane();
-    blocks.iter().filter(|block| watch::covers(block, &lane)).collect()
+/// What holds an account back, in a word each.
+fn state(account: &Connected) -> String {
+    let held: Vec<&str> = account.blocks.iter().map(|block| block.reason.as_str()).collect();
+    if held.is_empty() { "ready".to_owned() } else { held.join(", ") }
 }
 
-async fn remove(node: &Node, output: Output, name: &str) -> anyhow::Result<()> {
-    let account = find(node, name).await?;
-    match node.backend.accounts.remove(account.id).await {
-        Ok(_) => {
+fn text(account: &Connected) -> String {
+    let mut lines = vec![
+        format!("account      {}", account.id),
+        format!("name         {}", account.name),
+        format!("platform     {}", account.platform),
+        format!("remote id    {}", account.remote_id.as_deref().unwrap_or("unknown")),
+        format!("credentials  {}", if account.has_credentials { "sealed" } else { "none" }),
+        format!("state        {}", state(account)),
+    ];
+    lines.extend(account.held());
+    lines.join("\n")
+}
+
+async fn remove(api: &Api, output: Output, name: &str) -> anyhow::Result<()> {
+    let account = find(api, name).await?;
+    match api.delete(&format!("/api/accounts/{}", account.id)).await {
+        Ok(()) => {
             told(output, &account, "removed, and its credentials wiped; what it published stays");
             Ok(())
         }
-        Err(error) if error.kind() == ErrorKind::Conflict => bail!(
+        Err(error) if Refused::is(&error, "in_use") => bail!(
             "account \"{name}\" is in use by a schedule or a job; call those off first: postqd \
              schedule list, postqd job list --account {name}"
         ),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 
 /// The account of this name or id.
-pub(super) async fn find(node: &Node, name: &str) -> anyhow::Result<Connected> {
-    let accounts = node.accounts().await?;
+pub(super) async fn find(api: &Api, name: &str) -> anyhow::Result<Shown<Connected>> {
+    let accounts = api.accounts().await?;
+    let id = name.parse::<AccountId>().ok();
     let hint = near::hint(name, accounts.iter().map(|account| account.name.as_str()));
-    let is_it = |account: &Connected| account.name == name || account.id.to_string() == name;
-    match accounts.into_iter().find(is_it) {
-        Some(account) => Ok(account),
+    let is_it = |account: &Shown<Connected>| account.name == name || Some(account.id) == id;
+    match accounts.iter().find(|account| is_it(account)) {
+        Some(account) => Ok(account.clone()),
         None => bail!("there is no account \"{name}\"{hint}; postqd account list shows all"),
     }
 }

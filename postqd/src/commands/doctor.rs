@@ -2,6 +2,7 @@
 
 mod file;
 mod servers;
+mod there;
 
 use std::net::TcpListener;
 
@@ -50,10 +51,14 @@ impl Finding {
 }
 
 pub(super) async fn run(config: &Config, output: Output) -> anyhow::Result<()> {
+    if config.server.is_some() {
+        return told(output, &there::findings(config, output).await?);
+    }
     let zones = format!("database {}, built in", zone::tzdb_version());
     let mut findings = vec![Finding::ok("zones", zones)];
     findings.push(x(config));
     findings.push(port(config));
+    findings.push(notices(config));
     let is_there = match &config.kept {
         Kept::InFile => {
             findings.extend(file::file(config));
@@ -70,7 +75,11 @@ pub(super) async fn run(config: &Config, output: Output) -> anyhow::Result<()> {
     if can_be_opened && is_there {
         findings.extend(inside(config).await?);
     }
-    output.list(["", "what", "finding"], &findings, |finding| {
+    told(output, &findings)
+}
+
+fn told(output: Output, findings: &[Finding]) -> anyhow::Result<()> {
+    output.list(["", "what", "finding"], findings, |finding| {
         let sign = match finding.health {
             Health::Ok => "ok",
             Health::Warning => "warning",
@@ -90,6 +99,26 @@ fn x(config: &Config) -> Finding {
         Ok(_) => Finding::ok("x", format!("{} ({} tier)", config.x.base_url, config.x.tier)),
         Err(error) => Finding::broken("x", error.to_string()),
     }
+}
+
+/// Who is told when something needs a person.
+fn notices(config: &Config) -> Finding {
+    let outward = &config.outward;
+    let hook = outward.webhook.as_ref().map(|hook| match hook.key {
+        Some(_) => "webhook (signed)",
+        None => "webhook (not signed)",
+    });
+    let (slack, mail) = (outward.slack.as_ref(), outward.mail.as_ref());
+    let others: Vec<&str> =
+        [hook, slack.map(|_| "slack"), mail.map(|_| "mail")].into_iter().flatten().collect();
+    let Some((last, before)) = others.split_last() else {
+        let message = "the log alone; set POSTQ_NOTIFY_SLACK_URL, POSTQ_NOTIFY_WEBHOOK_URL or \
+                       POSTQ_SMTP_URL to be told elsewhere";
+        return Finding::ok("notices", message);
+    };
+    let before: String = before.iter().map(|name| format!(", {name}")).collect();
+    let message = format!("log{before} and {last}; postqd notify test tries them");
+    Finding::ok("notices", message)
 }
 
 fn port(config: &Config) -> Finding {
@@ -113,14 +142,15 @@ async fn inside(config: &Config) -> anyhow::Result<Vec<Finding>> {
         Ok(node) => node,
         Err(error) => return Ok(vec![Finding::broken("store", chain(error.as_ref()))]),
     };
-    let accounts = node.accounts().await?;
-    let mut findings = vec![match key::vault(&node.config, &accounts) {
-        Ok(vault) => match key::ensure_fits(&vault, &accounts) {
+    let secrets = node.secrets().await?;
+    let mut findings = vec![match key::vault(&node.config, &secrets) {
+        Ok(vault) => match key::ensure_fits(&vault, &secrets) {
             Ok(()) => Finding::ok("key", format!("key {}", vault.key_id())),
             Err(error) => Finding::broken("key", chain(error.as_ref())),
         },
         Err(error) => Finding::broken("key", chain(error.as_ref())),
     }];
+    let accounts = secrets.accounts;
     let blocks = node.backend.blocks.blocks().await?;
     for account in &accounts {
         let lane = account.lane();
@@ -134,12 +164,16 @@ async fn inside(config: &Config) -> anyhow::Result<Vec<Finding>> {
     let dead = JobFilter { states, unresolved: true, ..JobFilter::default() };
     let dead: u64 =
         node.backend.jobs.count(TenantId::DEFAULT, &dead).await?.iter().map(|(_, n)| n).sum();
-    findings.push(match dead {
+    findings.push(gave_up(dead));
+    Ok(findings)
+}
+
+fn gave_up(dead: u64) -> Finding {
+    match dead {
         0 => Finding::ok("jobs", "none gave up"),
         n => Finding::warning(
             "jobs",
             format!("{n} gave up and nobody has dealt with them; postqd dead list"),
         ),
-    });
-    Ok(findings)
+    }
 }

@@ -1,66 +1,144 @@
 //! `postqd import`: what loading content calendars would do, or did.
 
-use anyhow::bail;
-use postq_engine::import::{Action, Extent, FileProblem, Loaded, Plan};
-use serde_json::json;
+use std::fmt::Display;
+use std::path::PathBuf;
 
+use anyhow::bail;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use postq_engine::import::{Action, CalendarFile, Extent, FileProblem, Loaded, Plan};
+use serde_json::{Value, json};
+
+use crate::api::Api;
+use crate::api::shown::{Import as Report, ImportProblem, Shown};
 use crate::cli::Import;
-use crate::compose::Node;
 use crate::output::{Output, count};
 
 /// Problems that are shown one by one.
 const MOST_SHOWN: usize = 200;
 
-pub(super) async fn run(node: &Node, output: Output, command: Import) -> anyhow::Result<()> {
-    let desk = node.desk();
-    let mut plan = desk.plan_import(&command.files).await?;
-    tell_problems(output, &plan);
-    let bad = plan.problems.len();
+pub(super) async fn run(api: &Api, output: Output, command: Import) -> anyhow::Result<()> {
+    let paths = command.files.clone();
+    let (files, unreadable) = tokio::task::spawn_blocking(move || read(&paths)).await?;
+    let applies = command.apply && (unreadable.is_empty() || command.skip_bad);
+    let report = ask(api, files, applies, command.skip_bad).await?;
+    let report = with_unreadable(report, &unreadable)?;
+
+    let problems: Vec<&ImportProblem> = report.problems.iter().map(|problem| &problem.it).collect();
+    tell_problems(output, &problems, &report.notes);
+    let are_rows = problems.iter().all(|problem| problem.extent == "row");
+    let bad = problems.len();
     if bad > 0 && !command.skip_bad {
-        output.emit(&report(&plan, false));
-        bail!("{}", refusal(&plan));
+        output.emit(&report);
+        bail!("{}", refused(bad, are_rows && !report.rows.is_empty()));
     }
-    for row in &plan.rows {
-        output.say(format!("{}: {}{}", row.place, key(row.key.as_deref()), row.action));
-    }
-    let mut value = report(&plan, command.apply);
-    let problems = plan.skip_bad();
-    let rows = plan.rows.len();
+    let rows = report.rows.len();
     if command.apply {
-        let loaded = desk.apply_import(plan).await?;
-        value["rows"] = json!(loaded.rows);
-        let what = summary(&loaded);
-        output.tell(format!("{what}; postqd serve publishes what is to come"), &value);
+        let of = |action: &str| report.rows.iter().filter(|row| row.action == action).count();
+        let what = summary_of(of("load"), of("change"), rows);
+        tell_rows(output, &report);
+        output.tell(format!("{what}; postqd serve publishes what is to come"), &report);
     } else if rows == 0 {
-        output.tell("no rows; there is nothing to load", &value);
+        output.tell("no rows; there is nothing to load", &report);
     } else {
+        tell_rows(output, &report);
         let what = count(rows, "row");
-        output.tell(format!("{what}; nothing was loaded, --apply loads them"), &value);
+        output.tell(format!("{what}; nothing was loaded, --apply loads them"), &report);
     }
     if bad > 0 {
-        bail!("{}", left_out(&problems));
+        bail!("{}", left(bad, !are_rows));
     }
     Ok(())
 }
 
+/// The files that can be read, and why the others cannot.
+fn read(paths: &[PathBuf]) -> (Vec<CalendarFile>, Vec<FileProblem>) {
+    let (mut files, mut problems) = (Vec::new(), Vec::new());
+    for path in paths {
+        match CalendarFile::read(path) {
+            Ok(file) => files.push(file),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    (files, problems)
+}
+
+async fn ask(
+    api: &Api,
+    files: Vec<CalendarFile>,
+    apply: bool,
+    skip_bad: bool,
+) -> anyhow::Result<Shown<Report>> {
+    if files.is_empty() {
+        let none = json!({
+            "applied": false, "rows": [], "problems": [], "notes": [], "left_out": 0,
+        });
+        return Ok(serde_json::from_value(none)?);
+    }
+    let file = |file: CalendarFile| match String::from_utf8(file.bytes) {
+        Ok(text) => json!({ "name": file.name, "text": text }),
+        Err(error) => {
+            json!({ "name": file.name, "base64": STANDARD.encode(error.as_bytes()) })
+        }
+    };
+    let files: Vec<Value> = files.into_iter().map(file).collect();
+    api.post("/api/import", json!({ "files": files, "apply": apply, "skip_bad": skip_bad })).await
+}
+
+/// The report with what was wrong before anything could be asked.
+fn with_unreadable(
+    report: Shown<Report>,
+    unreadable: &[FileProblem],
+) -> anyhow::Result<Shown<Report>> {
+    if unreadable.is_empty() {
+        return Ok(report);
+    }
+    let mut json = report.json;
+    let mut problems: Vec<Shown<ImportProblem>> = report.it.problems;
+    for problem in unreadable {
+        problems.push(serde_json::from_value(json!({
+            "place": { "file": problem.place.file },
+            "field": problem.field,
+            "message": problem.message,
+            "extent": problem.extent,
+        }))?);
+    }
+    problems.sort_by(|a, b| a.place.cmp(&b.place));
+    json["problems"] = serde_json::to_value(&problems)?;
+    Ok(serde_json::from_value(json)?)
+}
+
+fn tell_rows(output: Output, report: &Report) {
+    for row in &report.rows {
+        output.say(format!("{}: {}{}", row.place, key(row.key.as_deref()), row.message));
+    }
+    if report.left_out > 0 {
+        output.note(format!("and {} lines that the server did not send again", report.left_out));
+    }
+}
+
 /// Shows people what is wrong, and what is worth a look.
-pub(super) fn tell_problems(output: Output, plan: &Plan) {
-    for problem in plan.problems.iter().take(MOST_SHOWN) {
+pub(super) fn tell_problems(output: Output, problems: &[impl Display], notes: &[impl Display]) {
+    for problem in problems.iter().take(MOST_SHOWN) {
         output.note(problem);
     }
-    if plan.problems.len() > MOST_SHOWN {
-        output.note(format!("and {} more", plan.problems.len() - MOST_SHOWN));
+    if problems.len() > MOST_SHOWN {
+        output.note(format!("and {} more", problems.len() - MOST_SHOWN));
     }
-    for note in &plan.notes {
+    for note in notes {
         output.note(format!("note: {note}"));
     }
 }
 
 /// Why nothing was loaded.
 pub(super) fn refusal(plan: &Plan) -> String {
-    let what = count(plan.problems.len(), "problem");
     let are_rows = plan.problems.iter().all(|problem| problem.extent == Extent::Row);
-    match are_rows && !plan.rows.is_empty() {
+    refused(plan.problems.len(), are_rows && !plan.rows.is_empty())
+}
+
+fn refused(problems: usize, others_are_good: bool) -> String {
+    let what = count(problems, "problem");
+    match others_are_good {
         true => {
             format!("{what}; nothing was loaded: mend that, or load the good rows with --skip-bad")
         }
@@ -70,8 +148,12 @@ pub(super) fn refusal(plan: &Plan) -> String {
 
 /// What was left out of a loading that went on without it.
 pub(super) fn left_out(problems: &[FileProblem]) -> String {
-    let what = count(problems.len(), "problem");
-    match problems.iter().any(|problem| problem.extent == Extent::File) {
+    left(problems.len(), problems.iter().any(|problem| problem.extent == Extent::File))
+}
+
+fn left(problems: usize, files: bool) -> String {
+    let what = count(problems, "problem");
+    match files {
         true => format!("{what}; the rows and files they are about were left out"),
         false => format!("{what}; their rows were left out"),
     }
@@ -82,8 +164,12 @@ pub(super) fn summary(loaded: &Loaded) -> String {
     let of = |wanted: fn(&Action) -> bool| loaded.rows.iter().filter(|r| wanted(&r.action)).count();
     let new = of(|action| matches!(action, Action::Load { .. }));
     let changed = of(|action| matches!(action, Action::Change { .. }));
-    let known = loaded.rows.len() - new - changed;
-    if known > 1 && known == loaded.rows.len() {
+    summary_of(new, changed, loaded.rows.len())
+}
+
+fn summary_of(new: usize, changed: usize, all: usize) -> String {
+    let known = all - new - changed;
+    if known > 1 && known == all {
         return format!("all {known} rows are known");
     }
     let counts = [
@@ -99,20 +185,4 @@ pub(super) fn summary(loaded: &Loaded) -> String {
 /// `key: `, or nothing.
 pub(super) fn key(key: Option<&str>) -> String {
     key.map(|key| format!("{key}: ")).unwrap_or_default()
-}
-
-fn report(plan: &Plan, applied: bool) -> serde_json::Value {
-    let told = |all: &[FileProblem]| {
-        all.iter()
-            .map(
-                |p| json!({ "place": p.place.to_string(), "field": p.field, "message": p.message }),
-            )
-            .collect::<Vec<_>>()
-    };
-    json!({
-        "applied": applied,
-        "rows": plan.rows,
-        "problems": told(&plan.problems),
-        "notes": told(&plan.notes),
-    })
 }

@@ -1,80 +1,60 @@
 //! `postqd job`: units of work.
 
-use std::collections::BTreeMap;
-
-use anyhow::bail;
-use postq_core::id::{AccountId, JobId, TenantId};
-use postq_core::job::{Job as Unit, Topic};
-use postq_core::store::{Controlled, JobFilter};
+use postq_core::id::JobId;
 use serde_json::json;
 
-use super::schedule::names;
-use super::{account, more, page, story};
+use super::{account, more, story};
+use crate::api::shown::{Done, Job as Unit, Shown};
+use crate::api::{Api, Names};
 use crate::cli::Job;
-use crate::compose::Node;
 use crate::output::{Output, cut};
 
 pub(super) const COLUMNS: [&str; 6] = ["id", "state", "account", "planned at", "attempt", "reason"];
 
-pub(super) async fn run(node: &Node, output: Output, command: Job) -> anyhow::Result<()> {
+pub(super) async fn run(api: &Api, output: Output, command: Job) -> anyhow::Result<()> {
     match command {
         Job::List { states, account: name, topic, paging } => {
-            let account = match name {
-                Some(name) => Some(account::find(node, &name).await?.id),
-                None => None,
-            };
-            let topic = topic.map(Topic::new);
-            let filter = JobFilter { states, topic, account, ..JobFilter::default() };
-            let page = page(&paging)?;
-            let jobs = node.backend.jobs.list(TenantId::DEFAULT, &filter, page).await?;
-            let names = names(node).await?;
+            let mut query = Vec::new();
+            if !states.is_empty() {
+                let states: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
+                query.push(("state", states.join(",")));
+            }
+            if let Some(name) = name {
+                query.push(("account", account::find(api, &name).await?.id.to_string()));
+            }
+            query.extend(topic.map(|topic| ("topic", topic)));
+            let jobs = api.list::<Unit>("/api/jobs", &query, &paging).await?;
+            let names = api.names().await?;
             output.list(COLUMNS, &jobs, |job| row(job, &names));
-            more(output, &paging, jobs.len(), jobs.last().map(Unit::id));
-            Ok(())
+            more(output, &paging, jobs.len(), jobs.last().map(|job| job.id));
         }
-        Job::Show { id } => story::show(node, output, id).await,
+        Job::Show { id } => story::show(api, output, id).await?,
         Job::Cancel { id, reason } => {
-            let controlled = node.backend.control.cancel(id, &reason).await?;
-            told(output, id, controlled, "cancelled")
+            let path = format!("/api/jobs/{id}/cancel");
+            let _: Shown<Done> = api.post(&path, json!({ "reason": reason })).await?;
+            told(output, id, "cancelled");
         }
         Job::Retry { id } => {
-            let controlled = node.backend.control.due_now(id).await?;
-            told(output, id, controlled, "due now")
+            let _: Shown<Done> = api.post(&format!("/api/jobs/{id}/retry"), json!({})).await?;
+            told(output, id, "due now");
         }
     }
+    Ok(())
 }
 
-/// Tells what became of a command to a job.
-pub(super) fn told(
-    output: Output,
-    id: JobId,
-    controlled: Controlled,
-    done: &str,
-) -> anyhow::Result<()> {
-    match controlled {
-        Controlled::Applied => {
-            output.tell(format!("job {id}: {done}"), &json!({ "job": id, "done": done }));
-            Ok(())
-        }
-        Controlled::Refused(state) if state.is_terminal() => {
-            bail!("job {id} has ended ({state}); postqd dead list shows what can be replayed")
-        }
-        Controlled::Refused(state) => bail!("job {id} is {state}; nothing was changed"),
-        Controlled::AlreadyPublishing => bail!(
-            "job {id} is being published, or its outcome is not known yet; nothing was changed"
-        ),
-        Controlled::Gone => bail!("there is no job {id}; postqd job list shows what there is"),
-    }
+/// Tells what was done to a job.
+pub(super) fn told(output: Output, id: JobId, done: &str) {
+    output.tell(format!("job {id}: {done}"), &json!({ "job": id, "done": done }));
 }
 
-pub(super) fn row(job: &Unit, names: &BTreeMap<AccountId, String>) -> [String; 6] {
-    let account = job.made.account_id.and_then(|id| names.get(&id).cloned());
+pub(super) fn row(job: &Unit, names: &Names) -> [String; 6] {
+    let account = job.account_id.and_then(|id| names.get(&id).cloned());
     [
-        job.id().to_string(),
+        job.id.to_string(),
         job.state.to_string(),
-        account.unwrap_or_else(|| job.made.kind.to_string()),
-        job.made.planned_at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
-        format!("{}/{}", job.attempt, job.made.max_attempts),
+        account.unwrap_or_else(|| job.kind.clone()),
+        job.planned_at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
+        format!("{}/{}", job.attempt, job.max_attempts),
         cut(job.reason.as_deref().unwrap_or_default(), 60),
     ]
 }

@@ -7,59 +7,89 @@ mod doctor;
 mod import;
 mod job;
 mod migrate;
+mod notify;
 mod post;
 mod preview;
 mod run;
 mod schedule;
-mod serve;
+pub(crate) mod serve;
 mod story;
 mod token;
+mod webhook;
 
-use uuid::Uuid;
-
-use crate::cli::{Cli, Command, Paging};
+use crate::api::Api;
+use crate::cli::{Account, Cli, Command, Paging};
 use crate::compose::Node;
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::logging;
 use crate::output::{Output, Usage};
 
-/// The most that one page of a list shows.
-const MOST_LISTED: usize = 1_000;
+/// What a command logs where nobody says otherwise. What goes wrong with its store it tells itself.
+const QUIET: &str = "warn,postq_web::problem=off";
 
 /// Does what the command says.
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
     let output = *output;
     let config = Config::load(cli.config.as_deref(), &cli.settings())
         .map_err(|error| Usage(format!("{error:#}")))?;
-    let level = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
+    let level = if matches!(cli.command, Command::Serve(_)) { "info" } else { QUIET };
     // Held to the end: what was not yet exported then goes out when it is dropped.
     let _logging = logging::start(&config, level)?;
-    let open = async || Node::open(config.clone()).await;
+    ensure_fits(&cli.command, &config)?;
+    let api = async || Api::open(&config, output).await;
     match cli.command {
         Command::Config => config::show(&config, output),
-        Command::Preview(command) => preview::run(output, &command),
+        Command::Preview(command) => preview::run(&config, output, &command).await,
+        Command::Notify(command) => notify::run(&config, output, &command).await,
         Command::Doctor => doctor::run(&config, output).await,
-        Command::Serve(_) => serve::run(open().await?).await,
+        Command::Serve(_) => serve::run(Node::open(config).await?).await,
         Command::Migrate(command) => migrate::run(&config, output, &command).await,
-        Command::Run(command) => run::run(&open().await?, output, command).await,
-        Command::Import(command) => import::run(&open().await?, output, command).await,
-        Command::Post(command) => post::run(&open().await?, output, *command).await,
-        Command::Schedule(command) => schedule::run(&open().await?, output, command).await,
-        Command::Account(command) => account::run(&open().await?, output, command).await,
-        Command::Job(command) => job::run(&open().await?, output, command).await,
-        Command::Dead(command) => dead::run(&open().await?, output, command).await,
-        Command::Token(command) => token::run(&open().await?, output, command).await,
+        Command::Run(command) => run::run(&Node::open(config).await?, output, command).await,
+        Command::Import(command) => import::run(&api().await?, output, command).await,
+        Command::Post(command) => post::run(&api().await?, output, *command).await,
+        Command::Schedule(command) => schedule::run(&api().await?, output, command).await,
+        Command::Account(command @ Account::Add { .. }) => {
+            let api = Api::open_with_vault(&config, output).await?;
+            account::run(&api, output, command).await
+        }
+        Command::Account(command) => account::run(&api().await?, output, command).await,
+        Command::Job(command) => job::run(&api().await?, output, command).await,
+        Command::Dead(command) => dead::run(&api().await?, output, command).await,
+        Command::Token(command) => token::run(&api().await?, output, command).await,
+        Command::Webhook(command) => {
+            // To seal a secret, or to sign with it.
+            let api = Api::open_with_vault(&config, output).await?;
+            webhook::run(&api, output, command).await
+        }
     }
 }
 
-/// The page that is asked for.
-fn page(paging: &Paging) -> anyhow::Result<postq_core::store::Page> {
-    let after = paging.after.as_deref().map(str::parse::<Uuid>).transpose();
-    let after = after.map_err(|_| Usage("--after: expected an id".to_owned()))?;
-    if !(1..=MOST_LISTED).contains(&paging.limit) {
-        return Err(Usage(format!("--limit: expected 1 to {MOST_LISTED}")).into());
+/// Fails if a daemon is named and the command is about this machine alone.
+fn ensure_fits(command: &Command, config: &Config) -> Result<(), Usage> {
+    let name = match command {
+        Command::Run(_) => "run",
+        Command::Serve(_) => "serve",
+        Command::Migrate(_) => "migrate",
+        Command::Notify(_) => "notify",
+        // Where a daemon is set, it shows that.
+        Command::Config if config.source("server") == Source::Option => "config",
+        _ => return Ok(()),
+    };
+    if config.server.is_none() {
+        return Ok(());
     }
-    Ok(postq_core::store::Page { after, limit: paging.limit })
+    let instead = match command {
+        Command::Run(_) => "; postqd import --apply loads calendars there",
+        _ => "",
+    };
+    Err(Usage(format!(
+        "postqd {name} works on this machine alone, and a server is named ({}): leave that out{instead}",
+        match config.source("server") {
+            Source::Option => "--server".to_owned(),
+            Source::Environment => "POSTQ_SERVER".to_owned(),
+            source => format!("server in {source}"),
+        }
+    )))
 }
 
 /// Tells a person how to see the rest of a list that may have one.

@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
+use anyhow::bail;
 use postq_calendar::{At, Rule, duration, zone};
-use postq_core::content::{Content, Part};
+use postq_core::id::PostId;
 use postq_core::schedule::Timing;
-use postq_engine::desk::{Amendment, PostLine, Submission, When};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{more, page};
+use super::more;
+use crate::api::shown::{CalledOff, Part, Post as Taken, Preview, Schedule, Shown};
+use crate::api::{Api, Refused, until_out};
 use crate::cli::{NewPost, Paging, Post, PostCommand, Time};
-use crate::compose::Node;
 use crate::output::{Output, Usage, count, cut};
 use crate::{signals, watch};
 
@@ -19,153 +20,208 @@ use crate::{signals, watch};
 /// the desk says what is wrong.
 const MOST_INPUT: u64 = 1_024 * 1_024;
 
-pub(super) async fn run(node: &Node, output: Output, command: Post) -> anyhow::Result<()> {
+/// A change that meets another one is tried again so often.
+const TRIES: u32 = 3;
+
+pub(super) async fn run(api: &Api, output: Output, command: Post) -> anyhow::Result<()> {
     match command.command {
-        None => new(node, output, command.new).await,
-        Some(PostCommand::List(paging)) => list(node, output, &paging).await,
+        None if command.new.preview => preview(api, output, &command.new).await,
+        None => new(api, output, command.new).await,
+        Some(PostCommand::List(paging)) => list(api, output, &paging).await,
         Some(PostCommand::Edit { post, text, time, priority }) => {
-            let amendment = Amendment { when: when(&time)?, tz: time.tz, priority };
-            edit(node, output, &post, text, &amendment).await
+            let amendment = amendment(&time, priority)?;
+            edit(api, output, &post, text.as_deref(), amendment).await
         }
-        Some(PostCommand::Cancel { post }) => {
-            let desk = node.desk();
-            let post = desk.find_post(&post).await?;
-            let schedules = desk.cancel(post.id).await?;
-            let told = match schedules {
-                0 => "nothing was to come; what is out stays".to_owned(),
-                n => {
-                    format!("called off; {} switched off, what is out stays", count(n, "schedule"))
-                }
-            };
-            output.tell(told, &json!({ "post": post.id, "schedules": schedules }));
-            Ok(())
-        }
+        Some(PostCommand::Cancel { post }) => cancel(api, output, &post).await,
     }
 }
 
-async fn new(node: &Node, output: Output, new: NewPost) -> anyhow::Result<()> {
+/// What is handed in.
+fn submission(new: &NewPost) -> anyhow::Result<Value> {
+    Ok(json!({
+        "parts": parts(new.text.as_deref().unwrap_or_default())?,
+        "accounts": new.accounts,
+        "key": new.key,
+        "priority": new.priority,
+        "schedule": rule_of(&new.time)?.unwrap_or_else(|| json!({ "kind": "now" })),
+    }))
+}
+
+async fn new(api: &Api, output: Output, new: NewPost) -> anyhow::Result<()> {
     let stop = signals::shutdown()?;
-    let content = content(new.text.as_deref().unwrap_or_default())?;
-    let when = when(&new.time)?.unwrap_or(When::Now);
-    let waits = when == When::Now && !new.no_wait;
-    if waits {
+    let submission = submission(&new)?;
+    let waits = submission["schedule"]["kind"] == "now" && !new.no_wait;
+    if let Some(node) = api.node().filter(|_| waits) {
         node.ensure_key().await?;
     }
-    let submission = Submission {
-        key: new.key,
-        tz: new.time.tz.clone(),
-        priority: new.priority,
-        ..Submission::new(content, new.accounts, when)
+    let taken: Shown<Taken> = api.post("/api/posts", submission).await?;
+    let [schedule] = taken.schedules.as_slice() else {
+        bail!("post {} was taken in without its schedule; postqd post list", taken.id)
     };
-    let taken = node.desk().submit(submission).await?;
     if waits {
-        let schedules = BTreeSet::from([taken.schedule]);
+        let Some(node) = api.node() else { return until_out(api, output, &taken, stop).await };
         let watched = watch::Watch {
-            schedules,
+            schedules: BTreeSet::from([schedule.id]),
             until: None,
             follow: false,
-            go_on: "postqd serve publishes it; the same command would make another post",
+            go_on: watch::GO_ON,
         };
         return watch::run(node, output, watched, stop).await;
     }
-    let mut notes = watch::standing_still(node, taken.schedule).await?;
-    let held = notes.clone();
-    let schedule = node.desk().find_schedule(taken.schedule).await?;
-    let rule = Rule::new(&schedule.timing, schedule.tz.as_deref())?;
-    notes.extend_from_slice(rule.notes());
-    for note in &notes {
+    let accounts = api.accounts().await?;
+    let own = accounts.iter().filter(|account| schedule.accounts.contains(&account.id));
+    let held: Vec<String> = own.flat_map(|account| account.held()).collect();
+    let (words, notes) = explained(schedule)?;
+    for note in held.iter().chain(&notes) {
         output.note(format!("note: {note}"));
     }
-    let repeats = !matches!(schedule.timing, Timing::OneShot { .. });
-    let words = if repeats { format!("{}; ", rule.explain()) } else { String::new() };
+    let tz = schedule.tz.as_deref();
+    let first = schedule.next_run_at;
+    let told = first.map(|first| format!("first at {}", zone::show(first, tz)));
+    let repeats = !matches!(schedule.rule.timing(), Some(Timing::OneShot { .. }));
+    let rule = if repeats { format!("{words}; ") } else { String::new() };
     output.tell(
         format!(
-            "post {}, schedule {}: {words}first at {}; postqd serve publishes it",
-            taken.post,
-            taken.schedule,
-            zone::show(taken.first, schedule.tz.as_deref())
+            "post {}, schedule {}: {rule}{}; postqd serve publishes it",
+            taken.id,
+            schedule.id,
+            told.unwrap_or_else(|| "due now".to_owned())
         ),
         &json!({
-            "post": taken.post,
-            "schedule": taken.schedule,
-            "rule": rule.explain(),
-            "first": taken.first,
+            "post": taken.id,
+            "schedule": schedule.id,
+            "rule": words,
+            "first": first,
             "held": held,
         }),
     );
     Ok(())
 }
 
-async fn list(node: &Node, output: Output, paging: &Paging) -> anyhow::Result<()> {
-    let posts = node.desk().list_posts(page(paging)?).await?;
-    if output.is_json() {
-        let value = |line: &PostLine| json!({ "post": line.post, "state": line.state, "schedules": line.schedules });
-        output.emit(&posts.iter().map(value).collect::<Vec<_>>());
+/// A rule in words, and what is allowed in it but hardly meant.
+fn explained(schedule: &Schedule) -> anyhow::Result<(String, Vec<String>)> {
+    let Some(timing) = schedule.rule.timing() else {
+        return Ok(("a rule that this version does not know".to_owned(), Vec::new()));
+    };
+    let rule = Rule::new(&timing, schedule.tz.as_deref())?;
+    Ok((rule.explain(), rule.notes().to_vec()))
+}
+
+/// What would become of a post.
+async fn preview(api: &Api, output: Output, new: &NewPost) -> anyhow::Result<()> {
+    let preview: Shown<Preview> = api.post("/api/posts/preview", submission(new)?).await?;
+    for platform in &preview.platforms {
+        output.say(format!("{} to {}", platform.platform, platform.accounts.join(", ")));
+        for (number, part) in platform.parts.iter().enumerate() {
+            output.say(format!("  part {}: {}", number + 1, cut(&part.text, 60)));
+        }
+        for violation in &platform.violations {
+            output.say(format!("  refuses part {}: {}", violation.part + 1, violation.message));
+        }
+    }
+    for at in &preview.occurrences {
+        output.say(format!("goes out at {}", zone::show(*at, new.time.tz.as_deref())));
+    }
+    output.emit(&preview);
+    if preview.errors.is_empty() {
         return Ok(());
     }
-    let rows: Vec<[String; 5]> = posts.iter().map(row).collect();
-    output.list(["id", "key", "state", "next", "text"], &rows, Clone::clone);
-    more(output, paging, posts.len(), posts.last().map(|line| line.post.id));
+    let errors: Vec<String> = preview.errors.iter().map(ToString::to_string).collect();
+    bail!("it would not be taken in: {}", errors.join("; "))
+}
+
+async fn list(api: &Api, output: Output, paging: &Paging) -> anyhow::Result<()> {
+    let posts = api.list::<Taken>("/api/posts", &[], paging).await?;
+    output.list(["id", "key", "state", "next", "text"], &posts, |post| row(post));
+    more(output, paging, posts.len(), posts.last().map(|post| post.id));
     Ok(())
 }
 
-fn row(line: &PostLine) -> [String; 5] {
-    let state = serde_json::to_value(line.state).ok();
-    let live = line.schedules.iter().filter(|schedule| schedule.enabled);
+fn row(post: &Taken) -> [String; 5] {
+    let live = post.schedules.iter().filter(|schedule| schedule.enabled);
     let next = live.filter_map(|s| Some(zone::show(s.next_run_at?, s.tz.as_deref()))).min();
-    let text = line.post.content.parts.first().map(|part| cut(&part.text, 40));
+    let text = post.parts.first().map(|part| cut(&part.text, 40));
     [
-        line.post.id.to_string(),
-        line.post.key.clone().unwrap_or_default(),
-        state.as_ref().and_then(|state| state.as_str()).unwrap_or_default().to_owned(),
+        post.id.to_string(),
+        post.key.clone().unwrap_or_default(),
+        post.state.clone(),
         next.unwrap_or_default(),
         text.unwrap_or_default(),
     ]
 }
 
+async fn cancel(api: &Api, output: Output, name: &str) -> anyhow::Result<()> {
+    let post = find(api, name).await?;
+    let path = format!("/api/posts/{}/cancel", post.id);
+    let off: Shown<CalledOff> = api.post(&path, json!({})).await?;
+    let schedules = off.schedules;
+    let told = match schedules {
+        0 => "nothing was to come; what is out stays".to_owned(),
+        n => format!("called off; {} switched off, what is out stays", count(n, "schedule")),
+    };
+    output.tell(told, &json!({ "post": post.id, "schedules": schedules }));
+    Ok(())
+}
+
+/// The post of this id or key.
+pub(super) async fn find(api: &Api, name: &str) -> anyhow::Result<Shown<Taken>> {
+    let missing =
+        || anyhow::anyhow!("there is no post \"{name}\"; postqd post list shows what there is");
+    if let Ok(id) = name.parse::<PostId>() {
+        let found = api.get::<Taken>(&format!("/api/posts/{id}")).await;
+        return found.map_err(|error| match Refused::is(&error, "not_found") {
+            true => missing(),
+            false => error,
+        });
+    }
+    let found = api.all::<Taken>("/api/posts", &[("key", name.to_owned())]).await?;
+    found.into_iter().next().ok_or_else(missing)
+}
+
+/// What is to change of a schedule; none if nothing is.
+fn amendment(time: &Time, priority: Option<i16>) -> anyhow::Result<Option<Value>> {
+    let rule = rule_of(time)?;
+    if rule.is_none() && time.tz.is_none() && priority.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(json!({ "schedule": rule, "tz": time.tz, "priority": priority })))
+}
+
 async fn edit(
-    node: &Node,
+    api: &Api,
     output: Output,
     name: &str,
-    text: Option<String>,
-    amendment: &Amendment,
+    text: Option<&str>,
+    amendment: Option<Value>,
 ) -> anyhow::Result<()> {
-    let desk = node.desk();
-    let post = desk.find_post(name).await?;
-    let amends = *amendment != Amendment::default();
-    if text.is_none() && !amends {
+    let post = find(api, name).await?;
+    if text.is_none() && amendment.is_none() {
         return Err(Usage(
             "nothing to change; expected --text, --at, --every, --cron, --rrule, --tz or --priority"
                 .to_owned(),
         )
         .into());
     }
-    let content = text.map(|text| edited(&post.content, &text)).transpose()?;
-    if let Some(content) = &content {
-        // Before the time is changed: a refused command changes nothing.
-        desk.check_content(post.id, content).await?;
-    }
+    let parts = text.map(parts).transpose()?;
     let mut changed = Vec::new();
-    if amends {
-        let schedules = node.backend.schedules.of_posts(&[post.id]).await?;
-        let [schedule] = schedules.as_slice() else {
+    if let Some(amendment) = amendment {
+        let [schedule] = post.schedules.as_slice() else {
             return Err(Usage(format!(
                 "post \"{name}\" has {} schedules; its time can be changed if it has one",
-                schedules.len()
+                post.schedules.len()
             ))
             .into());
         };
-        let first = desk.amend(schedule.id, amendment).await?;
-        let schedule = desk.find_schedule(schedule.id).await?;
-        let tz = schedule.tz.as_deref();
-        changed.extend(first.map(|first| format!("next at {}", zone::show(first, tz))));
-        changed.extend(amendment.tz.as_ref().and(tz).map(|tz| format!("zone {tz}")));
-        changed.extend(amendment.priority.map(|priority| format!("priority {priority}")));
+        if let Some(parts) = &parts {
+            // Before the time is changed: a refused command changes nothing.
+            ensure_good(api, &post, parts).await?;
+        }
+        changed = amend(api, schedule, amendment).await?;
     }
-    if let Some(content) = &content {
-        let post = desk.edit_content(post.id, content).await?;
+    if let Some(parts) = &parts {
+        let post = change(api, post.id, parts).await?;
         changed.push(format!("text changed, revision {}", post.revision));
-        if desk.is_over(post.id).await? {
+        if post.state != "scheduled" {
             changed.push("nothing is to come, and what is out stays as it is".to_owned());
         }
     }
@@ -173,18 +229,64 @@ async fn edit(
     Ok(())
 }
 
-/// Content with another text. Media and variants are not what `--text` is about: they stay.
-pub(super) fn edited(old: &Content, text: &str) -> anyhow::Result<Content> {
-    let mut new = content(text)?;
-    for (old, new) in old.parts.iter().zip(&mut new.parts) {
+/// Fails if the post's platforms would refuse these parts.
+async fn ensure_good(api: &Api, post: &Taken, parts: &[Part]) -> anyhow::Result<()> {
+    let accounts: BTreeSet<String> =
+        post.schedules.iter().flat_map(|s| &s.accounts).map(ToString::to_string).collect();
+    let wanted = json!({
+        "parts": with_media(&post.parts, parts),
+        "variants": post.variants,
+        "accounts": accounts,
+    });
+    let preview: Shown<Preview> = api.post("/api/posts/preview", wanted).await?;
+    if preview.errors.is_empty() {
+        return Ok(());
+    }
+    let errors: Vec<String> = preview.errors.iter().map(ToString::to_string).collect();
+    bail!("{}", errors.join("; "))
+}
+
+/// Gives a schedule another time, zone or priority; tells what has changed.
+async fn amend(api: &Api, old: &Schedule, amendment: Value) -> anyhow::Result<Vec<String>> {
+    let moves = !amendment["schedule"].is_null() || !amendment["tz"].is_null();
+    let priority = amendment["priority"].as_i64();
+    let zoned = !amendment["tz"].is_null();
+    let path = format!("/api/schedules/{}", old.id);
+    let schedule: Shown<Schedule> = api.patch(&path, None, amendment).await?;
+    let tz = schedule.tz.as_deref();
+    let mut changed = Vec::new();
+    let first = schedule.next_run_at.filter(|_| moves);
+    changed.extend(first.map(|first| format!("next at {}", zone::show(first, tz))));
+    changed.extend(tz.filter(|_| zoned).map(|tz| format!("zone {tz}")));
+    changed.extend(priority.map(|priority| format!("priority {priority}")));
+    Ok(changed)
+}
+
+/// Gives a post other parts. What somebody else changes at the same moment is looked at first.
+async fn change(api: &Api, id: PostId, parts: &[Part]) -> anyhow::Result<Shown<Taken>> {
+    let path = format!("/api/posts/{id}");
+    for tried in 1.. {
+        let old: Shown<Taken> = api.get(&path).await?;
+        let change = json!({ "parts": with_media(&old.parts, parts) });
+        match api.patch(&path, Some(old.revision), change).await {
+            Err(error) if Refused::is(&error, "changed") && tried < TRIES => {}
+            changed => return changed,
+        }
+    }
+    bail!("post {id} was not changed")
+}
+
+/// Parts with another text. Media are not what `--text` is about: they stay.
+pub(super) fn with_media(old: &[Part], new: &[Part]) -> Vec<Part> {
+    let mut new = new.to_vec();
+    for (old, new) in old.iter().zip(&mut new) {
         new.media.clone_from(&old.media);
     }
-    new.variants.clone_from(&old.variants);
-    Ok(new)
+    new
 }
 
 /// The parts of a text; of standard input for `-`.
-fn content(text: &str) -> anyhow::Result<Content> {
+pub(super) fn parts(text: &str) -> anyhow::Result<Vec<Part>> {
     let mut text = text.to_owned();
     if text == "-" {
         text.clear();
@@ -192,29 +294,32 @@ fn content(text: &str) -> anyhow::Result<Content> {
     }
     let lines: Vec<&str> = text.lines().collect();
     let parts = lines.split(|line| line.trim() == "---");
-    let parts = parts.map(|lines| Part::text(lines.join("\n").trim())).collect();
-    Ok(Content { parts, ..Content::default() })
+    Ok(parts.map(|lines| Part::of(lines.join("\n").trim())).collect())
 }
 
-/// The time that the options say; none if they say nothing.
-fn when(time: &Time) -> anyhow::Result<Option<When>> {
+/// The rule that the options say; none if they say nothing.
+fn rule_of(time: &Time) -> anyhow::Result<Option<Value>> {
     let tz = time.tz.as_deref();
-    let at = |option: &str, text: &Option<String>| {
+    let check = |option: &str, text: &Option<String>| {
         let at = text.as_deref().map(|text| At::parse(text, tz)).transpose();
         at.map_err(|error| Usage(format!("{option}: {error}")))
     };
-    let (from, until) = (at("--at", &time.at)?, at("--until", &time.until)?);
+    check("--at", &time.at)?;
+    check("--until", &time.until)?;
+    let Time { at, count, until, .. } = time;
     Ok(match time {
-        Time { rrule: Some(lines), .. } => Some(When::Rrule { expr: lines.clone() }),
-        Time { cron: Some(expr), count, .. } => {
-            Some(When::Cron { expr: expr.clone(), from, count: *count, until })
+        Time { rrule: Some(expr), .. } => Some(json!({ "kind": "rrule", "expr": expr, "tz": tz })),
+        Time { cron: Some(expr), .. } => Some(json!({
+            "kind": "cron", "expr": expr, "tz": tz, "from": at, "count": count, "until": until,
+        })),
+        Time { every: Some(every), .. } => {
+            duration::parse(every).map_err(|error| Usage(format!("--every: {error}")))?;
+            Some(json!({
+                "kind": "interval", "every": every, "tz": tz, "anchor": at, "count": count,
+                "until": until,
+            }))
         }
-        Time { every: Some(every), count, .. } => {
-            let every = duration::parse(every);
-            let every = every.map_err(|error| Usage(format!("--every: {error}")))?;
-            Some(When::Every { every, from, count: *count, until })
-        }
-        _ => from.map(When::At),
+        _ => at.as_ref().map(|at| json!({ "kind": "one_shot", "at": at, "tz": tz })),
     })
 }
 

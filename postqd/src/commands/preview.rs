@@ -3,13 +3,16 @@
 use std::io::{self, BufRead, BufWriter, Read, Write};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use postq_calendar::{At, Calendar, Kind, zone};
+use postq_calendar::{Calendar, Kind, zone};
 use postq_core::clock::{Clock, SystemClock};
 use postq_core::error::{ScheduleError, chain};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::api::shown::RuleShown;
+use crate::api::{Api, Refused};
 use crate::cli::Preview;
+use crate::config::Config;
 use crate::output::{Output, Usage};
 
 /// The most occurrences of one rule.
@@ -18,40 +21,52 @@ const MOST: usize = 10_000;
 /// The longest line of a list of rules: several times the longest rule.
 const LONGEST: u64 = 256 * 1_024;
 
-pub(super) fn run(output: Output, command: &Preview) -> anyhow::Result<()> {
+pub(super) async fn run(config: &Config, output: Output, command: &Preview) -> anyhow::Result<()> {
     if command.jsonl {
+        if config.server.is_some() {
+            return Err(Usage(
+                "--jsonl answers by itself, without a server: leave out --server (POSTQ_SERVER)"
+                    .to_owned(),
+            )
+            .into());
+        }
         return many();
     }
-    let now = SystemClock.now();
     let (kind, expr, tz) = command.rule()?;
-    let after = command.after.as_deref().map_or(Ok(now), |after| {
-        let after = At::parse(after, tz).and_then(|after| after.instant(now));
-        after.map_err(|error| Usage(format!("--after: {error}")))
+    let asked = json!({
+        "kind": name(kind), "expr": expr, "tz": tz, "after": command.after, "count": command.count,
+    });
+    let api = Api::without_store(config, output)?;
+    let shown = api.post::<RuleShown>("/api/preview", asked).await;
+    let shown = shown.map_err(|error| match Refused::is(&error, "invalid") {
+        // As the option is called.
+        true => {
+            let told = error.to_string();
+            let told = match told.strip_prefix("expr") {
+                Some(rest) => format!("{}{rest}", option(kind)),
+                None => told,
+            };
+            Usage(format!("--{told}")).into()
+        }
+        false => error,
     })?;
-    within(command.count).map_err(|why| Usage(format!("--count: {why}")))?;
-    let option = format!("--{}", option(kind));
-    let wrong = |error: ScheduleError| Usage(format!("{option}: {}", chain(&error)));
-
-    let timing = kind.read(&expr, tz, after).map_err(wrong)?;
-    let rule = Calendar::new().rule(&timing, tz).map_err(wrong)?;
-    let found: Vec<_> = rule.after(Some(after)).take(command.count).collect();
-
     let mut programs =
-        json!({ "occurrences": found.iter().map(|at| utc(*at)).collect::<Vec<_>>() });
+        json!({ "occurrences": shown.occurrences.iter().map(|at| utc(*at)).collect::<Vec<_>>() });
     if command.explain {
-        output.say(rule.explain());
-        programs["explanation"] = rule.explain().into();
-        programs["notes"] = rule.notes().into();
+        output.say(&shown.explanation);
+        programs["explanation"] = shown.explanation.clone().into();
+        programs["notes"] = shown.notes.clone().into();
     }
-    rule.notes().iter().for_each(|note| output.note(format!("note: {note}")));
-    for at in &found {
-        output.say(match rule.zone() {
+    shown.notes.iter().for_each(|note| output.note(format!("note: {note}")));
+    let tz = shown.tz.as_deref();
+    for at in &shown.occurrences {
+        output.say(match tz {
             Some(zone) if zone != "UTC" => format!("{}  {}", utc(*at), zone::show(*at, Some(zone))),
             _ => utc(*at),
         });
     }
-    if found.is_empty() {
-        output.note(format!("no occurrence after {}", zone::show(after, rule.zone())));
+    if shown.occurrences.is_empty() {
+        output.note(format!("no occurrence after {}", zone::show(shown.after, tz)));
     }
     output.emit(&programs);
     Ok(())
@@ -166,6 +181,15 @@ impl Asked {
 
 fn within(count: usize) -> Result<(), String> {
     if count > MOST { Err(format!("is {count}, expected at most {MOST}")) } else { Ok(()) }
+}
+
+fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Cron => "cron",
+        Kind::Rrule => "rrule",
+        Kind::Interval => "interval",
+        Kind::OneShot => "one_shot",
+    }
 }
 
 fn option(kind: Kind) -> &'static str {

@@ -21,7 +21,7 @@ pub(super) async fn run(node: &Node, output: Output, command: Run) -> anyhow::Re
     node.ensure_key().await?;
     let desk = node.desk();
     let mut plan = desk.plan_import(&command.files).await?;
-    tell_problems(output, &plan);
+    tell_problems(output, &plan.problems, &plan.notes);
     if !plan.problems.is_empty() && !command.skip_bad {
         for problem in &plan.problems {
             output.emit(&serde_json::json!({ "event": "problem", "problem": problem }));

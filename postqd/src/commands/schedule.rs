@@ -1,130 +1,138 @@
 //! `postqd schedule`: when posts go out.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use postq_calendar::{At, zone};
-use postq_core::id::{AccountId, ScheduleId, TenantId};
-use postq_core::schedule::Schedule as Planned;
-use postq_core::store::{JobFilter, Page};
-use serde_json::json;
+use postq_core::id::ScheduleId;
+use serde_json::{Value, json};
 
-use super::post::{edited, rule};
-use super::{job, more, page};
-use crate::cli::Schedule;
-use crate::compose::Node;
+use super::post::{parts, rule, with_media};
+use super::{job, more, post};
+use crate::api::shown::{Job, Occurrences, Schedule as Planned, Shown, Skipped, StandIn};
+use crate::api::{Api, Names};
+use crate::cli::{Paging, Schedule};
 use crate::output::{Output, Usage};
 
 /// Jobs that `show` shows.
 const JOBS: usize = 100;
 
-pub(super) async fn run(node: &Node, output: Output, command: Schedule) -> anyhow::Result<()> {
-    let desk = node.desk();
+pub(super) async fn run(api: &Api, output: Output, command: Schedule) -> anyhow::Result<()> {
     let done = |id: ScheduleId, what: &str| {
         output.tell(format!("schedule {id}: {what}"), &json!({ "schedule": id, "done": what }));
     };
     match command {
         Schedule::List(paging) => {
-            let schedules = node.backend.schedules.list(TenantId::DEFAULT, page(&paging)?).await?;
-            let names = names(node).await?;
+            let schedules = api.list::<Planned>("/api/schedules", &[], &paging).await?;
+            let names = api.names().await?;
             output.list(["id", "rule", "next", "accounts"], &schedules, |schedule| {
                 row(schedule, &names)
             });
             more(output, &paging, schedules.len(), schedules.last().map(|s| s.id));
         }
-        Schedule::Show { id } => show(node, output, id).await?,
+        Schedule::Show { id } => show(api, output, id).await?,
         Schedule::Skip { id, at } => {
-            let (at, shown) = moment(node, id, "--at", &at).await?;
-            desk.skip(id, at).await?;
+            let tz = find(api, id).await?.tz.clone();
+            ensure_time("--at", &at, tz.as_deref())?;
+            let skipped: Shown<Skipped> = api.post(&path(id, "skip"), json!({ "at": at })).await?;
+            let shown = zone::show(skipped.at, tz.as_deref());
             done(id, &format!("the occurrence at {shown} is left out"));
         }
-        Schedule::EditOne { id, at, text, to } => edit_one(node, output, id, &at, text, to).await?,
+        Schedule::EditOne { id, at, text, to } => {
+            edit_one(api, output, id, &at, text.as_deref(), to.as_deref()).await?;
+        }
         Schedule::Pause { id, until } => {
-            let (until, _) = moment(node, id, "--until", &until).await?;
-            let first = desk.pause_until(id, until).await?;
-            let first = zone::show(first, desk.find_schedule(id).await?.tz.as_deref());
-            done(id, &format!("paused; it goes on at {first}"));
+            ensure_time("--until", &until, find(api, id).await?.tz.as_deref())?;
+            let paused: Shown<Planned> =
+                api.post(&path(id, "pause"), json!({ "until": until })).await?;
+            let first = paused.next_run_at.map(|first| zone::show(first, paused.tz.as_deref()));
+            done(id, &format!("paused; it goes on at {}", first.unwrap_or_default()));
         }
         Schedule::Enable { id } => {
-            desk.switch(id, true).await?;
+            let _: Shown<Planned> = api.post(&path(id, "enable"), json!({})).await?;
             done(id, "switched on; it goes on from now");
         }
         Schedule::Disable { id } => {
-            desk.switch(id, false).await?;
+            let _: Shown<Planned> = api.post(&path(id, "disable"), json!({})).await?;
             done(id, "switched off; what it had planned was taken back");
         }
         Schedule::Remove { id } => {
-            desk.remove_schedule(id).await?;
+            api.delete(&format!("/api/schedules/{id}")).await?;
             done(id, "removed; its post stays");
         }
     }
     Ok(())
 }
 
-/// A time as it is written in a schedule's zone, and how it is shown.
-async fn moment(
-    node: &Node,
-    id: ScheduleId,
-    option: &str,
-    text: &str,
-) -> anyhow::Result<(DateTime<Utc>, String)> {
-    let tz = node.desk().find_schedule(id).await?.tz;
-    let at = At::parse(text, tz.as_deref()).map_err(|error| Usage(format!("{option}: {error}")))?;
-    let at = at.instant(node.now().await?)?;
-    Ok((at, zone::show(at, tz.as_deref())))
+fn path(id: ScheduleId, what: &str) -> String {
+    format!("/api/schedules/{id}/{what}")
+}
+
+async fn find(api: &Api, id: ScheduleId) -> anyhow::Result<Shown<Planned>> {
+    api.get(&format!("/api/schedules/{id}")).await
+}
+
+/// Fails if a time cannot be read as one in the schedule's zone.
+fn ensure_time(option: &str, text: &str, tz: Option<&str>) -> Result<(), Usage> {
+    At::parse(text, tz).map(drop).map_err(|error| Usage(format!("{option}: {error}")))
 }
 
 async fn edit_one(
-    node: &Node,
+    api: &Api,
     output: Output,
     id: ScheduleId,
     at: &str,
-    text: Option<String>,
-    to: Option<String>,
+    text: Option<&str>,
+    to: Option<&str>,
 ) -> anyhow::Result<()> {
-    let desk = node.desk();
-    let (at, shown) = moment(node, id, "--at", at).await?;
-    let to = match to {
-        Some(to) => Some(At::Instant(moment(node, id, "--to", &to).await?.0)),
-        None => None,
-    };
-    let schedule = desk.find_schedule(id).await?;
-    let post = desk.find_post(&schedule.post_id.to_string()).await?;
-    let content = text.map(|text| edited(&post.content, &text)).transpose()?;
-    let taken = desk.edit_occurrence(id, at, content.unwrap_or(post.content), to).await?;
-    let first = zone::show(taken.first, schedule.tz.as_deref());
+    let schedule = find(api, id).await?;
+    let tz = schedule.tz.as_deref();
+    ensure_time("--at", at, tz)?;
+    to.map_or(Ok(()), |to| ensure_time("--to", to, tz))?;
+    let mut change = json!({ "at": at, "to": to });
+    if let Some(text) = text {
+        let post = post::find(api, &schedule.post_id.to_string()).await?;
+        change["parts"] = serde_json::to_value(with_media(&post.parts, &parts(text)?))?;
+    }
+    let done: Shown<StandIn> = api.post(&path(id, "edit-occurrence"), change).await?;
+    let (at, first) = (zone::show(done.instead_of, tz), zone::show(done.first, tz));
     output.tell(
         format!(
-            "schedule {id}: instead of the occurrence at {shown}, post {} goes out at {first}",
-            taken.post
+            "schedule {id}: instead of the occurrence at {at}, post {} goes out at {first}",
+            done.post
         ),
-        &json!({ "schedule": id, "instead_of": at, "post": taken.post, "first": taken.first }),
+        &json!({
+            "schedule": id,
+            "instead_of": done.instead_of,
+            "post": done.post,
+            "first": done.first,
+        }),
     );
     Ok(())
 }
 
-async fn show(node: &Node, output: Output, id: ScheduleId) -> anyhow::Result<()> {
-    let schedule = node.desk().find_schedule(id).await?;
-    let filter = JobFilter { schedules: Some(vec![id]), ..JobFilter::default() };
-    let jobs = node.backend.jobs.list(TenantId::DEFAULT, &filter, Page::first(JOBS)).await?;
-    let skipped = node.desk().skipped(id).await?;
+async fn show(api: &Api, output: Output, id: ScheduleId) -> anyhow::Result<()> {
+    let schedule = find(api, id).await?;
+    let paging = Paging { limit: JOBS, after: None };
+    let jobs = api.list::<Job>("/api/jobs", &[("schedule", id.to_string())], &paging).await?;
+    let occurrences: Shown<Occurrences> = api.get(&path(id, "occurrences")).await?;
+    let skipped: &[DateTime<Utc>] = &occurrences.skipped;
     if output.is_json() {
-        output.emit(&json!({ "schedule": schedule, "skipped": skipped, "jobs": jobs }));
+        let value: Value = json!({ "schedule": schedule, "skipped": skipped, "jobs": jobs });
+        output.emit(&value);
         return Ok(());
     }
-    let names = names(node).await?;
+    let names = api.names().await?;
     let [_, rule, next, accounts] = row(&schedule, &names);
     output.say(format!("schedule  {id}\npost      {}\nrule      {rule}", schedule.post_id));
     output.say(format!("next      {next}"));
     for at in skipped {
-        output.say(format!("skips     {}", zone::show(at, schedule.tz.as_deref())));
+        output.say(format!("skips     {}", zone::show(*at, schedule.tz.as_deref())));
     }
     output.say(format!("accounts  {accounts}\n"));
     output.list(job::COLUMNS, &jobs, |job| job::row(job, &names));
     Ok(())
 }
 
-fn row(schedule: &Planned, names: &BTreeMap<AccountId, String>) -> [String; 4] {
+fn row(schedule: &Planned, names: &Names) -> [String; 4] {
     let tz = schedule.tz.as_deref();
     let next = match (schedule.enabled, schedule.next_run_at, &schedule.problem) {
         (_, _, Some(problem)) => format!("off: {problem}"),
@@ -137,10 +145,9 @@ fn row(schedule: &Planned, names: &BTreeMap<AccountId, String>) -> [String; 4] {
         None => format!("{id} (gone)"),
     });
     let accounts: Vec<String> = accounts.collect();
-    [schedule.id.to_string(), rule(&schedule.timing, tz), next, accounts.join(", ")]
-}
-
-/// What people call the accounts.
-pub(super) async fn names(node: &Node) -> anyhow::Result<BTreeMap<AccountId, String>> {
-    Ok(node.accounts().await?.into_iter().map(|account| (account.id, account.name)).collect())
+    let words = schedule.rule.timing().map_or_else(
+        || "a rule that this version does not know".to_owned(),
+        |timing| rule(&timing, tz),
+    );
+    [schedule.id.to_string(), words, next, accounts.join(", ")]
 }

@@ -16,6 +16,7 @@ use secrecy::SecretString;
 use tokio::net::TcpListener;
 
 use crate::compose::Node;
+use crate::incoming::FromX;
 use crate::output::Usage;
 use crate::reach::Doors;
 use crate::recorder::Recorder;
@@ -60,9 +61,11 @@ async fn router(node: &Node, web: Web) -> anyhow::Result<Router> {
     Ok(postq_web::router(web))
 }
 
-fn web(node: &Node, engine: Engine) -> Web {
+/// The parts of the API over a node's store.
+pub(crate) fn web(node: &Node, engine: Engine) -> Web {
     let config = &node.config;
     let mut web = Web::new(engine, node.store.tokens.clone(), node.store.idempotency.clone());
+    web.pools = Some(node.store.pools.clone());
     web.services.extend(node.store.redis.iter().map(|(_, breaker)| breaker.clone()));
     web.settings.hosts.clone_from(&config.allowed_hosts);
     web.settings.origins.clone_from(&config.allowed_origins);
@@ -70,6 +73,9 @@ fn web(node: &Node, engine: Engine) -> Web {
     web.settings.burst = config.requests_per_second.saturating_mul(TWO);
     web.settings.metrics_open = config.metrics_open;
     web.settings.version = env!("CARGO_PKG_VERSION");
+    if let Some(secret) = config.outward.x_webhook_secret.clone() {
+        web.incoming.push(Arc::new(FromX::new(node.x.name().clone(), secret)));
+    }
     if !config.dry_run {
         let x = (node.x.name().to_string(), config.x.base_url.clone());
         web.reach = Some(Arc::new(Doors(vec![x])));

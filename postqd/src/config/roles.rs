@@ -18,8 +18,19 @@ pub(crate) struct Roles {
     pub(crate) web: bool,
 }
 
+impl Roles {
+    /// Their names.
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
+        let all = [(self.planner, "planner"), (self.worker, "worker"), (self.web, "web")];
+        all.into_iter().filter(|(is_played, _)| *is_played).map(|(_, name)| name)
+    }
+}
+
 /// Notifications that go out at once, where nothing says otherwise.
 const NOTIFY_AT_ONCE: usize = 4;
+
+/// Endpoints that are told at once: more than a tenant has, so that none waits for others that hang.
+const WEBHOOKS_AT_ONCE: usize = 24;
 
 impl Values {
     pub(super) fn roles(&self) -> anyhow::Result<Roles> {
@@ -52,6 +63,7 @@ impl Values {
             topics = vec![
                 TopicWorkers { topic: Topic::publish(), at_once: publish.get() },
                 TopicWorkers { topic: Topic::notify(), at_once: NOTIFY_AT_ONCE },
+                TopicWorkers { topic: Topic::webhook(), at_once: WEBHOOKS_AT_ONCE },
             ];
         }
         Ok(topics)
@@ -89,7 +101,7 @@ mod tests {
 
         assert_eq!(config.roles, Roles { planner: true, worker: true, web: true });
         let topics: Vec<_> = config.topics.iter().map(|w| (w.topic.as_str(), w.at_once)).collect();
-        assert_eq!(topics, [("publish", 512), ("notify", 4)]);
+        assert_eq!(topics, [("publish", 512), ("notify", 4), ("webhook", 24)]);
     }
 
     #[test]

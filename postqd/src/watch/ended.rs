@@ -35,6 +35,58 @@ pub(crate) struct Line {
     reason: Option<String>,
 }
 
+impl Line {
+    /// How a job ended, and the platform's proof of what is out.
+    pub(crate) fn new(
+        job: EndedJob,
+        key: Option<String>,
+        account: Option<String>,
+        out: Out,
+    ) -> Self {
+        let event = match job.state {
+            JobState::DeadLetter => Outcome::Failed,
+            JobState::Cancelled => Outcome::Cancelled,
+            _ if out.dry_run => Outcome::DryRun,
+            _ => Outcome::Published,
+        };
+        let reason = match event {
+            Outcome::Failed | Outcome::Cancelled => job.reason,
+            Outcome::Published | Outcome::DryRun => None,
+        };
+        Self {
+            event,
+            job: job.id,
+            key,
+            account: account.unwrap_or_else(|| "an account that is gone".to_owned()),
+            planned_at: job.planned_at,
+            finished_at: job.finished_at.unwrap_or(job.planned_at),
+            parts: out.parts,
+            remote_id: out.remote_id,
+            url: out.url,
+            reason,
+        }
+    }
+}
+
+/// A job that has ended.
+#[derive(Clone, Debug)]
+pub(crate) struct EndedJob {
+    pub(crate) id: JobId,
+    pub(crate) state: JobState,
+    pub(crate) planned_at: DateTime<Utc>,
+    pub(crate) finished_at: Option<DateTime<Utc>>,
+    pub(crate) reason: Option<String>,
+}
+
+/// What is out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Out {
+    pub(crate) parts: usize,
+    pub(crate) dry_run: bool,
+    pub(crate) remote_id: Option<String>,
+    pub(crate) url: Option<String>,
+}
+
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -92,64 +144,32 @@ pub(super) struct Ended {
     told: BTreeSet<JobId>,
     waiting: Vec<Job>,
     accounts: BTreeMap<AccountId, String>,
+    tally: Tally,
+}
+
+/// What all that has ended comes to.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
     outcomes: BTreeMap<&'static str, usize>,
     failures: Vec<String>,
 }
 
-impl Ended {
-    /// What has ended before now is not news; what failed before and nobody dealt with is a failure
-    /// all the same.
-    pub(super) async fn before(
-        node: &Node,
-        schedules: &BTreeSet<ScheduleId>,
-    ) -> anyhow::Result<Self> {
-        let ids: Vec<ScheduleId> = schedules.iter().copied().collect();
-        let names = node.accounts().await?.into_iter().map(|account| (account.id, account.name));
-        let mut ended = Self {
-            portions: ids.chunks(PAGE).map(|ids| (ids.to_vec(), None)).collect(),
-            told: BTreeSet::new(),
-            waiting: Vec::new(),
-            accounts: names.collect(),
-            outcomes: BTreeMap::new(),
-            failures: Vec::new(),
-        };
-        let before = ended.look(node).await?;
-        let dead: Vec<Job> = before.into_iter().filter(is_unresolved).collect();
-        for line in ended.lines(node, dead).await? {
-            ended.failures.push(format!("{} (before this run)", failure(&line)));
+impl Tally {
+    /// Counts one more.
+    pub(crate) fn add(&mut self, line: &Line) {
+        *self.outcomes.entry(line.event.word()).or_default() += 1;
+        if line.event == Outcome::Failed {
+            self.failures.push(failure(line));
         }
-        Ok(ended)
-    }
-
-    /// What has ended since the last look.
-    pub(super) async fn news(&mut self, node: &Node) -> anyhow::Result<Vec<Line>> {
-        let jobs = self.look(node).await?;
-        let lines = self.lines(node, jobs).await?;
-        for line in &lines {
-            *self.outcomes.entry(line.event.word()).or_default() += 1;
-            if line.event == Outcome::Failed {
-                self.failures.push(failure(line));
-            }
-        }
-        Ok(lines)
-    }
-
-    /// Those that have not ended, as of the last look.
-    pub(super) fn waiting(&self) -> &[Job] {
-        &self.waiting
     }
 
     /// What failed, each in a few words.
-    pub(super) fn failures(&self) -> &[String] {
+    pub(crate) fn failures(&self) -> &[String] {
         &self.failures
     }
 
-    /// How many have ended since the start.
-    pub(super) fn count(&self) -> usize {
-        self.outcomes.values().sum()
-    }
-
-    pub(super) fn summary(&self, output: Output, took: Duration, left: usize) {
+    /// Tells it.
+    pub(crate) fn summary(&self, output: Output, took: Duration, left: usize) {
         let of = |outcome: Outcome| self.outcomes.get(outcome.word()).copied().unwrap_or(0);
         let summary = Summary {
             event: "summary",
@@ -175,6 +195,56 @@ impl Ended {
             .collect();
         let shown = if shown.is_empty() { "nothing to do".to_owned() } else { shown.join(", ") };
         output.tell(format!("{shown} in {:.1} s", summary.seconds), &summary);
+    }
+}
+
+impl Ended {
+    /// What has ended before now is not news; what failed before and nobody dealt with is a failure
+    /// all the same.
+    pub(super) async fn before(
+        node: &Node,
+        schedules: &BTreeSet<ScheduleId>,
+    ) -> anyhow::Result<Self> {
+        let ids: Vec<ScheduleId> = schedules.iter().copied().collect();
+        let names = node.accounts().await?.into_iter().map(|account| (account.id, account.name));
+        let mut ended = Self {
+            portions: ids.chunks(PAGE).map(|ids| (ids.to_vec(), None)).collect(),
+            told: BTreeSet::new(),
+            waiting: Vec::new(),
+            accounts: names.collect(),
+            tally: Tally::default(),
+        };
+        let before = ended.look(node).await?;
+        let dead: Vec<Job> = before.into_iter().filter(is_unresolved).collect();
+        for line in ended.lines(node, dead).await? {
+            ended.tally.failures.push(format!("{} (before this run)", failure(&line)));
+        }
+        Ok(ended)
+    }
+
+    /// What has ended since the last look.
+    pub(super) async fn news(&mut self, node: &Node) -> anyhow::Result<Vec<Line>> {
+        let jobs = self.look(node).await?;
+        let lines = self.lines(node, jobs).await?;
+        for line in &lines {
+            self.tally.add(line);
+        }
+        Ok(lines)
+    }
+
+    /// Those that have not ended, as of the last look.
+    pub(super) fn waiting(&self) -> &[Job] {
+        &self.waiting
+    }
+
+    /// What all that has ended comes to.
+    pub(super) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// How many have ended since the start.
+    pub(super) fn count(&self) -> usize {
+        self.tally.outcomes.values().sum()
     }
 
     /// Jobs that have ended and were not told of.
@@ -239,28 +309,20 @@ impl Ended {
     fn line(&self, job: Job, publication: Option<Publication>, key: Option<String>) -> Line {
         let name = job.made.account_id.and_then(|id| self.accounts.get(&id).cloned());
         let parts = publication.as_ref().map_or(&[][..], |publication| &publication.parts);
-        let event = match job.state {
-            JobState::DeadLetter => Outcome::Failed,
-            JobState::Cancelled => Outcome::Cancelled,
-            _ if parts.iter().any(|receipt| receipt.dry_run) => Outcome::DryRun,
-            _ => Outcome::Published,
-        };
-        let reason = match event {
-            Outcome::Failed | Outcome::Cancelled => job.reason.clone(),
-            Outcome::Published | Outcome::DryRun => None,
-        };
-        Line {
-            event,
-            job: job.id(),
-            key,
-            account: name.unwrap_or_else(|| "an account that is gone".to_owned()),
-            planned_at: job.made.planned_at,
-            finished_at: job.finished_at.unwrap_or(job.made.planned_at),
+        let out = Out {
             parts: parts.len(),
+            dry_run: parts.iter().any(|receipt| receipt.dry_run),
             remote_id: publication.as_ref().map(|p| p.remote_id.clone()),
             url: publication.and_then(|publication| publication.url),
-            reason,
-        }
+        };
+        let ended = EndedJob {
+            id: job.id(),
+            state: job.state,
+            planned_at: job.made.planned_at,
+            finished_at: job.finished_at,
+            reason: job.reason,
+        };
+        Line::new(ended, key, name, out)
     }
 }
 

@@ -5,7 +5,6 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use postq_calendar::zone;
-use postq_core::id::ScheduleId;
 use postq_core::job::{Job, Lane};
 use postq_core::machine::JobState;
 use postq_core::store::{Block, BlockReason};
@@ -22,7 +21,7 @@ pub(super) struct Held(BTreeSet<(String, BlockReason, Option<DateTime<Utc>>)>);
 
 /// Accounts that a block holds back, for people and programs.
 #[derive(Debug, Serialize)]
-pub(super) struct Waits {
+pub(crate) struct Waits {
     event: &'static str,
     accounts: Vec<String>,
     reason: BlockReason,
@@ -30,6 +29,20 @@ pub(super) struct Waits {
     message: String,
     #[serde(skip)]
     now: DateTime<Utc>,
+}
+
+impl Waits {
+    /// One account that a block holds back.
+    pub(crate) fn of_one(name: &str, platform: &str, block: &Block, now: DateTime<Utc>) -> Self {
+        Self {
+            event: "waits",
+            accounts: vec![name.to_owned()],
+            reason: block.reason,
+            until: block.until,
+            message: remedy(name, platform, block),
+            now,
+        }
+    }
 }
 
 impl fmt::Display for Waits {
@@ -77,23 +90,6 @@ impl Held {
         }
         Ok(news)
     }
-}
-
-/// What holds back the accounts of a schedule now, and the commands that mend it.
-pub(crate) async fn standing_still(
-    node: &Node,
-    schedule: ScheduleId,
-) -> anyhow::Result<Vec<String>> {
-    let blocks = node.backend.blocks.blocks().await?;
-    let schedules = node.backend.schedules.load(&[schedule]).await?;
-    let accounts: Vec<_> = schedules.into_iter().flat_map(|schedule| schedule.accounts).collect();
-    let accounts = node.backend.accounts.load(&accounts).await?;
-    let held = accounts.iter().flat_map(|account| {
-        let lane = account.lane();
-        let of_account = blocks.iter().filter(move |block| covers(block, &lane));
-        of_account.map(|block| remedy(&account.name, account.platform.as_str(), block))
-    });
-    Ok(held.collect())
 }
 
 /// Whether a job cannot go out when it is due because of a block.
