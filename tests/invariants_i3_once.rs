@@ -123,7 +123,7 @@ async fn looks_are_made_at_their_moments() {
 async fn a_platform_that_cannot_be_asked_holds_or_resends_as_the_account_says(bench: Bench) {
     let mut accounts = bench.accounts(2, "scripted").await;
     accounts[1].on_unknown = OnUnknown::Resend;
-    let updated = bench.backend.accounts.update(&accounts[1]).await.expect("update");
+    let updated = bench.backend.accounts.update(&accounts[1], None).await.expect("update");
     assert_eq!(updated, postq::core::job::Applied::Applied);
     let cut = || Failure::unknown(FailureClass::Network, "cut");
     let platform =

@@ -23,10 +23,10 @@ use postq::core::content::{Content, Post};
 use postq::core::error::{ErrorKind, NotifyError, chain};
 use postq::core::failure::{Failure, FailureClass};
 use postq::core::feed::Only;
-use postq::core::id::{AccountId, NodeId, TenantId};
+use postq::core::id::{AccountId, JobId, NodeId, TenantId};
 use postq::core::job::{DeadReason, Job, JobKind, NewJob, Topic};
 use postq::core::machine::JobState;
-use postq::core::notifier::{Notice, Notifier};
+use postq::core::notifier::{Notice, NoticeKind, Notifier};
 use postq::core::schedule::{Misfire, Resolver, Schedule, Timing};
 use postq::core::store::{Controlled, Page, PlanRequest, Retention};
 use postq::engine::handler::Handler;
@@ -166,7 +166,11 @@ struct Told {
 
 #[async_trait]
 impl Notifier for Told {
-    async fn notify(&self, notice: &Notice) -> Result<(), NotifyError> {
+    fn channel(&self) -> &str {
+        "test"
+    }
+
+    async fn notify(&self, _id: JobId, notice: &Notice) -> Result<(), NotifyError> {
         if self.calls.fetch_add(1, Ordering::SeqCst) < self.fails {
             return Err(NotifyError::new(ErrorKind::Unavailable, "the mail server is down"));
         }
@@ -178,7 +182,7 @@ impl Notifier for Told {
 async fn a_payload_that_cannot_be_read_is_given_up_alone(bench: Bench) {
     let bad = add(&bench, JobKind::NOTIFY, Topic::notify(), serde_json::json!({"kind": 7})).await;
     let notice =
-        serde_json::json!({"kind": "job_dead", "message": "m", "job": null, "account": null});
+        serde_json::json!({"channel": "test", "notice": Notice::new(NoticeKind::Test, "m")});
     let good = add(&bench, JobKind::NOTIFY, Topic::notify(), notice).await;
     let told = Arc::new(Told::default());
 
@@ -217,6 +221,8 @@ async fn a_dead_letter_notifies_and_stays(bench: Bench) {
     let told = told.told.lock().expect("no panic").clone();
     assert_eq!(told.len(), 1, "told once: {told:?}");
     assert_eq!(told[0].job, Some(jobs[0].id()));
+    assert_eq!(told[0].text.as_deref(), Some("refused"), "ready to be posted by hand");
+    assert_eq!(told[0].account_name.as_deref(), Some(accounts[0].name.as_str()));
     assert_eq!(platform.calls().len(), 2, "telling sends nothing again");
     let out = bench.backend.publications.list(TenantId::DEFAULT, Page::first(10)).await;
     assert_eq!(out.expect("publications").len(), 1, "what is out stays known");

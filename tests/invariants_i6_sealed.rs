@@ -101,7 +101,7 @@ const REFUSED: &str = "xoxb-refused-5f0c1a7e9d";
 async fn seal(bench: &Bench, vault: &ChaChaVault, account: &mut Account, token: &str) -> Vec<u8> {
     let sealed = vault.seal(account.id, &SecretString::from(token.to_owned())).await.expect("seal");
     account.credentials = Some(sealed.clone());
-    let updated = bench.backend.accounts.update(account).await.expect("update");
+    let updated = bench.backend.accounts.update(account, None).await.expect("update");
     assert_eq!(updated, postq::core::job::Applied::Applied);
     sealed.bytes
 }

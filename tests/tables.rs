@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backends::{Bench, Running, one_shot};
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use postq::core::account::Account;
 use postq::core::backend::Backend;
 use postq::core::content::{Content, Post};
@@ -92,7 +92,7 @@ async fn hot_tables_stay_small_at_full_speed() {
         let speed = (all - before) as f64 / every.as_secs_f64();
         before = all;
         println!("{:>5.0} s {speed:>6.0} jobs/s  {}", begun.elapsed().as_secs_f64(), line(&sizes));
-        nodes.iter().for_each(tell_failures);
+        nodes.iter().for_each(|node| tell_failures(node, bench.now()));
         seen.push(sizes);
     }
     feeding.abort();
@@ -164,8 +164,7 @@ async fn publish(backend: &Backend, accounts: &[Account], made: u64) {
 }
 
 /// Loops whose last round failed, or was long ago.
-fn tell_failures(node: &Running) {
-    let now = Utc::now();
+fn tell_failures(node: &Running, now: DateTime<Utc>) {
     for (name, health) in node.engine.health().loops() {
         if health.error.is_some() || !health.is_fresh(now) {
             println!("      {name}: last success {:?}, {:?}", health.last_success, health.error);

@@ -70,7 +70,7 @@ async fn connect(bench: &Bench, vault: &ChaChaVault) -> Vec<Account> {
     for (n, account) in accounts.iter_mut().enumerate() {
         let token = SecretString::from(format!("tok-{n}"));
         account.credentials = Some(vault.seal(account.id, &token).await.expect("sealed"));
-        let updated = bench.backend.accounts.update(account).await.expect("update");
+        let updated = bench.backend.accounts.update(account, None).await.expect("update");
         assert_eq!(updated, Applied::Applied);
     }
     accounts

@@ -15,10 +15,11 @@ use postq::core::content::{Content, Part, Post};
 use postq::core::fallback::{Beside, Breaker, BreakerSettings, LimiterMode, LocalMode};
 use postq::core::id::{AccountId, JobId, PostId, ScheduleId, TenantId};
 use postq::core::job::{Job, JobKind};
-use postq::core::memory::MemoryBackend;
+use postq::core::memory::{MemoryBackend, MemoryWebhooks};
 use postq::core::retry::FixedSteps;
 use postq::core::schedule::{Schedule, Timing};
 use postq::core::store::{JobFilter, JobStory, Page};
+use postq::core::webhook::WebhookStore;
 use postq::engine::{Engine, EngineBuilder, Settings};
 use postq::sqlite::SqliteStore;
 use postq_postgres::PgStore;
@@ -265,6 +266,15 @@ impl Bench {
         match &self.place {
             Place::Postgres(_, config) => Some(config),
             Place::Memory(_) | Place::File(..) => None,
+        }
+    }
+
+    /// The endpoints that webhooks are delivered to.
+    pub(crate) fn webhooks(&self) -> Arc<dyn WebhookStore> {
+        match &self.place {
+            Place::Memory(_) => Arc::new(MemoryWebhooks::default()),
+            Place::File(store, _) => store.webhooks(),
+            Place::Postgres(store, _) => store.webhooks(),
         }
     }
 
