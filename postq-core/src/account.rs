@@ -36,6 +36,8 @@ pub struct Account {
     pub on_unknown: OnUnknown,
     /// The sealed credentials; none for a platform that needs none.
     pub credentials: Option<Sealed>,
+    /// When its access token ends, where that is known.
+    pub token_expires_at: Option<DateTime<Utc>>,
     /// When it was connected.
     pub created_at: DateTime<Utc>,
 }
@@ -51,6 +53,7 @@ impl Account {
             remote_id: None,
             on_unknown: OnUnknown::default(),
             credentials: None,
+            token_expires_at: None,
             created_at: now,
         }
     }
@@ -60,6 +63,7 @@ impl Account {
         self.remote_id == other.remote_id
             && self.on_unknown == other.on_unknown
             && self.credentials == other.credentials
+            && self.token_expires_at == other.token_expires_at
     }
 
     /// The lane of its jobs.

@@ -54,8 +54,8 @@ impl AccountStore for PgStore {
 async fn insert(tx: &Tx<'_>, account: &Account) -> Result<(), Fault> {
     let insert =
         "INSERT INTO {s}.accounts (id, tenant_id, name, platform, remote_id, on_unknown, key_id,
-             sealed, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
+             sealed, token_expires_at, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
     let args = args![
         account.id.as_uuid(),
         account.tenant_id.as_uuid(),
@@ -65,6 +65,7 @@ async fn insert(tx: &Tx<'_>, account: &Account) -> Result<(), Fault> {
         word_of(account.on_unknown)?,
         account.credentials.as_ref().map(|sealed| sealed.key_id.as_str()),
         account.credentials.as_ref().map(|sealed| sealed.bytes.as_slice()),
+        account.token_expires_at.map(whole),
         whole(account.created_at),
     ];
     if tx.sql.run(insert, args).await? == 1 {
@@ -94,7 +95,9 @@ async fn update(tx: &Tx<'_>, account: &Account, seen: Option<&Account>) -> Resul
     if locked != Applied::Applied {
         return Ok(locked);
     }
-    let update = "UPDATE {s}.accounts SET remote_id = $2, on_unknown = $3, key_id = $4, sealed = $5
+    let update =
+        "UPDATE {s}.accounts SET remote_id = $2, on_unknown = $3, key_id = $4, sealed = $5,
+             token_expires_at = $6
          WHERE id = $1";
     let args = args![
         account.id.as_uuid(),
@@ -102,6 +105,7 @@ async fn update(tx: &Tx<'_>, account: &Account, seen: Option<&Account>) -> Resul
         word_of(account.on_unknown)?,
         account.credentials.as_ref().map(|sealed| sealed.key_id.as_str()),
         account.credentials.as_ref().map(|sealed| sealed.bytes.as_slice()),
+        account.token_expires_at.map(whole),
     ];
     tx.sql.run(update, args).await?;
     Ok(Applied::Applied)
@@ -141,6 +145,7 @@ fn account(row: &Row) -> Result<Account, Fault> {
         remote_id: row.try_get("remote_id")?,
         on_unknown: word(row, "on_unknown")?,
         credentials: key_id.zip(bytes).map(|(key_id, bytes)| Sealed { key_id, bytes }),
+        token_expires_at: row.try_get("token_expires_at")?,
         created_at: row.try_get("created_at")?,
     })
 }

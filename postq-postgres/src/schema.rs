@@ -17,7 +17,7 @@ struct Migration {
     back: &'static str,
 }
 
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration {
         version: 1,
         name: "start",
@@ -47,6 +47,12 @@ const MIGRATIONS: [Migration; 5] = [
         name: "nodes",
         up: include_str!("migrations/V5__nodes.sql"),
         back: include_str!("migrations/V5__nodes.back.sql"),
+    },
+    Migration {
+        version: 6,
+        name: "token_expiry",
+        up: include_str!("migrations/V6__token_expiry.sql"),
+        back: include_str!("migrations/V6__token_expiry.back.sql"),
     },
 ];
 

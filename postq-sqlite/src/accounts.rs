@@ -10,7 +10,7 @@ use postq_core::vault::Sealed;
 use rusqlite::{Row, params};
 
 use crate::error::Fault;
-use crate::rows::{blob, hex_list, micros, time, uuid, word, word_of};
+use crate::rows::{blob, hex_list, micros, some_micros, some_time, time, uuid, word, word_of};
 use crate::store::SqliteStore;
 use crate::takeback::LIVE;
 use crate::writer::Tx;
@@ -73,8 +73,8 @@ fn insert(tx: &Tx<'_>, account: &Account) -> Result<(), Fault> {
     }
     tx.run(
         "INSERT INTO accounts (id, tenant_id, name, platform, remote_id, on_unknown, key_id, sealed,
-             created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             token_expires_at, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         params![
             id,
             tenant,
@@ -84,6 +84,7 @@ fn insert(tx: &Tx<'_>, account: &Account) -> Result<(), Fault> {
             word_of(account.on_unknown)?,
             account.credentials.as_ref().map(|sealed| &sealed.key_id),
             account.credentials.as_ref().map(|sealed| &sealed.bytes),
+            some_micros(account.token_expires_at),
             micros(account.created_at),
         ],
     )?;
@@ -102,12 +103,14 @@ fn ensure_as(tx: &Tx<'_>, id: AccountId, seen: Option<&Account>) -> Result<Appli
 
 fn update(tx: &Tx<'_>, account: &Account) -> Result<Applied, Fault> {
     tx.run(
-        "UPDATE accounts SET remote_id = ?, on_unknown = ?, key_id = ?, sealed = ? WHERE id = ?",
+        "UPDATE accounts SET remote_id = ?, on_unknown = ?, key_id = ?, sealed = ?,
+             token_expires_at = ? WHERE id = ?",
         params![
             account.remote_id,
             word_of(account.on_unknown)?,
             account.credentials.as_ref().map(|sealed| &sealed.key_id),
             account.credentials.as_ref().map(|sealed| &sealed.bytes),
+            some_micros(account.token_expires_at),
             blob(account.id.as_uuid()),
         ],
     )?;
@@ -147,6 +150,7 @@ fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
         remote_id: row.get("remote_id")?,
         on_unknown: word(row, "on_unknown")?,
         credentials: key_id.zip(bytes).map(|(key_id, bytes)| Sealed { key_id, bytes }),
+        token_expires_at: some_time(row, "token_expires_at")?,
         created_at: time(row, "created_at")?,
     })
 }

@@ -8,6 +8,7 @@ use postq_core::error::StoreError;
 use postq_core::failure::LimitScope;
 use postq_core::job::{DeadReason, Topic};
 use postq_core::machine::JobState;
+use postq_core::platform::PlatformName;
 use postq_core::queue::Depth;
 use postq_core::store::{Block, JobFilter, Page as StorePage};
 use postq_engine::metrics::{Metric, MetricKind};
@@ -80,6 +81,11 @@ const LIMIT: Metric = gauge(
     &["platform", "scope"],
     "calls left, as the platform told this node: the app's, and the fewest of any account",
 );
+const EXPIRES: Metric = gauge(
+    "postq_token_expires_seconds",
+    &["platform"],
+    "until the first access token of an account ends, of those whose end is known; negative after it",
+);
 const CONNECTIONS: Metric = gauge(
     "postq_store_connections",
     &["pool", "state"],
@@ -90,7 +96,7 @@ const CONNECTIONS_MOST: Metric =
 const STREAMS: Metric = gauge("postq_event_streams", &[], "clients of /api/events");
 
 /// Everything that is told of this moment.
-pub const GAUGES: [Metric; 18] = [
+pub const GAUGES: [Metric; 19] = [
     BUILD,
     READY,
     DEGRADED,
@@ -106,6 +112,7 @@ pub const GAUGES: [Metric; 18] = [
     HELD,
     BLOCKED,
     LIMIT,
+    EXPIRES,
     CONNECTIONS,
     CONNECTIONS_MOST,
     STREAMS,
@@ -166,6 +173,8 @@ struct Counted {
     dead: u64,
     held: u64,
     blocks: Vec<Block>,
+    /// When the first token ends, by platform.
+    expires: BTreeMap<PlatformName, DateTime<Utc>>,
 }
 
 async fn count(app: &Shared) -> Result<Counted, StoreError> {
@@ -187,7 +196,21 @@ async fn count(app: &Shared) -> Result<Counted, StoreError> {
     }
     let dead = unresolved(app, None).await?;
     let held = if dead == 0 { 0 } else { held(app).await? };
-    Ok(Counted { now, took, topics: tallies, beside, dead, held, blocks })
+    let expires = first_to_expire(app).await?;
+    Ok(Counted { now, took, topics: tallies, beside, dead, held, blocks, expires })
+}
+
+async fn first_to_expire(
+    app: &Shared,
+) -> Result<BTreeMap<PlatformName, DateTime<Utc>>, StoreError> {
+    let mut first = BTreeMap::new();
+    for account in app.web.engine.backend().accounts.list(app.desk.tenant()).await? {
+        if let Some(at) = account.token_expires_at {
+            let known = first.entry(account.platform).or_insert(at);
+            *known = at.min(*known);
+        }
+    }
+    Ok(first)
 }
 
 async fn held(app: &Shared) -> Result<u64, StoreError> {
@@ -222,6 +245,9 @@ fn of_the_store(app: &Shared, counted: &Counted, page: &mut Page) {
     page.put(&BESIDE, beside);
     page.put_one(&DEAD, number(counted.dead));
     page.put_one(&HELD, number(counted.held));
+    let expires = counted.expires.iter();
+    let left = |at: &DateTime<Utc>| millis((*at - counted.now).num_milliseconds());
+    page.put(&EXPIRES, expires.map(|(platform, at)| (vec![platform.as_str()], left(at))));
     let blocked = blocked(app, &counted.blocks);
     page.put(&BLOCKED, blocked.into_iter().map(|((p, reason), n)| (vec![p, reason], number(n))));
 }

@@ -264,7 +264,8 @@ async fn dead_letters_are_grouped_replayed_and_resolved() {
     assert_eq!(bulk["replayed"].as_array().unwrap().len(), 2, "{bulk}");
     assert_eq!((&bulk["left_out"], &bulk["more"]), (&json!(0), &json!(false)));
     let unknown = json!({"dead_reason": "boredom"});
-    site.post("/api/dead-letters/replay", unknown).await.refused(422, "invalid");
+    let refused = site.post("/api/dead-letters/replay", unknown).await.refused(422, "invalid");
+    assert!(refused.text.contains(r#"\"boredom\" is no reason"#), "{}", refused.text);
     let everything = site.get("/api/dead-letters?all=true").await.is(200).body;
     assert!(everything["items"].as_array().unwrap().len() >= 4);
 }
@@ -309,6 +310,17 @@ async fn an_account_is_connected_paused_and_removed() {
     assert_eq!(changed.body["on_unknown"], "resend");
     let stale = site.request(Method::DELETE, &path).header("if-match", seen).send().await.unwrap();
     assert_eq!(stale.status(), 412);
+
+    // With another token, what was known of the end of the old one is not known any more.
+    let ends = json!("2030-01-01T00:00:00Z");
+    for (change, expected) in [
+        (json!({"token_expires_at": ends}), &ends),
+        (json!({"on_unknown": "hold"}), &ends),
+        (json!({"access_token": "n3w"}), &Value::Null),
+        (json!({"access_token": "n3w", "token_expires_at": ends}), &ends),
+    ] {
+        assert_eq!(&site.patch(&path, change).await.is(200).body["token_expires_at"], expected);
+    }
 
     let later =
         json!({"text": "x", "accounts": ["acme"], "schedule": {"kind": "one_shot", "at": SOON}});

@@ -278,11 +278,13 @@ pub(crate) enum Schedule {
     List(Paging),
     /// Shows one, with its jobs
     Show {
+        /// Its id, as `postqd schedule list` shows it
         #[arg(value_parser = id::<ScheduleId>)]
         id: ScheduleId,
     },
     /// Leaves out one occurrence that is to come
     Skip {
+        /// Its id, as `postqd schedule list` shows it
         #[arg(value_parser = id::<ScheduleId>)]
         id: ScheduleId,
         /// Which one: 2026-03-08T09:00 in the schedule's zone, or 2026-03-08T09:00Z
@@ -291,6 +293,7 @@ pub(crate) enum Schedule {
     },
     /// Gives one occurrence that is to come another text or time; the others stay
     EditOne {
+        /// Its id, as `postqd schedule list` shows it
         #[arg(value_parser = id::<ScheduleId>)]
         id: ScheduleId,
         /// Which one: 2026-03-08T09:00 in the schedule's zone, or 2026-03-08T09:00Z
@@ -305,6 +308,7 @@ pub(crate) enum Schedule {
     },
     /// Leaves out what comes before a time; enable ends that
     Pause {
+        /// Its id, as `postqd schedule list` shows it
         #[arg(value_parser = id::<ScheduleId>)]
         id: ScheduleId,
         /// It goes on with the first occurrence from then on
@@ -313,16 +317,19 @@ pub(crate) enum Schedule {
     },
     /// Switches one on: it goes on from now
     Enable {
+        /// Its id, as `postqd schedule list` shows it
         #[arg(value_parser = id::<ScheduleId>)]
         id: ScheduleId,
     },
     /// Switches one off and takes back what it had planned
     Disable {
+        /// Its id, as `postqd schedule list` shows it
         #[arg(value_parser = id::<ScheduleId>)]
         id: ScheduleId,
     },
     /// Takes one away; its post stays
     Remove {
+        /// Its id, as `postqd schedule list` shows it
         #[arg(value_parser = id::<ScheduleId>)]
         id: ScheduleId,
     },
@@ -340,6 +347,9 @@ pub(crate) enum Account {
         /// Reads its access token from standard input
         #[arg(long)]
         access_token_stdin: bool,
+        /// When that token ends: 2026-12-24T17:00Z, or +60d; `/metrics` tells how long that is
+        #[arg(long, value_name = "TIME", requires = "access_token_stdin")]
+        token_expires: Option<String>,
         /// What happens to a post whose outcome nobody can tell
         #[arg(long, value_enum)]
         on_unknown: Option<OnUnknown>,
@@ -388,11 +398,13 @@ pub(crate) enum Job {
     },
     /// Shows one with its history
     Show {
+        /// Its id, as `postqd job list` shows it
         #[arg(value_parser = id::<JobId>)]
         id: JobId,
     },
     /// Takes a waiting one back
     Cancel {
+        /// Its id, as `postqd job list` shows it
         #[arg(value_parser = id::<JobId>)]
         id: JobId,
         /// Why, for its history
@@ -401,6 +413,7 @@ pub(crate) enum Job {
     },
     /// Makes a waiting one due now
     Retry {
+        /// Its id, as `postqd job list` shows it
         #[arg(value_parser = id::<JobId>)]
         id: JobId,
     },
@@ -418,11 +431,13 @@ pub(crate) enum Dead {
     },
     /// Shows one with its history
     Show {
+        /// Its id, as `postqd dead list` shows it
         #[arg(value_parser = id::<JobId>)]
         id: JobId,
     },
     /// Tries again; looks on the platform before it sends
     Replay {
+        /// Its id, as `postqd dead list` shows it
         #[arg(value_parser = id::<JobId>)]
         id: JobId,
         /// Sends without looking, under a new key: it may be out twice
@@ -445,6 +460,7 @@ pub(crate) enum Dead {
     },
     /// Says what became of it
     Resolve {
+        /// Its id, as `postqd dead list` shows it
         #[arg(value_parser = id::<JobId>)]
         id: JobId,
         #[command(flatten)]
@@ -467,6 +483,7 @@ pub(crate) enum Token {
     List,
     /// Ends one, for good
     Revoke {
+        /// Its id, as `postqd token list` shows it
         #[arg(value_parser = id::<TokenId>)]
         id: TokenId,
     },
@@ -486,11 +503,13 @@ pub(crate) enum Webhook {
     List,
     /// Shows one
     Show {
+        /// Its id, as `postqd webhook list` shows it
         #[arg(value_parser = id::<WebhookId>)]
         id: WebhookId,
     },
     /// Gives one another URL, or other events
     Edit {
+        /// Its id, as `postqd webhook list` shows it
         #[arg(value_parser = id::<WebhookId>)]
         id: WebhookId,
         /// Where requests go
@@ -505,16 +524,19 @@ pub(crate) enum Webhook {
     },
     /// Gives one a new secret and shows it, this once; the old one signs beside it for 24 h
     Rotate {
+        /// Its id, as `postqd webhook list` shows it
         #[arg(value_parser = id::<WebhookId>)]
         id: WebhookId,
     },
     /// Takes one away; what waits for it is not delivered
     Remove {
+        /// Its id, as `postqd webhook list` shows it
         #[arg(value_parser = id::<WebhookId>)]
         id: WebhookId,
     },
     /// Tells one nothing more, until it is resumed
     Pause {
+        /// Its id, as `postqd webhook list` shows it
         #[arg(value_parser = id::<WebhookId>)]
         id: WebhookId,
         /// Why, for whoever looks later
@@ -523,11 +545,13 @@ pub(crate) enum Webhook {
     },
     /// Tells one again, beginning with what waited
     Resume {
+        /// Its id, as `postqd webhook list` shows it
         #[arg(value_parser = id::<WebhookId>)]
         id: WebhookId,
     },
     /// Lists what one was told, oldest first
     Deliveries {
+        /// Its id, as `postqd webhook list` shows it
         #[arg(value_parser = id::<WebhookId>)]
         id: WebhookId,
         #[command(flatten)]
@@ -535,6 +559,7 @@ pub(crate) enum Webhook {
     },
     /// Sends a delivery again, as the same event
     Resend {
+        /// Its id, as `postqd webhook list` shows it
         #[arg(value_parser = id::<WebhookId>)]
         id: WebhookId,
         /// Which one, as the list of deliveries shows it
@@ -543,6 +568,7 @@ pub(crate) enum Webhook {
     },
     /// Sends one a ping now, and tells what it answered
     Test {
+        /// Its id, as `postqd webhook list` shows it
         #[arg(value_parser = id::<WebhookId>)]
         id: WebhookId,
     },
@@ -582,6 +608,21 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_argument_says_what_it_is() {
+        fn walk(command: &clap::Command, path: &str) {
+            for argument in command.get_arguments() {
+                let id = argument.get_id();
+                assert!(argument.get_help().is_some(), "{path}: {id} says nothing of itself");
+            }
+            for inner in command.get_subcommands() {
+                assert!(inner.get_about().is_some(), "{path} {}", inner.get_name());
+                walk(inner, &format!("{path} {}", inner.get_name()));
+            }
+        }
+        walk(&Cli::command(), "postqd");
     }
 
     #[test]

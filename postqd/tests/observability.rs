@@ -334,8 +334,17 @@ async fn a_scrape_has_every_metric_with_its_value() {
         child.stdin.take().unwrap().write_all(b"tok-42\n").unwrap();
         Ended::of(child.wait_with_output().unwrap()).exits(0)
     };
-    for name in ["acme", "still"] {
-        run(&["account", "add", "x", "--name", name, "--access-token-stdin"]);
+    for (name, ends) in [("acme", "+60d"), ("still", "+30d")] {
+        run(&[
+            "account",
+            "add",
+            "x",
+            "--name",
+            name,
+            "--access-token-stdin",
+            "--token-expires",
+            ends,
+        ]);
     }
     run(&["account", "pause", "still"]);
     let served = place.serve_with(&environment);
@@ -374,6 +383,8 @@ async fn a_scrape_has_every_metric_with_its_value() {
     assert_eq!(series["postq_blocked"]["platform=\"x\",reason=\"paused\""], 1.0);
     assert_eq!(series["postq_service_up"]["service=\"Redis\""], 1.0);
     assert_eq!(series["postq_rate_limit_remaining"]["platform=\"x\",scope=\"account\""], 9_999.0);
+    let first_to_end = of_x("postq_token_expires_seconds");
+    assert!((2_591_000.0..=2_592_000.0).contains(&first_to_end), "30 days: {first_to_end}");
     assert_eq!((series["postq_ready"][""], series["postq_store_up"][""]), (1.0, 1.0));
     assert!(series["postq_loop_last_success_timestamp_seconds"]["loop=\"planner\""] > 1.7e9);
     let created = "method=\"POST\",route=\"/api/posts\",status=\"201\"";

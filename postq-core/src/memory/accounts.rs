@@ -55,6 +55,7 @@ impl AccountStore for MemoryBackend {
         known.credentials.clone_from(&account.credentials);
         known.remote_id.clone_from(&account.remote_id);
         known.on_unknown = account.on_unknown;
+        known.token_expires_at = account.token_expires_at;
         Ok(Applied::Applied)
     }
 

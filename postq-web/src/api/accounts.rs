@@ -75,6 +75,7 @@ async fn connect(
     account.id = AccountId::from_uuid(id);
     account.tenant_id = app.desk.tenant();
     account.on_unknown = new.on_unknown.map(Into::into).unwrap_or_default();
+    account.token_expires_at = new.token_expires_at;
     match &new.access_token {
         Some(Secret(token)) => seal(&app, &mut account, token).await?,
         None if account.platform.as_str() == DryRun::NAME => {}
@@ -120,8 +121,9 @@ async fn change(
     seen: Seen,
     Body(change): Body<AccountChange>,
 ) -> Result<Tagged<AccountView>, Problem> {
-    if change.access_token.is_none() && change.on_unknown.is_none() {
-        let detail = "nothing to change; expected access_token or on_unknown";
+    let expires = change.token_expires_at;
+    if change.access_token.is_none() && expires.is_none() && change.on_unknown.is_none() {
+        let detail = "nothing to change; expected access_token, token_expires_at or on_unknown";
         return Err(Problem::invalid("access_token", detail));
     }
     for _ in 0..TRIES {
@@ -132,7 +134,9 @@ async fn change(
         }
         if let Some(Secret(token)) = &change.access_token {
             seal(&app, &mut account, token).await?;
+            account.token_expires_at = None;
         }
+        account.token_expires_at = expires.or(account.token_expires_at);
         let updated = app.web.engine.backend().accounts.update(&account, Some(&old)).await?;
         if is_done(id, updated)? {
             if change.access_token.is_some() {

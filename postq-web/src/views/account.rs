@@ -23,6 +23,8 @@ pub(crate) struct AccountView {
     on_unknown: OnUnknownView,
     /// Whether it has credentials; they are never shown.
     has_credentials: bool,
+    /// When its access token ends, where that is known.
+    token_expires_at: Option<DateTime<Utc>>,
     /// What holds it back; empty if nothing does.
     blocks: Vec<BlockView>,
     created_at: DateTime<Utc>,
@@ -39,6 +41,7 @@ impl AccountView {
             remote_id: account.remote_id.clone(),
             on_unknown: account.on_unknown.into(),
             has_credentials: account.credentials.is_some(),
+            token_expires_at: account.token_expires_at,
             blocks: blocks.iter().filter(covers).map(BlockView::from).collect(),
             created_at: account.created_at,
         }
@@ -52,6 +55,8 @@ pub(crate) fn tag(account: &Account) -> String {
     hash.update(account.id.as_uuid().as_bytes());
     hash.update(account.remote_id.as_deref().unwrap_or_default());
     hash.update([0, u8::from(account.on_unknown == OnUnknown::Resend)]);
+    let expires = account.token_expires_at.map_or(0, |at| at.timestamp_micros());
+    hash.update(expires.to_be_bytes());
     if let Some(sealed) = &account.credentials {
         hash.update(&sealed.bytes);
     }
@@ -146,6 +151,8 @@ pub(crate) struct NewAccount {
     /// Its access token; not for `dry_run`.
     #[schema(value_type = Option<String>, write_only)]
     pub(crate) access_token: Option<Secret>,
+    /// When the token ends, where that is known: `/metrics` tells how long that is.
+    pub(crate) token_expires_at: Option<DateTime<Utc>>,
     /// `hold` if left out.
     pub(crate) on_unknown: Option<OnUnknownView>,
 }
@@ -157,6 +164,8 @@ pub(crate) struct AccountChange {
     /// Another access token.
     #[schema(value_type = Option<String>, write_only)]
     pub(crate) access_token: Option<Secret>,
+    /// When the token ends. With another token and without this it is not known any more.
+    pub(crate) token_expires_at: Option<DateTime<Utc>>,
     pub(crate) on_unknown: Option<OnUnknownView>,
 }
 

@@ -204,6 +204,7 @@ pub(crate) struct Account {
     pub(crate) platform: String,
     pub(crate) remote_id: Option<String>,
     pub(crate) has_credentials: bool,
+    pub(crate) token_expires_at: Option<DateTime<Utc>>,
     pub(crate) blocks: Vec<Block>,
 }
 

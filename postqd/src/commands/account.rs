@@ -3,7 +3,9 @@
 use std::io::Read;
 
 use anyhow::bail;
-use postq_calendar::near;
+use chrono::{DateTime, SecondsFormat, Utc};
+use postq_calendar::{At, near};
+use postq_core::clock::{Clock, SystemClock};
 use postq_core::id::AccountId;
 use postq_core::platform::PlatformName;
 use postq_engine::dry_run::DryRun;
@@ -24,11 +26,12 @@ const MOST_NAME: usize = 100;
 
 pub(super) async fn run(api: &Api, output: Output, command: Account) -> anyhow::Result<()> {
     match command {
-        Account::Add { platform, name, access_token_stdin, on_unknown } => {
+        Account::Add { platform, name, access_token_stdin, token_expires, on_unknown } => {
+            let expires = token_expires.as_deref().map(moment).transpose()?;
             let token = access_token_stdin.then(token).transpose()?;
             ensure_known(api, &platform).await?;
             ensure_name(&name)?;
-            let wanted = Wanted { platform, name, token, on_unknown };
+            let wanted = Wanted { platform, name, token, expires, on_unknown };
             add(api, output, &wanted).await
         }
         Account::List => list(api, output).await,
@@ -55,6 +58,12 @@ pub(super) async fn run(api: &Api, output: Output, command: Account) -> anyhow::
     }
 }
 
+/// A time as it is written on the command line.
+fn moment(text: &str) -> anyhow::Result<DateTime<Utc>> {
+    let at = At::parse(text, None).and_then(|at| at.instant(SystemClock.now()));
+    at.map_err(|error| Usage(format!("--token-expires: {error}")).into())
+}
+
 fn told(output: Output, account: &Connected, what: &str) {
     let value = json!({ "account": account.id, "name": account.name, "done": what });
     output.tell(format!("account {}: {what}", account.name), &value);
@@ -65,6 +74,8 @@ struct Wanted {
     platform: PlatformName,
     name: String,
     token: Option<SecretString>,
+    /// When the token ends.
+    expires: Option<DateTime<Utc>>,
     on_unknown: Option<OnUnknown>,
 }
 
@@ -74,6 +85,9 @@ impl Wanted {
         let mut change = json!({});
         if let Some(token) = &self.token {
             change["access_token"] = token.expose_secret().into();
+        }
+        if let Some(at) = self.expires {
+            change["token_expires_at"] = json!(at);
         }
         if let Some(policy) = self.on_unknown {
             change["on_unknown"] = match policy {
@@ -222,6 +236,9 @@ fn text(account: &Connected) -> String {
         format!("credentials  {}", if account.has_credentials { "sealed" } else { "none" }),
         format!("state        {}", state(account)),
     ];
+    if let Some(at) = account.token_expires_at {
+        lines.push(format!("token ends   {}", at.to_rfc3339_opts(SecondsFormat::Secs, true)));
+    }
     lines.extend(account.held());
     lines.join("\n")
 }

@@ -118,6 +118,7 @@ pub async fn an_account_that_was_changed_meanwhile_stays(backend: Backend) {
         Account { credentials: sealed(2), ..first.clone() },
         Account { remote_id: Some("42".to_owned()), ..first.clone() },
         Account { on_unknown: OnUnknown::Resend, ..first.clone() },
+        Account { token_expires_at: Some(first.created_at), ..first.clone() },
     ];
     let mut known = first.clone();
     for next in changes {
