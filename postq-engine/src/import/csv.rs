@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::cells::{Cell, Cells, Place, Value, field};
 use super::plan::FileProblem;
+use super::read::is_too_much;
 
 /// The rows below the header; none if that cannot be used.
 pub(super) fn rows(
@@ -26,6 +27,9 @@ pub(super) fn rows(
     let mut rows = Vec::new();
     while let Some(record) = reader.record(problems) {
         rows.extend(row(&columns, record, problems));
+        if is_too_much(file, rows.len(), problems) {
+            return None;
+        }
     }
     Some(rows)
 }
@@ -48,6 +52,9 @@ fn columns(header: &Record, problems: &mut Vec<FileProblem>) -> Option<Vec<&'sta
             }
             Ok(field) => columns.push(field),
             Err(problem) => problems.push(problem),
+        }
+        if is_too_much(&place.file, 0, problems) {
+            return None;
         }
     }
     (header.whole && problems.len() == before).then_some(columns)

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::cells::{Cell, Cells, Place, Value, field};
 use super::lines::Lines;
 use super::plan::FileProblem;
+use super::read::{MOST_PROBLEMS, is_too_much};
 
 /// The rows; none if it is no list.
 pub(super) fn rows(
@@ -25,7 +26,14 @@ pub(super) fn rows(
             return None;
         }
     };
-    Some(posts.into_iter().filter_map(|post| row(&source, post, problems)).collect())
+    let mut rows = Vec::new();
+    for post in posts {
+        rows.extend(row(&source, post, problems));
+        if is_too_much(file, rows.len(), problems) {
+            return None;
+        }
+    }
+    Some(rows)
 }
 
 struct Source<'a> {
@@ -75,6 +83,9 @@ fn row(source: &Source<'_>, post: &RawValue, problems: &mut Vec<FileProblem>) ->
                 problems.push(FileProblem::new(&place, Some(field), message));
             }
             Err(problem) => problems.push(problem),
+        }
+        if problems.len() > MOST_PROBLEMS {
+            break; // which is told where the rows are counted
         }
     }
     (problems.len() == before).then_some(cells)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -284,7 +285,18 @@ fn read_all(files: Read) -> (Vec<Row>, Vec<FileProblem>) {
     let (mut rows, mut problems) = (Vec::new(), Vec::new());
     for file in files {
         match file {
-            Ok(file) => rows.extend(read::rows(file, &mut problems)),
+            Ok(file) => {
+                let name: Arc<str> = file.name.as_str().into();
+                // What was found before counts: nothing is read after too much of it.
+                if read::is_too_much(&name, 0, &mut problems) {
+                    continue;
+                }
+                let found = read::rows(file, &mut problems);
+                let in_all = rows.len() + found.len();
+                if found.is_empty() || !read::is_too_much(&name, in_all, &mut problems) {
+                    rows.extend(found);
+                }
+            }
             Err(problem) => problems.push(problem),
         }
     }

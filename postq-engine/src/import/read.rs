@@ -12,6 +12,23 @@ use super::{csv, json, toml};
 /// The largest file.
 const MOST_BYTES: u64 = 16 * 1_024 * 1_024;
 
+/// Rows in all files of one load, good or bad.
+pub(super) const MOST_ROWS: usize = 100_000;
+
+/// Problems in all files of one load, after which nothing more is read.
+pub(super) const MOST_PROBLEMS: usize = 10_000;
+
+/// Whether that is more than is read of files: then this is told as well, and the file is not used.
+pub(super) fn is_too_much(file: &Arc<str>, rows: usize, problems: &mut Vec<FileProblem>) -> bool {
+    let message = match (rows > MOST_ROWS, problems.len() > MOST_PROBLEMS) {
+        (true, _) => "has more than 100,000 rows; divide it, and load the parts one by one",
+        (_, true) => "was not read on: more than 10,000 problems were found; mend these first",
+        _ => return false,
+    };
+    problems.push(FileProblem::of_file(&whole(file), message));
+    true
+}
+
 /// Reads one format: none if not one row can be told.
 type Format = fn(&Arc<str>, &str, &mut Vec<FileProblem>) -> Option<Vec<Cells>>;
 
@@ -64,11 +81,21 @@ pub(super) fn rows(file: CalendarFile, problems: &mut Vec<FileProblem>) -> Vec<R
                 return Vec::new();
             }
             let before = problems.len();
-            let Some(rows) = format(&whole.file, text, problems) else {
+            let rows = format(&whole.file, text, problems);
+            let rows = rows.and_then(|cells| {
+                let mut rows = Vec::with_capacity(cells.len());
+                for cells in cells {
+                    rows.extend(row::read(&cells, problems));
+                    if is_too_much(&whole.file, rows.len(), problems) {
+                        return None;
+                    }
+                }
+                Some(rows)
+            });
+            rows.unwrap_or_else(|| {
                 problems[before..].iter_mut().for_each(|problem| problem.extent = Extent::File);
-                return Vec::new();
-            };
-            rows.iter().filter_map(|cells| row::read(cells, problems)).collect()
+                Vec::new()
+            })
         }
         Err(problem) => {
             problems.push(problem);

@@ -8,7 +8,8 @@ use postq_core::schedule::Timing;
 use postq_core::store::Page;
 use tempfile::TempDir;
 
-use super::{Action, Extent, Loaded, Plan};
+use super::read::{MOST_PROBLEMS, MOST_ROWS};
+use super::{Action, CalendarFile, Extent, Loaded, Plan};
 use crate::desk::tests::{START, claim_one, desk, publish};
 use crate::desk::{Desk, DeskError};
 
@@ -499,4 +500,68 @@ async fn a_rule_that_says_less_than_was_meant_is_noted() {
     load(&desk, &files).await;
     let twin = plan(&desk, &files).await.notes;
     assert!(twin.iter().any(|note| note.message.contains("looks like post")), "{twin:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_much_is_not_read_on() {
+    let row = "+1h,dry_run:a,hi\n";
+    let head = "at,accounts,text\n";
+    for (name, text) in [
+        ("bad.csv", format!("{head}{}", ",\n".repeat(500_000))),
+        ("empty.csv", format!("{head}{}", ",,\n".repeat(50_000))),
+        ("wide.csv", "a,".repeat(500_000)),
+        ("quotes.csv", format!("{head}{}", "a\"\n".repeat(500_000))),
+        ("bad.json", format!("[{}1]", "1,".repeat(500_000))),
+        ("empty.json", format!("[{}{{}}]", "{},".repeat(50_000))),
+        ("wide.json", format!("[{{{}\"a\":1}}]", "\"a\":1,".repeat(500_000))),
+        ("bad.toml", "[[post]]\n".repeat(50_000)),
+        ("no.toml", "=\n".repeat(100_000)),
+        ("long.csv", format!("{head}{}", row.repeat(MOST_ROWS + 1))),
+    ] {
+        let good = CalendarFile { name: "good.csv".into(), bytes: format!("{head}{row}").into() };
+        let bad = CalendarFile { name: name.into(), bytes: text.into_bytes() };
+
+        let plan = desk().await.plan_import_of(vec![good, bad]).await.unwrap();
+
+        let told: Vec<String> = plan.problems.iter().map(ToString::to_string).collect();
+        assert!(told.len() <= MOST_PROBLEMS + 16, "{name}: {}", told.len());
+        let why = match name {
+            "long.csv" => "has more than 100,000 rows",
+            "no.toml" => "no TOML",
+            _ => "was not read on: more than 10,000 problems were found",
+        };
+        assert!(told.iter().any(|told| told.contains(name) && told.contains(why)), "{name}");
+        assert!(plan.problems.iter().all(|problem| problem.extent == Extent::File), "{name}");
+        assert_eq!(plan.rows.len(), 1, "{name}: what is good stays");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_are_counted_over_all_files() {
+    let text = format!("at,accounts,text\n{}", "+1h,dry_run:a,hi\n".repeat(MOST_ROWS / 2 + 1));
+    let file = |name: &str| CalendarFile { name: name.into(), bytes: text.clone().into() };
+
+    let plan = desk().await.plan_import_of(vec![file("a.csv"), file("b.csv")]).await.unwrap();
+
+    assert_eq!(plan.problems.len(), 1, "{:?}", plan.problems);
+    assert!(
+        plan.problems[0].to_string().starts_with("b.csv: has more than"),
+        "{:?}",
+        plan.problems
+    );
+    assert_eq!(plan.rows.len(), MOST_ROWS / 2 + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_of_one_long_line_is_read_as_fast_as_others() {
+    let row = r#"{"at":"+1h","accounts":["dry_run:a"],"text":"hi"},"#;
+    let text = format!("[{}{{\"text\":1}}]", row.repeat(20_000));
+    let begun = Instant::now();
+
+    let file = CalendarFile { name: "a.json".into(), bytes: text.into_bytes() };
+    let plan = desk().await.plan_import_of(vec![file]).await.unwrap();
+
+    assert_eq!(plan.rows.len(), 20_000);
+    assert!(plan.problems[0].to_string().starts_with("a.json:1:1000002"), "{:?}", plan.problems[0]);
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
 }

@@ -8,6 +8,7 @@ use ::toml::de::{DeTable, DeValue};
 use super::cells::{Cell, Cells, Value, field};
 use super::lines::Lines;
 use super::plan::FileProblem;
+use super::read::{MOST_PROBLEMS, is_too_much};
 
 /// The rows; none if it is no TOML.
 pub(super) fn rows(
@@ -17,7 +18,7 @@ pub(super) fn rows(
 ) -> Option<Vec<Cells>> {
     let lines = Lines::new(file, text);
     let (table, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
+    for error in errors.iter().take(MOST_PROBLEMS) {
         let place = lines.place(error.span().map_or(0, |span| span.start));
         problems.push(FileProblem::new(&place, None, format!("no TOML: {}", error.message())));
     }
@@ -35,9 +36,17 @@ pub(super) fn rows(
                 other => format!("unknown name \"{other}\"; expected [[post]]"),
             };
             problems.push(FileProblem::new(&place, None, message));
+            if is_too_much(file, 0, problems) {
+                return None;
+            }
             continue;
         };
-        rows.extend(posts.iter().filter_map(|post| row(&lines, post, problems)));
+        for post in posts.iter() {
+            rows.extend(row(&lines, post, problems));
+            if is_too_much(file, rows.len(), problems) {
+                return None;
+            }
+        }
     }
     Some(rows)
 }
@@ -55,6 +64,9 @@ fn row(
     let before = problems.len();
     let mut cells = Cells::new(place);
     for (name, value) in table {
+        if problems.len() > MOST_PROBLEMS {
+            break; // which is told where the rows are counted
+        }
         let field = match field(name.get_ref(), &lines.place(name.span().start)) {
             Ok(field) => field,
             Err(problem) => {
