@@ -24,7 +24,7 @@ use postq_core::platform::{
     Identity, Outgoing, Pace, Platform, PlatformName, Published, Violation,
 };
 use postq_core::schedule::{Misfire, Schedule, Timing};
-use postq_core::store::{Edited, JobFilter, Page};
+use postq_core::store::{Block, BlockReason, BlockStore, Edited, JobFilter, Page};
 use postq_core::vault::{ChaChaVault, Vault};
 use postq_core::webhook::{Endpoint, EventKind, WebhookStore};
 use postq_engine::webhooks::{Delivery, WebhookDesk, WebhookError, Webhooks};
@@ -707,6 +707,48 @@ async fn what_waits_for_an_endpoint_that_was_taken_away_ends_quietly() {
     assert!(left.iter().all(|job| job.state == JobState::Succeeded), "{left:?}");
     assert!(world.jobs(JobKind::NOTIFY).await.is_empty(), "nobody is bothered");
     assert!(matches!(world.desk.find(id).await, Err(WebhookError::NotFound(_))));
+}
+
+/// Blocks that come late: after somebody has resumed what is being paused.
+#[derive(Debug)]
+struct Late {
+    inner: Arc<dyn BlockStore>,
+    desk: WebhookDesk,
+}
+
+#[async_trait]
+impl BlockStore for Late {
+    async fn block(&self, block: &Block) -> Result<(), StoreError> {
+        for endpoint in self.desk.list().await.unwrap() {
+            self.desk.resume(endpoint.id).await.unwrap();
+        }
+        self.inner.block(block).await
+    }
+
+    async fn lift(&self, scope: &str, reason: BlockReason) -> Result<(), StoreError> {
+        self.inner.lift(scope, reason).await
+    }
+
+    async fn blocks(&self) -> Result<Vec<Block>, StoreError> {
+        self.inner.blocks().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_resumed_while_being_paused_is_not_held_for_ever() {
+    let world = World::new().await;
+    let id = world.endpoint("all", &[]).await;
+    let late = Late { inner: Arc::clone(&world.backend.blocks), desk: world.desk.clone() };
+    let backend = Backend { blocks: Arc::new(late), ..world.backend.clone() };
+    let webhooks = Webhooks { store: world.store.clone(), courier: world.post.clone() };
+    let desk = WebhookDesk::new(webhooks, backend, Some(Arc::clone(&world.vault)));
+
+    desk.pause(id, "for now").await.unwrap();
+
+    assert!(world.desk.find(id).await.unwrap().paused.is_none());
+    assert_eq!(world.backend.blocks.blocks().await.unwrap(), []);
+    world.publish("hello").await;
+    world.until("told", async |world| world.sent().len() == 1).await;
 }
 
 #[tokio::test(start_paused = true)]

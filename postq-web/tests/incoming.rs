@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
-use chrono::{DateTime, TimeDelta};
+use chrono::{DateTime, TimeDelta, Utc};
 use postq_core::account::Account;
 use postq_core::clock::{Clock, SystemClock};
 use postq_core::platform::PlatformName;
@@ -107,6 +107,17 @@ async fn what_is_signed_is_told_once() {
         told.push(event.data["kind"].as_str().unwrap().to_owned());
     }
     assert_eq!(told, ["post.delete", "oauth.revoke", "post.create"], "each once, old ones never");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_time_that_an_event_names_is_too_much() {
+    let site = Site::still().await;
+    let to = taking(&site).await;
+
+    for at in [DateTime::<Utc>::MAX_UTC, DateTime::<Utc>::MIN_UTC] {
+        let event = format!("1 post.delete 7 {}", at.timestamp());
+        assert_eq!(send(&site, to, "signed", event).await.status(), 200);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -95,6 +95,10 @@ impl Output {
     }
 
     fn answer(self, line: &str) {
+        self.put(&harmless(line));
+    }
+
+    fn put(self, line: &str) {
         let Err(error) = write(&mut stdout(), line) else { return };
         if !self.lost.swap(true, Ordering::Relaxed) {
             aside(&format!(
@@ -106,7 +110,7 @@ impl Output {
 
     fn value(self, value: &impl Serialize) {
         match serde_json::to_string(value) {
-            Ok(line) => self.answer(&line),
+            Ok(line) => self.put(&without_controls(line)),
             Err(error) => aside(&format!("error: cannot be shown as JSON: {error}")),
         }
     }
@@ -114,7 +118,26 @@ impl Output {
 
 /// Tells on standard error. If even that cannot be written, there is nobody left to tell.
 fn aside(line: &str) {
-    let _ = write(&mut stderr(), line);
+    let _ = write(&mut stderr(), &harmless(line));
+}
+
+/// A text that a terminal only shows: names, posts and answers may come from anybody, and what is a
+/// command to a terminal could change its title, its clipboard or what stands there already.
+fn harmless(text: &str) -> String {
+    let is_command = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    text.chars().map(|c| if is_command(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// JSON in which no control character stands as it is: serde leaves those that JSON lets it.
+fn without_controls(json: String) -> String {
+    if !json.contains(char::is_control) {
+        return json;
+    }
+    let escaped = |c: char| match c.is_control() {
+        true => format!("\\u{:04x}", u32::from(c)),
+        false => c.to_string(),
+    };
+    json.chars().map(escaped).collect()
 }
 
 /// So many of something: `1 row`, `2 rows`.
@@ -179,6 +202,16 @@ mod tests {
         let rows = [["é".to_owned(), "x".to_owned()], ["long".to_owned(), String::new()]];
 
         assert_eq!(table(["a", "b"], &rows), "A     B\né     x\nlong\n");
+    }
+
+    #[test]
+    fn nothing_that_is_told_commands_a_terminal() {
+        let text = "a\x1b[31mé\u{9b}2J\r\x07\u{7f}\n\tb";
+
+        assert_eq!(harmless(text), "a\u{fffd}[31mé\u{fffd}2J\u{fffd}\u{fffd}\u{fffd}\n\tb");
+        let json = without_controls(serde_json::to_string(text).unwrap());
+        assert!(!json.contains(char::is_control), "{json:?}");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 
     #[test]

@@ -97,3 +97,33 @@ fn an_endpoint_is_added_told_and_taken_away() {
     let ended = served.wait().exits(0);
     assert!(!ended.err.contains(&secret) && !ended.err.contains("secret-text"), "{}", ended.err);
 }
+
+#[test]
+fn a_secret_whose_key_is_gone_is_told_and_replaced() {
+    let place = Place::new();
+    let (url, requests) = receiver();
+    place.write("postqd.toml", "outbound_allow = \"127.0.0.1\"\n");
+    place.run(&["webhook", "add", &url]).exits(0);
+    let listed = place.run(&["webhook", "list", "--json"]).exits(0).values()[0][0].clone();
+    let id = listed["id"].as_str().unwrap();
+    let key = place.path("postq-data/key");
+    std::fs::remove_file(&key).unwrap();
+
+    let gone = format!("is gone, and the secrets of webhook {id} are sealed with it; restore it");
+    place.run(&["serve"]).exits(1).tells(&gone);
+    place.run(&["webhook", "list"]).exits(1).tells(&gone);
+    place.run(&["doctor"]).exits(1).tells(&gone);
+    assert!(!key.exists(), "no new key is made in its place");
+    let other = ("POSTQ_ENCRYPTION_KEY", "00".repeat(32));
+    let with_other = |args: &[&str]| place.run_with(other.0, &other.1, args);
+    with_other(&["serve"]).exits(1).tells("postqd webhook rotate ID");
+    with_other(&["webhook", "rotate", id]).exits(0);
+
+    with_other(&["webhook", "test", id]).exits(0).tells("it answered 204");
+    let ping = requests.recv_timeout(PATIENCE).unwrap();
+    let signatures = ping.lines().find(|line| line.starts_with("webhook-signature: ")).unwrap();
+    assert_eq!(signatures.matches("v1,").count(), 1, "the old secret opens no more: {signatures}");
+    let served = place.serve_with(&[(other.0, &other.1)]);
+    served.signal("TERM");
+    served.wait().exits(0);
+}

@@ -109,7 +109,9 @@ async fn news(
     mut events: Vec<IncomingEvent>,
 ) -> Vec<IncomingEvent> {
     let now = app.web.clock.now();
-    events.retain(|event| event.at.is_none_or(|at| at + KNOWN_FOR > now));
+    // Not by adding to the event's time: it may be the last one that there is.
+    let oldest = now - KNOWN_FOR;
+    events.retain(|event| event.at.is_none_or(|at| at > oldest));
     let keys: Vec<DedupeKey> = events.iter().map(|event| key(platform, event)).collect();
     if keys.is_empty() {
         return events;
