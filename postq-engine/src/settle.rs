@@ -5,9 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use postq_core::error::chain;
 use postq_core::feed::{Settle, Settlement};
-use postq_core::id::{AccountId, JobId, ScheduleId};
+use postq_core::id::{AccountId, JobId, PostId, ScheduleId};
 use postq_core::intent::Receipt;
-use postq_core::job::{Applied, CorrelationId, Fence, Held, NewJob};
+use postq_core::job::{Applied, CorrelationId, Fence, Held, JobKind, NewJob};
 use serde::Serialize;
 
 use crate::engine::Shared;
@@ -18,6 +18,10 @@ use crate::webhooks::Event;
 pub struct Report {
     /// The job.
     pub job: JobId,
+    /// What it does.
+    pub kind: JobKind,
+    /// The post it brings out.
+    pub post: Option<PostId>,
     /// The schedule it came from.
     pub schedule: Option<ScheduleId>,
     /// The account it worked for.

@@ -51,6 +51,9 @@ const MISSED: &str = r#"{"reason":"events were missed; load what you show again"
 pub(crate) struct JobHappened {
     pub(crate) at: DateTime<Utc>,
     pub(crate) job: Uuid,
+    /// What it does: `publish`, `notify`, `webhook.deliver`, or a kind of your own.
+    pub(crate) kind: String,
+    pub(crate) post: Option<Uuid>,
     pub(crate) schedule: Option<Uuid>,
     pub(crate) account: Option<Uuid>,
     pub(crate) account_name: Option<String>,
@@ -369,6 +372,8 @@ fn happened(report: &Report, at: DateTime<Utc>) -> (&'static str, JobHappened) {
     let happened = JobHappened {
         at,
         job: report.job.as_uuid(),
+        kind: report.kind.to_string(),
+        post: report.post.map(|id| id.as_uuid()),
         schedule: report.schedule.map(|id| id.as_uuid()),
         account: report.account.map(|id| id.as_uuid()),
         account_name: report.account_name.clone(),
@@ -384,12 +389,15 @@ fn happened(report: &Report, at: DateTime<Utc>) -> (&'static str, JobHappened) {
 #[cfg(test)]
 mod tests {
     use postq_core::id::JobId;
+    use postq_core::job::JobKind;
 
     use super::*;
 
     fn report() -> Report {
         Report {
             job: JobId::new(),
+            kind: JobKind::publish(),
+            post: None,
             schedule: None,
             account: None,
             account_name: None,

@@ -182,6 +182,8 @@ impl Others {
         let happened = JobHappened {
             at: job.finished_at.or(job.started_at).unwrap_or(job.run_at),
             job: job.id().as_uuid(),
+            kind: job.made.kind.to_string(),
+            post: job.made.post_id.map(|id| id.as_uuid()),
             schedule: job.made.schedule_id.map(|id| id.as_uuid()),
             account: job.made.account_id.map(|id| id.as_uuid()),
             account_name,

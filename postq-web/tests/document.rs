@@ -70,6 +70,21 @@ async fn the_page_shows_every_operation_and_loads_nothing() {
     for path in document["paths"].as_object().unwrap().keys() {
         assert!(page.text.contains(&format!("</b> {path}</code>")), "{path}");
     }
+    let mut all = BTreeSet::new();
+    references(&document, &mut all);
+    for reference in all {
+        let name = reference.rsplit('/').next().unwrap();
+        assert!(
+            page.text.contains(&format!("<a href=\"#{name}\">{name}</a>")),
+            "{name} leads there"
+        );
+        assert!(page.text.contains(&format!(" id=\"{name}\">")), "{name} is shown");
+    }
+    for told in
+        ["Authorization: Bearer TOKEN", "postqd token create", "Idempotency-Key", "If-Match"]
+    {
+        assert!(page.text.contains(told), "{told}");
+    }
     for foreign in ["<script", "src=", "@import", "url(", "https://", "http://"] {
         assert!(!page.text.contains(foreign), "{foreign}");
     }

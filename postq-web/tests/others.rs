@@ -121,7 +121,8 @@ async fn a_listener_sees_what_another_process_does([worker, observer]: [Process;
     for event in &seen {
         let by_itself = told.iter().find(|own| own.data["job"] == event.data["job"]).unwrap();
         assert_eq!(event.name, "job.succeeded");
-        let fields = ["schedule", "account", "account_name", "correlation_id", "planned_at"];
+        let fields =
+            ["kind", "post", "schedule", "account", "account_name", "correlation_id", "planned_at"];
         for field in fields {
             assert_eq!(event.data[field], by_itself.data[field], "{field}");
         }

@@ -49,6 +49,8 @@ async fn a_listener_resumes_where_it_was() {
     }
     assert_eq!(third.name, "job.dead");
     assert_eq!(one.data["account_name"], "acme");
+    assert_eq!(one.data["kind"], "publish");
+    assert!(one.data["post"].is_string(), "{:?}", one.data);
     assert_eq!(one.data["receipt"]["remote_id"], "1");
     assert_eq!(two.data["receipt"]["remote_id"], "2");
     assert!(!format!("{one:?}{two:?}{third:?}").contains("refuse three"), "no text of a post");

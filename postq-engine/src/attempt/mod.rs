@@ -451,6 +451,8 @@ fn report(shared: &Shared, work: &Work, verdict: &Verdict) {
     // Nobody watching is no error.
     let _ = shared.reports.send(Report {
         job: work.job.id(),
+        kind: made.kind.clone(),
+        post: made.post_id,
         schedule: made.schedule_id,
         account: made.account_id,
         account_name: work.account.as_ref().map(|account| account.name.clone()),
