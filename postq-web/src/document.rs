@@ -149,6 +149,23 @@ fn page(document: &Value) -> String {
         text(&document["info"]["version"]),
         text(&document["info"]["description"]),
     );
+    let shared = &document["components"];
+    put!(
+        page,
+        "<h2>How to ask</h2><p>Send <code>Authorization: Bearer TOKEN</code>. {}</p><p>Bodies are JSON, \
+         times RFC 3339. What is not done is answered as <a href=\"#Problem\">Problem</a>.</p><dl>",
+        text(&shared["securitySchemes"]["token"]["description"]),
+    );
+    for (name, parameter) in shared["parameters"].as_object().into_iter().flatten() {
+        put!(
+            page,
+            "<dt id=\"{}\"><code>{}</code></dt><dd>{}</dd>",
+            escaped(name),
+            text(&parameter["name"]),
+            text(&parameter["description"]),
+        );
+    }
+    page.push_str("</dl>");
     for tag in document["tags"].as_array().into_iter().flatten() {
         put!(page, "<h2>{}</h2><p>{}</p>", text(&tag["name"]), text(&tag["description"]));
         for (path, item) in document["paths"].as_object().into_iter().flatten() {
@@ -161,9 +178,8 @@ fn page(document: &Value) -> String {
     }
     page.push_str("<h2>Schemas</h2>");
     for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
-        let shown = serde_json::to_string_pretty(schema).unwrap_or_default();
         let name = escaped(name);
-        put!(page, "<h3 id=\"{name}\">{name}</h3><pre>{}</pre>", escaped(&shown));
+        put!(page, "<h3 id=\"{name}\">{name}</h3><pre>{}</pre>", linked(schema));
     }
     page.push_str("</body></html>");
     page
@@ -184,11 +200,23 @@ fn put_operation(page: &mut String, path: &str, method: &str, operation: &Value)
         [("Parameters", "parameters"), ("Body", "requestBody"), ("Answers", "responses")]
     {
         if let Some(part) = operation.get(key) {
-            let shown = serde_json::to_string_pretty(part).unwrap_or_default();
-            put!(page, "<h4>{title}</h4><pre>{}</pre>", escaped(&shown));
+            put!(page, "<h4>{title}</h4><pre>{}</pre>", linked(part));
         }
     }
     page.push_str("</details>");
+}
+
+/// Part of the document, in which each reference leads to where the page shows what it names.
+fn linked(part: &Value) -> String {
+    let shown = escaped(&serde_json::to_string_pretty(part).unwrap_or_default());
+    let mut pieces = shown.split("&quot;#/components/");
+    let mut page = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (reference, rest) = piece.split_once("&quot;").unwrap_or((piece, ""));
+        let name = reference.rsplit('/').next().unwrap_or_default();
+        put!(page, "<a href=\"#{name}\">{name}</a>{rest}");
+    }
+    page
 }
 
 fn text(value: &Value) -> String {

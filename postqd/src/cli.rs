@@ -357,18 +357,28 @@ pub(crate) enum Account {
     /// Lists accounts and what holds them back
     List,
     /// Shows one, and what holds it back
-    Show { name: String },
+    Show {
+        /// Its name, as `postqd account list` shows it
+        name: String,
+    },
     /// Holds back the posts of an account
     Pause {
+        /// Its name, as `postqd account list` shows it
         name: String,
         /// Why, for whoever looks later
         #[arg(long, default_value = "")]
         note: String,
     },
     /// Lets an account go on
-    Resume { name: String },
+    Resume {
+        /// Its name, as `postqd account list` shows it
+        name: String,
+    },
     /// Takes an account and its credentials away; what it published stays
-    Remove { name: String },
+    Remove {
+        /// Its name, as `postqd account list` shows it
+        name: String,
+    },
 }
 
 /// What happens to a post whose outcome nobody can tell.

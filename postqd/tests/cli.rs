@@ -259,6 +259,7 @@ fn the_configuration_is_shown_with_its_sources() {
 
     shown.tells("postqd.toml:1");
     shown.tells("********");
+    shown.tells("a job whose worker is gone goes to another one after so long");
     assert!(!shown.out.contains("topsecret"));
     let lease = values[0].as_array().unwrap().iter().find(|v| v["key"] == "lease").unwrap();
     assert_eq!(lease["value"], "90s");

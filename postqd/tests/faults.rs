@@ -120,7 +120,9 @@ async fn a_dead_letter_is_shown_in_words_and_replayed_once() {
     let dead = run(&place, &x, &["dead", "list", "--json"]).exits(0).values();
     let id = dead[0][0]["id"].as_str().unwrap().to_owned();
 
-    run(&place, &x, &["dead", "show", &id]).exits(0).tells(", not published, looked ");
+    let dead = run(&place, &x, &["dead", "show", &id]).exits(0);
+    dead.tells(", not published, looked ");
+    dead.tells(&format!("postqd dead replay {id}  tries again"));
     let first = run(&place, &x, &["dead", "replay", &id, "--json"]).exits(0).values();
     let replay = first[0]["replayed_by"].as_str().unwrap().to_owned();
     let second = run(&place, &x, &["dead", "replay", &id]).exits(0);
@@ -133,6 +135,8 @@ async fn a_dead_letter_is_shown_in_words_and_replayed_once() {
     second.tells(&told);
     again.tells(&told);
     shown.tells("resolution  replayed");
+    assert!(!shown.out.contains("dead replay"), "it was dealt with: {}", shown.out);
+    run(&place, &x, &["dead", "list", "--all"]).exits(0).tells("content  replayed    content: ");
 }
 
 #[test]

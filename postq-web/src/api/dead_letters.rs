@@ -204,7 +204,11 @@ fn dead_reason(word: &str) -> Result<DeadReason, Problem> {
     serde_json::from_value(word.into()).map_err(|_| {
         Problem::invalid(
             "dead_reason",
-            "is no reason; expected content, auth, attempts_exhausted, cancelled, missing or time_limit",
+            format!(
+                "{:?} is no reason; expected content, auth, attempts_exhausted, cancelled, missing or \
+                 time_limit",
+                word.chars().take(50).collect::<String>(),
+            ),
         )
     })
 }

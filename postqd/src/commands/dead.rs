@@ -16,11 +16,13 @@ pub(super) async fn run(api: &Api, output: Output, command: Dead) -> anyhow::Res
             let query = [("all", all.to_string())];
             let jobs = api.list::<Job>("/api/dead-letters", &query, &paging).await?;
             let names = api.names().await?;
-            let columns = ["id", "account", "planned at", "gave up", "reason"];
+            let columns = ["id", "account", "planned at", "gave up", "dealt with", "reason"];
             output.list(columns, &jobs, |dead| {
                 let [id, _, account, planned_at, _, _] = job::row(dead, &names);
                 let reason = cut(dead.reason.as_deref().unwrap_or_default(), 60);
-                [id, account, planned_at, dead.dead_reason.clone().unwrap_or_default(), reason]
+                let gave_up = dead.dead_reason.clone().unwrap_or_default();
+                let dealt_with = dead.resolution.as_ref().map(word).unwrap_or_default();
+                [id, account, planned_at, gave_up, dealt_with, reason]
             });
             more(output, &paging, jobs.len(), jobs.last().map(|job| job.id));
             Ok(())

@@ -1,6 +1,7 @@
 //! A job with all that is known of it.
 
 use postq_core::id::JobId;
+use postq_core::machine::JobState;
 
 use crate::api::Api;
 use crate::api::shown::{Event, Evidence, Shown, Story};
@@ -41,6 +42,14 @@ fn text(story: &Story, account: Option<String>) -> String {
     if !story.evidence.is_empty() {
         lines.push("\nevidence".to_owned());
         lines.extend(story.evidence.iter().map(evidence));
+    }
+    if job.state == JobState::DeadLetter && job.resolution.is_none() {
+        lines.push("\nnext".to_owned());
+        lines.push(format!("  postqd dead replay {}  tries again", job.id));
+        lines.push(format!(
+            "  postqd dead resolve {} --published or --discard  is the end of it",
+            job.id
+        ));
     }
     lines.join("\n")
 }

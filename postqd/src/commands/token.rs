@@ -26,7 +26,8 @@ pub(super) async fn run(api: &Api, output: Output, command: Token) -> anyhow::Re
                 );
             };
             output.note(format!(
-                "token {} of scope {}; it is shown this once, and postqd keeps only a hash of it:",
+                "token {} of scope {}, to be set as POSTQ_TOKEN or sent as Authorization: Bearer; it is \
+                 shown this once, and postqd keeps only a hash of it:",
                 made.id, made.scope
             ));
             output.tell(text, &made);
