@@ -26,7 +26,7 @@ pub(crate) struct Cli {
     /// Prints JSON, for programs
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Asks a running daemon instead of this machine's store: https://postq.example.com [default:
+    /// Asks a running daemon instead of this machine's store: `https://postq.example.com` [default:
     /// POSTQ_SERVER]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) server: Option<String>,
@@ -503,7 +503,7 @@ pub(crate) enum Token {
 pub(crate) enum Webhook {
     /// Adds an endpoint and shows the secret that signs its requests, this once
     Add {
-        /// Where requests go: https://hooks.example.com/postq
+        /// Where requests go: `https://hooks.example.com/postq`
         url: String,
         /// What it is told of, as job.dead; may be given several times [default: everything]
         #[arg(long = "event", value_name = "EVENT")]
