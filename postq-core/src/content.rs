@@ -101,7 +101,7 @@ impl Post {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PostState {
-    /// Nothing is planned for it and nothing is out.
+    /// Nothing was ever planned for it and nothing is out.
     Draft,
     /// Something is still to come.
     Scheduled,
@@ -111,16 +111,20 @@ pub enum PostState {
     PartlyPublished,
     /// All that was planned is dead.
     Failed,
+    /// It was planned; nothing is to come and nothing is out: it was called off, or missed.
+    Cancelled,
 }
 
 /// What the state of a post is told from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PostTally {
+    /// Schedules, whether they will fire again or not.
+    pub schedules: u32,
     /// Schedules that will fire again.
     pub live_schedules: u32,
     /// Jobs that have not ended.
     pub waiting: u32,
-    /// Jobs that succeeded.
+    /// Jobs that succeeded, and dead letters that a person says are out.
     pub succeeded: u32,
     /// Dead letters that nobody has resolved or replayed.
     pub dead: u32,
@@ -134,6 +138,7 @@ impl PostTally {
             Self { succeeded: 1.., dead: 1.., .. } => PostState::PartlyPublished,
             Self { succeeded: 1.., .. } => PostState::Published,
             Self { dead: 1.., .. } => PostState::Failed,
+            Self { schedules: 1.., .. } => PostState::Cancelled,
             _ => PostState::Draft,
         }
     }
@@ -155,10 +160,11 @@ mod tests {
     #[test]
     fn the_state_follows_the_tally() {
         let tally = |live_schedules, waiting, succeeded, dead| {
-            PostTally { live_schedules, waiting, succeeded, dead }.state()
+            PostTally { schedules: 1, live_schedules, waiting, succeeded, dead }.state()
         };
 
-        assert_eq!(tally(0, 0, 0, 0), PostState::Draft);
+        assert_eq!(PostTally::default().state(), PostState::Draft);
+        assert_eq!(tally(0, 0, 0, 0), PostState::Cancelled);
         assert_eq!(tally(1, 0, 9, 9), PostState::Scheduled);
         assert_eq!(tally(0, 1, 0, 9), PostState::Scheduled);
         assert_eq!(tally(0, 0, 2, 0), PostState::Published);

@@ -31,6 +31,9 @@ pub struct Node {
     /// The topics that it works on.
     #[serde(default)]
     pub topics: Vec<NodeTopic>,
+    /// The ids of the keys that it opens credentials with.
+    #[serde(default)]
+    pub keys: Vec<String>,
     /// Its loops.
     #[serde(default)]
     pub loops: Vec<NodeLoop>,
@@ -148,6 +151,7 @@ mod tests {
             version: String::new(),
             roles: Vec::new(),
             topics: Vec::new(),
+            keys: Vec::new(),
             loops: Vec::new(),
             started_at: at,
             every: Duration::from_secs(30),

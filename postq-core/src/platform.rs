@@ -14,6 +14,7 @@ use crate::content::{MediaRef, Part};
 use crate::failure::{Failure, LimitReading};
 use crate::id::AccountId;
 use crate::intent::{Intent, PlatformKey, Receipt};
+use crate::job::Lane;
 use crate::limiter::Rate;
 
 /// The name of a platform: `x`, `dry_run`, or one of the user's own.
@@ -105,6 +106,14 @@ impl Default for Pace {
     }
 }
 
+impl Pace {
+    /// The buckets of which a call in this lane takes a slot each, in order: the app's, the account's.
+    pub fn buckets<'a>(&self, lane: &'a Lane) -> impl Iterator<Item = (&'a str, Rate)> + use<'a> {
+        let buckets = [(lane.app(), self.app), (lane.as_str(), self.account)];
+        buckets.into_iter().filter_map(|(key, rate)| Some((key, rate?)))
+    }
+}
+
 /// One part on its way out.
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing<'a> {
@@ -148,6 +157,8 @@ pub struct Published {
 /// 5. `publish` ends within `pace().send_timeout`.  (`publish_gives_up_in_time`)
 /// 6. A thread's later parts reply to the part before.  (`a_thread_is_a_chain`)
 /// 7. No secret and no content is in a failure.  (`failures_keep_secrets`)
+/// 8. Where texts are measured, `validate` refuses those that are longer than their limit, and good
+///    content has none.  (`what_is_too_long_is_refused`)
 ///
 /// Each rule is a public test in `conformance::platform`. What else a platform can do is a small trait
 /// reached through this one, so that claim and code cannot drift apart.
@@ -187,6 +198,11 @@ pub trait Platform: fmt::Debug + Send + Sync + 'static {
 
     /// Asks the platform whether it would take the content.
     fn preflight(&self) -> Option<&dyn Preflight> {
+        None
+    }
+
+    /// Counts texts as the platform does.
+    fn measure(&self) -> Option<&dyn Measure> {
         None
     }
 }
@@ -291,6 +307,22 @@ pub trait RefreshToken: fmt::Debug + Send + Sync {
 pub trait Preflight: fmt::Debug + Send + Sync {
     /// What the platform would refuse, by its own current rules.
     async fn check(&self, who: &Identity, parts: &[Part]) -> Result<Vec<Violation>, Failure>;
+}
+
+/// How long a text is, as a platform counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Length {
+    /// How long it is.
+    pub length: usize,
+    /// How long it may be.
+    pub limit: usize,
+}
+
+/// Counts texts as the platform does, so that their author can see what is left.
+#[cfg_attr(feature = "mock", mockall::automock)]
+pub trait Measure: fmt::Debug + Send + Sync {
+    /// How long the text of one part is, and may be. Pure.
+    fn measure(&self, text: &str) -> Length;
 }
 
 const _OBJECT_SAFE: fn(&dyn Platform) = |_| {};

@@ -5,12 +5,14 @@
 //! - The store's clock decides what is due and whose lease has ended; [`JobStore::now`] tells it.
 //! - Times have whole microseconds.
 //! - Rows are locked in the order schedule, post, job, and by id inside a batch.
+//! - A list goes either way, as its page says.
 //! - Every mutating call is safe to repeat: ids are chosen by the caller, changes name what they
 //!   expect to find.
 //!
 //! The suites are in `conformance::store`.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,22 +29,58 @@ use crate::id::{AccountId, JobId, NodeId, PostId, PublicationId, ScheduleId, Ten
 use crate::intent::{Evidence, Receipt};
 use crate::job::{Applied, DedupeKey, Job, JobEvent, Lane, NewJob, Resolution, Topic};
 use crate::machine::JobState;
+use crate::platform::PlatformName;
 use crate::queue::QueuedJob;
 use crate::schedule::{Resolver, Schedule, Timing};
 
-/// A page of a list that is ordered by id, oldest first.
+/// Which way a list goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Oldest first.
+    #[default]
+    Oldest,
+    /// Newest first.
+    Newest,
+}
+
+/// A page of a list that is ordered by id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// After this id; from the start if none.
+    /// What comes after this id on the list's way; from the start if none.
     pub after: Option<Uuid>,
     /// At most so many; a store may give at most 1,000.
     pub limit: usize,
+    /// Which way the list goes.
+    pub order: Order,
 }
 
 impl Page {
-    /// The first page, of at most `limit`.
+    /// The first page, of at most `limit`, oldest first.
     pub fn first(limit: usize) -> Self {
-        Self { after: None, limit }
+        Self { after: None, limit, order: Order::Oldest }
+    }
+
+    /// The same page of a list that goes this way.
+    #[must_use]
+    pub fn ordered(self, order: Order) -> Self {
+        Self { order, ..self }
+    }
+
+    /// Cuts the page out of a list that is in the order of its ids.
+    pub fn of<T>(
+        self,
+        list: impl DoubleEndedIterator<Item = T>,
+        id: impl Fn(&T) -> Uuid,
+    ) -> Vec<T> {
+        let after = |one: &T| match (self.after, self.order) {
+            (None, _) => true,
+            (Some(after), Order::Oldest) => id(one) > after,
+            (Some(after), Order::Newest) => id(one) < after,
+        };
+        match self.order {
+            Order::Oldest => list.filter(after).take(self.limit).collect(),
+            Order::Newest => list.rev().filter(after).take(self.limit).collect(),
+        }
     }
 }
 
@@ -236,6 +274,30 @@ pub struct PlanRequest {
     pub only: Only,
     /// Attempts allowed to each job.
     pub max_attempts: u32,
+    /// What follows from occurrences that are missed; nothing if none.
+    pub follow_up: Option<Arc<dyn FollowUp>>,
+}
+
+/// What follows from what a planner finds.
+pub trait FollowUp: fmt::Debug + Send + Sync + 'static {
+    /// The job that follows from a missed one. Called within the transaction that records it: quick,
+    /// and asks nobody.
+    fn of_missed(&self, missed: MissedJob<'_>) -> Option<NewJob>;
+}
+
+/// A job that planning records as missed.
+#[derive(Clone, Copy, Debug)]
+pub struct MissedJob<'a> {
+    /// The job.
+    pub job: &'a NewJob,
+    /// What people call its account.
+    pub account: &'a str,
+    /// The platform of its account.
+    pub platform: &'a PlatformName,
+    /// What its reason says.
+    pub reason: &'a str,
+    /// The store's time.
+    pub now: DateTime<Utc>,
 }
 
 impl PlanRequest {
@@ -248,6 +310,7 @@ impl PlanRequest {
             limit: 500,
             only: Only::Any,
             max_attempts: NewJob::MAX_ATTEMPTS,
+            follow_up: None,
         }
     }
 }
@@ -339,6 +402,12 @@ impl ScheduleEdit {
 ///     (`a_moment_between_microseconds_is_planned`)
 /// 12. Planned jobs carry the correlation id of their schedule, whatever becomes of it later; without
 ///     one each has its own.  (`planned_jobs_carry_what_asked_for_them`)
+/// 13. `coming` has the enabled schedules whose next occurrence is in the span, and those that repeat
+///     and whose next one is before it; earliest first.  (`what_is_coming_is_found_by_its_time`)
+/// 14. `movable` answers exactly those for which an edit with new timing would take effect now.
+///     (`what_an_edit_would_move_is_movable`)
+/// 13. What `PlanRequest::follow_up` says follows from a missed job is made with it, once, and can be
+///     claimed.  (`what_follows_from_a_missed_occurrence_is_made_with_it`)
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait ScheduleStore: fmt::Debug + Send + Sync + 'static {
@@ -353,6 +422,17 @@ pub trait ScheduleStore: fmt::Debug + Send + Sync + 'static {
 
     /// A page of schedules.
     async fn list(&self, tenant: TenantId, page: Page) -> Result<Vec<Schedule>, StoreError>;
+
+    /// Up to `limit` schedules that may have an occurrence in a span of time.
+    async fn coming(
+        &self,
+        tenant: TenantId,
+        span: &Range<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<Vec<Schedule>, StoreError>;
+
+    /// Those of these schedules that can be given another time now, in any order.
+    async fn movable(&self, ids: &[ScheduleId]) -> Result<Vec<ScheduleId>, StoreError>;
 
     /// Changes a schedule that has this revision.
     async fn edit(
@@ -413,8 +493,11 @@ pub struct JobStory {
 ///    (`a_dedupe_key_makes_one_job`)
 /// 2. Every transition is in the story, in order, written with the change itself.
 ///    (`every_transition_is_recorded`)
-/// 3. Pages are stable under inserts.  (`pages_are_stable`)
+/// 3. Pages are stable under inserts, whichever way they go.  (`pages_are_stable`)
 /// 4. A list, and a count, has what every part of the filter names.  (`filters_and_counts_agree`)
+/// 5. `planned_in` has the publish jobs that were planned for a time in the span, earliest first: but for
+///    those that an edit took back, and letters in whose place a replay is.
+///    (`publish_jobs_are_found_by_their_time`)
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait JobStore: fmt::Debug + Send + Sync + 'static {
@@ -430,6 +513,14 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
         tenant: TenantId,
         filter: &JobFilter,
         page: Page,
+    ) -> Result<Vec<Job>, StoreError>;
+
+    /// Up to `limit` publish jobs that were planned for a time in a span.
+    async fn planned_in(
+        &self,
+        tenant: TenantId,
+        span: &Range<DateTime<Utc>>,
+        limit: usize,
     ) -> Result<Vec<Job>, StoreError>;
 
     /// How many jobs of a tenant the filter would list, by state; states without jobs are left out.
@@ -615,11 +706,21 @@ pub struct Publication {
 /// 1. `claimed` lists the remote id of every receipt of the account since then, whichever job and
 ///    part it belongs to.  (`claimed_lists_every_part`)
 /// 2. Publications outlive their jobs and posts.  (`publications_stay`)
+/// 3. `without_job` has those that came out in the span and whose job is gone, earliest first.
+///    (`a_publication_without_its_job_is_found_by_its_time`)
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait PublicationStore: fmt::Debug + Send + Sync + 'static {
     /// A page of publications.
     async fn list(&self, tenant: TenantId, page: Page) -> Result<Vec<Publication>, StoreError>;
+
+    /// Up to `limit` publications of a span of time whose jobs have been cleaned up.
+    async fn without_job(
+        &self,
+        tenant: TenantId,
+        span: &Range<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<Vec<Publication>, StoreError>;
 
     /// The publications that these jobs made.
     async fn of_jobs(&self, jobs: &[JobId]) -> Result<Vec<Publication>, StoreError>;

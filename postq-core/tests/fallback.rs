@@ -15,7 +15,7 @@ use postq_core::fallback::{
 };
 use postq_core::id::JobId;
 use postq_core::job::{Applied, Topic};
-use postq_core::limiter::{Rate, RateLimiter, Take};
+use postq_core::limiter::{Budget, Rate, RateLimiter, Take};
 use postq_core::memory::{MemoryBackend, MemoryQueue};
 use postq_core::queue::{Delivery, Depth, Lease, Queue, QueuedJob, Reserve};
 use tokio::time::Instant;
@@ -135,6 +135,13 @@ impl RateLimiter for Fast<Arc<dyn RateLimiter>> {
     ) -> Result<(), LimitError> {
         if self.service.answers().await {
             return self.inner.tighten(key, remaining, resets_at).await;
+        }
+        Err(LimitError::new(ErrorKind::Unavailable, "connection refused"))
+    }
+
+    async fn look(&self, takes: &[Take]) -> Result<Vec<Budget>, LimitError> {
+        if self.service.answers().await {
+            return self.inner.look(takes).await;
         }
         Err(LimitError::new(ErrorKind::Unavailable, "connection refused"))
     }

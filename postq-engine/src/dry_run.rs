@@ -9,7 +9,7 @@ use postq_core::content::Part;
 use postq_core::failure::Failure;
 use postq_core::intent::Receipt;
 use postq_core::platform::{
-    Identity, Outgoing, Pace, Platform, PlatformName, Published, Violation,
+    Identity, Measure, Outgoing, Pace, Platform, PlatformName, Published, Violation,
 };
 
 /// Publishes nothing: every part gets a receipt that says `dry_run`.
@@ -52,6 +52,10 @@ impl Platform for DryRun {
 
     fn validate(&self, parts: &[Part]) -> Vec<Violation> {
         self.inner.as_ref().map_or_else(Vec::new, |inner| inner.validate(parts))
+    }
+
+    fn measure(&self) -> Option<&dyn Measure> {
+        self.inner.as_ref().and_then(|inner| inner.measure())
     }
 
     async fn publish<'a>(&self, _who: &Identity, part: Outgoing<'a>) -> Result<Published, Failure> {

@@ -36,7 +36,7 @@ use crate::presence::{self, NodeFacts, Presence};
 use crate::readings::{CallsLeft, Readings};
 use crate::settings::Settings;
 use crate::settle::Report;
-use crate::webhooks::{Deliver, Failing, Told, WebhookDesk, Webhooks};
+use crate::webhooks::{Deliver, Failing, Listeners, WebhookDesk, Webhooks};
 use crate::{keeper, planner, rezone, sweeper, worker};
 
 /// Plans, publishes, looks, retries: everything between a schedule and a publication.
@@ -93,7 +93,7 @@ pub(crate) struct Shared {
     pub(crate) readings: Readings,
     pub(crate) presence: Presence,
     /// Who is told of what happens; nobody is without webhooks.
-    pub(crate) told: Option<Told>,
+    pub(crate) listeners: Option<Listeners>,
     pub(crate) reports: broadcast::Sender<Report>,
     webhooks: Option<Webhooks>,
     rng: Mutex<SmallRng>,
@@ -432,7 +432,10 @@ impl EngineBuilder {
             keeper: Keeper::default(),
             pauses: Pauses::default(),
             readings: Readings::default(),
-            told: self.webhooks.as_ref().map(|webhooks| Told::new(Arc::clone(&webhooks.store))),
+            listeners: self
+                .webhooks
+                .as_ref()
+                .map(|webhooks| Listeners::new(Arc::clone(&webhooks.store))),
             reports: broadcast::Sender::new(4_096),
             webhooks: self.webhooks,
             rng: Mutex::new(SmallRng::seed_from_u64(seed)),

@@ -5,33 +5,14 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use postq_core::clock::Clock;
 use postq_core::error::chain;
-use serde::Serialize;
-
-/// How a loop is doing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LoopHealth {
-    /// The longest time between two rounds when nothing happens.
-    pub every: Duration,
-    /// When it last succeeded; none before its first round.
-    pub last_success: Option<DateTime<Utc>>,
-    /// What its last round failed with; none if it succeeded.
-    pub error: Option<String>,
-}
-
-impl LoopHealth {
-    /// Whether its last success is no older than three rounds.
-    pub fn is_fresh(&self, now: DateTime<Utc>) -> bool {
-        self.last_success.is_some_and(|at| now <= at + self.every * 3)
-    }
-}
+use postq_core::node::NodeLoop;
 
 /// The health of an engine's loops, by name.
 #[derive(Clone, Debug)]
 pub struct Health {
-    loops: Arc<Mutex<BTreeMap<String, LoopHealth>>>,
+    loops: Arc<Mutex<BTreeMap<String, NodeLoop>>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -41,7 +22,7 @@ impl Health {
     }
 
     /// How each loop is doing.
-    pub fn loops(&self) -> BTreeMap<String, LoopHealth> {
+    pub fn loops(&self) -> BTreeMap<String, NodeLoop> {
         self.loops.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -53,7 +34,7 @@ impl Health {
 
     pub(crate) fn beat(&self, name: impl Into<String>, every: Duration) -> Beat {
         let name = name.into();
-        let fresh = LoopHealth { every, last_success: None, error: None };
+        let fresh = NodeLoop { name: name.clone(), every, last_success: None, error: None };
         let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
         crate::metrics::loop_begins(&name);
         loops.insert(name.clone(), fresh);
@@ -97,7 +78,7 @@ impl Beat {
         wait.min(Duration::from_secs(5)).mul_f64(0.5 + sample / 2.0)
     }
 
-    fn write(&self, change: impl FnOnce(&mut LoopHealth)) {
+    fn write(&self, change: impl FnOnce(&mut NodeLoop)) {
         let mut loops = self.health.loops.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(health) = loops.get_mut(&self.name) {
             change(health);

@@ -8,6 +8,7 @@
 //! | `pauses` | how long an app stands still that is refused again and again |
 //! | `planner`, `worker`, `keeper`, `sweeper` | the loops |
 //! | `presence` | what a node tells the others of itself |
+//! | [`reseal`] | what is sealed with which key; sealing again with the one in force |
 //! | `rezone` | what a new zone database moves |
 //! | [`health`], [`metrics`], `readings` | when each loop last succeeded, what is measured, what platforms told of limits |
 //! | [`webhooks`] | who else is told of what happens |
@@ -29,6 +30,7 @@ mod planner;
 pub mod platforms;
 mod presence;
 mod readings;
+pub mod reseal;
 mod rezone;
 pub mod settings;
 mod settle;

@@ -12,6 +12,7 @@ use postq_core::store::PlanRequest;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Shared;
+use crate::webhooks::TellMissed;
 
 /// A lost wake-up costs the planner at most this: half the default look-ahead, so that nothing is
 /// late for it.
@@ -49,13 +50,16 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
 }
 
 /// Plans all that is due for planning; answers from which change on and until when to wait.
-async fn round(shared: &Shared) -> Result<(Mark, DateTime<Utc>), StoreError> {
+async fn round(shared: &Arc<Shared>) -> Result<(Mark, DateTime<Utc>), StoreError> {
     let settings = &shared.settings;
     let mut request = PlanRequest::new(shared.node);
     request.look_ahead = settings.look_ahead;
     request.prepare_ahead = settings.prepare_ahead;
     request.only = settings.only.clone();
     request.max_attempts = settings.max_attempts;
+    if let Some(tell) = TellMissed::new(shared).await {
+        request.follow_up = Some(Arc::new(tell));
+    }
     for round in 1.. {
         let plan = shared.backend.schedules.plan(&request, &shared.resolver);
         let planned = shared.bounded("plan schedules", plan).await?;

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use postq_core::error::chain;
-use postq_core::node::{Node, NodeLoop, NodeStore, NodeTopic};
+use postq_core::node::{Node, NodeStore, NodeTopic};
 use tokio::time::Instant;
 
 use crate::engine::Shared;
-use crate::health::LoopHealth;
 
 /// A node tells of itself so often: a row that is written twice a minute costs nothing.
 pub(crate) const EVERY: Duration = Duration::from_secs(30);
@@ -30,6 +29,8 @@ pub struct NodeFacts {
     pub version: String,
     /// What it is there for, in words.
     pub roles: Vec<String>,
+    /// The ids of the keys that it opens credentials with.
+    pub keys: Vec<String>,
 }
 
 /// What an engine tells of itself, and where.
@@ -41,11 +42,11 @@ pub(crate) struct Presence {
     pub(crate) started_at: DateTime<Utc>,
 }
 
-/// When it was last told, in the rhythm of whoever owns this.
+/// Tells of this node every so often, in the rhythm of whoever owns this: when it last did.
 #[derive(Debug, Default)]
-pub(crate) struct Told(Option<Instant>);
+pub(crate) struct Announcer(Option<Instant>);
 
-impl Told {
+impl Announcer {
     /// Tells if it is time to. It is nobody's work: a failure is no error of the round, and is tried
     /// again with the next one.
     pub(crate) async fn again(&mut self, shared: &Shared) {
@@ -86,7 +87,7 @@ async fn tell(shared: &Shared, stopped: bool) -> bool {
 
 /// What there is to tell now.
 pub(crate) fn node(shared: &Shared, stopped: bool) -> Node {
-    let NodeFacts { host, pid, version, roles } = shared.presence.facts.clone();
+    let NodeFacts { host, pid, version, roles, keys } = shared.presence.facts.clone();
     let topics = shared.settings.topics.iter();
     Node {
         id: shared.node,
@@ -94,17 +95,13 @@ pub(crate) fn node(shared: &Shared, stopped: bool) -> Node {
         pid,
         version,
         roles,
+        keys,
         topics: topics
             .map(|workers| NodeTopic { topic: workers.topic.clone(), at_once: workers.at_once })
             .collect(),
-        loops: shared.health.loops().into_iter().map(told).collect(),
+        loops: shared.health.loops().into_values().collect(),
         started_at: shared.presence.started_at,
         every: EVERY,
         stopped,
     }
-}
-
-fn told((name, health): (String, LoopHealth)) -> NodeLoop {
-    let LoopHealth { every, last_success, error } = health;
-    NodeLoop { name, every, last_success, error }
 }

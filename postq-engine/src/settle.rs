@@ -7,7 +7,7 @@ use postq_core::error::chain;
 use postq_core::feed::{Settle, Settlement};
 use postq_core::id::{AccountId, JobId, PostId, ScheduleId};
 use postq_core::intent::Receipt;
-use postq_core::job::{Applied, CorrelationId, Fence, Held, JobKind, NewJob};
+use postq_core::job::{Applied, CorrelationId, Fence, Held, Job, JobKind, NewJob};
 use serde::Serialize;
 
 use crate::engine::Shared;
@@ -36,6 +36,25 @@ pub struct Report {
     pub fence: Fence,
     /// What became of it.
     pub result: ReportResult,
+}
+
+impl Report {
+    /// That a job, in the claim that it is in or was in last, came to this.
+    pub fn new(job: &Job, account_name: Option<String>, result: ReportResult) -> Self {
+        let made = &job.made;
+        Self {
+            job: job.id(),
+            kind: made.kind.clone(),
+            post: made.post_id,
+            schedule: made.schedule_id,
+            account: made.account_id,
+            account_name,
+            correlation_id: made.correlation_id.clone(),
+            planned_at: made.planned_at,
+            fence: job.fence,
+            result,
+        }
+    }
 }
 
 /// What became of an attempt.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::Shared;
 use crate::planner::{dispatch, push};
-use crate::presence::{self, Told};
+use crate::presence::{self, Announcer};
 
 /// Rows in one call; calls in one round. What is left over waits for the next round.
 const BATCH: usize = 1_000;
@@ -27,7 +27,7 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
     let every = shared.settings.sweep_every;
     let mut beat = shared.health.beat("sweeper", every);
     let mut cleaned = Instant::now();
-    let mut told = Told::default();
+    let mut announcer = Announcer::default();
     while !shutdown.is_cancelled() {
         let clean = cleaned.elapsed() >= shared.settings.clean_every;
         let pause = match round(&shared, clean).await {
@@ -41,7 +41,7 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
             Err(error) => beat.failed(&error, shared.sample()),
         };
         // After a round, so that at the start there is something to tell.
-        told.again(&shared).await;
+        announcer.again(&shared).await;
         tokio::select! {
             biased;
             () = shutdown.cancelled() => {}

@@ -23,7 +23,7 @@ use postq_core::feed::{Claim, JobFeed, Settle, Settlement};
 use postq_core::id::{AccountId, JobId, NodeId};
 use postq_core::intent::{Intent, IntentAnswer, PlatformKey, Receipt};
 use postq_core::job::{Applied, DeadReason, Job, JobKind, NewJob, Topic};
-use postq_core::limiter::{Rate, RateLimiter, Take};
+use postq_core::limiter::{Budget, Rate, RateLimiter, Take};
 use postq_core::machine::JobState;
 use postq_core::memory::MemoryBackend;
 use postq_core::platform::{
@@ -331,6 +331,10 @@ impl RateLimiter for BadLimiter {
         }
         self.inner.tighten(key, remaining, resets_at).await
     }
+
+    async fn look(&self, takes: &[Take]) -> Result<Vec<Budget>, LimitError> {
+        self.inner.look(takes).await
+    }
 }
 
 /// A feed that takes no settlements for a while.
@@ -394,6 +398,10 @@ struct OpenVault;
 
 #[async_trait]
 impl Vault for OpenVault {
+    fn key_id(&self) -> &str {
+        "key"
+    }
+
     async fn seal(&self, _: AccountId, _: &SecretString) -> Result<Sealed, VaultError> {
         Err(VaultError::new(ErrorKind::Internal, "nothing is sealed here"))
     }

@@ -387,6 +387,49 @@ async fn every_end_is_told_to_those_who_want_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_planner_finds_missed_is_told_once_to_each() {
+    let mut world = World::at_rest().await;
+    let skipped = |schedule: &mut Schedule| schedule.misfire = Misfire::Skip;
+    let late = world.clock.now() - TimeDelta::hours(1);
+    world.say_with("nobody was there", late, skipped).await;
+    let one = world.endpoint("one", &[EventKind::JobMissed]).await;
+    let two = world.endpoint("two", &[]).await;
+    let other = world.endpoint("other", &[EventKind::JobDead]).await;
+    world.start();
+
+    world.until("told", async |world| world.sent().len() >= 2).await;
+    world.sleep(600).await;
+
+    let told = world.sent();
+    assert_eq!(told.len(), 2, "{told:?}");
+    let job = world.jobs(JobKind::PUBLISH).await.remove(0);
+    for sent in &told {
+        let data = &sent.body["data"];
+        assert_eq!(sent.body["type"], "job.missed");
+        assert_eq!((&data["job_id"], &data["state"]), (&json!(job.id()), &json!("cancelled")));
+        assert_eq!((&data["account"], &data["platform"]), (&json!("main"), &json!("scripted")));
+        assert_eq!((&data["reason"], &data["planned_at"]), (&json!("missed"), &json!(late)));
+        assert_eq!(data["correlation_id"], json!(job.made.correlation_id));
+    }
+    let made = async |id| world.deliveries(id).await.len();
+    assert_eq!((made(one).await, made(two).await, made(other).await), (1, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_made_of_what_is_missed_where_nobody_wants_to_know() {
+    let mut world = World::at_rest().await;
+    let skipped = |schedule: &mut Schedule| schedule.misfire = Misfire::Skip;
+    world.say_with("late", world.clock.now() - TimeDelta::hours(1), skipped).await;
+    world.endpoint("other", &[EventKind::JobDead]).await;
+    world.start();
+
+    world.sleep(60).await;
+
+    assert_eq!(world.jobs(JobKind::PUBLISH).await[0].state, JobState::Cancelled);
+    assert!(world.jobs(JobKind::WEBHOOK_DELIVER).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_account_that_needs_a_person_is_told_once() {
     let mut world = World::at_rest().await;
     let id = world.endpoint("all", &[EventKind::AccountNeedsAttention]).await;

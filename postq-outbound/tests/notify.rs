@@ -83,7 +83,7 @@ async fn a_webhook_is_json_that_its_receiver_can_trust() {
     assert_eq!(body["type"], "notice.job_dead");
     assert_eq!(body["data"]["text"], notice.text.unwrap());
     assert_eq!(body["data"]["account_name"], "main");
-    assert_eq!(body["data"]["link"], format!("https://postq.example.com/api/jobs/{job}"));
+    assert_eq!(body["data"]["link"], format!("https://postq.example.com/jobs/{job}"));
     assert_eq!(body["data"]["command"], format!("postqd dead show {job}"));
 }
 

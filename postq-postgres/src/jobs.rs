@@ -1,5 +1,7 @@
 //! `JobStore`.
 
+use std::ops::Range;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use postq_core::error::StoreError;
@@ -9,14 +11,26 @@ use postq_core::machine::JobState;
 use postq_core::store::{JobFilter, JobStore, JobStory, Page};
 use uuid::Uuid;
 
-use crate::args::Arg;
+use crate::args::{Arg, args};
 use crate::error::Fault;
 use crate::history;
 use crate::make::Birth;
-use crate::rows::{Paged, whole, word};
+use crate::rows::{Paged, at_most, whole, word};
 use crate::store::PgStore;
 use crate::transition::job;
 use crate::tx::{Sql, Tx, read, write};
+
+/// The publish jobs of a span of time; without what an edit took back, which has lost its key, and without
+/// letters that have a replay in their place. The answer about one job is no join: a join could read all
+/// that have ended.
+pub(crate) const PLANNED_IN: &str = "SELECT * FROM {s}.jobs WHERE id = ANY (ARRAY (
+         SELECT j.id FROM {s}.job j
+         WHERE j.tenant_id = $1 AND j.kind = 'publish' AND j.planned_at >= $2 AND j.planned_at < $3
+             AND coalesce((SELECT NOT (e.state = 'cancelled' AND j.dedupe_key IS NULL)
+                     AND e.resolution IS DISTINCT FROM 'replayed'
+                 FROM {s}.ended e WHERE e.job_id = j.id), true)
+         ORDER BY j.planned_at, j.id LIMIT $4))
+     ORDER BY planned_at, id";
 
 #[async_trait]
 impl JobStore for PgStore {
@@ -37,6 +51,16 @@ impl JobStore for PgStore {
     ) -> Result<Vec<Job>, StoreError> {
         let (query, page) = (Query::of(tenant, filter), Paged::of(page));
         read!(self, "list jobs", |sql| query.list(sql, page))
+    }
+
+    async fn planned_in(
+        &self,
+        tenant: TenantId,
+        span: &Range<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<Vec<Job>, StoreError> {
+        let args = args![tenant.as_uuid(), span.start, span.end, at_most(limit)];
+        read!(self, "list the jobs of a time", |sql| sql.all(PLANNED_IN, args, job))
     }
 
     async fn count(
@@ -160,7 +184,10 @@ impl Query {
         let (after, limit) = (args.len() - 1, args.len());
         let ids = if self.post.is_some() || self.schedules.is_some() {
             // Few, and sorted.
-            format!("SELECT id FROM {{s}}.jobs WHERE {} AND id > ${after}", self.condition())
+            format!(
+                "SELECT id FROM {{s}}.jobs WHERE {} AND id {{beyond}} ${after}",
+                self.condition()
+            )
         } else if self.ended_since.is_some() {
             // Those of a short time, wherever they are by their ids: `OFFSET` keeps the server from
             // walking through all ids until it has a page of them.
@@ -169,7 +196,7 @@ impl Query {
             format!(
                 "SELECT p.job_id AS id FROM {{s}}.ended p JOIN {{s}}.job j ON j.id = p.job_id
                  WHERE {} AND p.tenant_id = $1 AND p.state = ANY (ARRAY[{}]::text[]) {} {}
-                     AND p.job_id > ${after} OFFSET 0",
+                     AND p.job_id {{beyond}} ${after} OFFSET 0",
                 self.made("j."),
                 words.join(", "),
                 self.ended("p.finished_at"),
@@ -178,15 +205,15 @@ impl Query {
         } else if self.states.is_empty() {
             let made = self.made("");
             format!(
-                "SELECT id FROM {{s}}.job WHERE {made} AND id > ${after} ORDER BY id LIMIT ${limit}"
+                "SELECT id FROM {{s}}.job WHERE {made} AND id {{beyond}} ${after} ORDER BY id {{way}} LIMIT ${limit}"
             )
         } else {
             let made = self.made("j.");
             let of_state = |(phase, condition): (&str, String)| {
                 format!(
                     "(SELECT p.job_id AS id FROM {{s}}.{phase} p JOIN {{s}}.job j ON j.id = p.job_id
-                      WHERE {made} AND {condition} AND p.job_id > ${after}
-                      ORDER BY p.job_id LIMIT ${limit})"
+                      WHERE {made} AND {condition} AND p.job_id {{beyond}} ${after}
+                      ORDER BY p.job_id {{way}} LIMIT ${limit})"
                 )
             };
             let parts: Vec<_> =
@@ -195,9 +222,9 @@ impl Query {
         };
         let sql = format!(
             "SELECT * FROM {{s}}.jobs WHERE id = ANY (ARRAY (
-                 SELECT id FROM ({ids}) AS ids ORDER BY id LIMIT ${limit})) ORDER BY id"
+                 SELECT id FROM ({ids}) AS ids ORDER BY id {{way}} LIMIT ${limit})) ORDER BY id {{way}}"
         );
-        (sql, args)
+        (page.sql(&sql), args)
     }
 
     fn shows(&self, state: JobState) -> bool {

@@ -1,17 +1,19 @@
 //! `RateLimiter`: the shared arithmetic on a row per bucket.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use postq_core::error::LimitError;
-use postq_core::limiter::{Bucket, Rate, RateLimiter, Take};
+use postq_core::limiter::{Bucket, Budget, Rate, RateLimiter, Take, ensure_few};
+use tokio_postgres::Row;
 
 use crate::args::args;
 use crate::error::{Fault, limit};
 use crate::rows::number;
 use crate::store::PgStore;
-use crate::tx::{Tx, together, write};
+use crate::tx::{Sql, Tx, read, together, write};
 
 #[async_trait]
 impl RateLimiter for PgStore {
@@ -27,6 +29,24 @@ impl RateLimiter for PgStore {
     ) -> Result<(), LimitError> {
         write!(self, "tighten a limit", |tx| tighten(&tx, key, remaining, resets_at)).map_err(limit)
     }
+
+    async fn look(&self, takes: &[Take]) -> Result<Vec<Budget>, LimitError> {
+        ensure_few(takes)?;
+        read!(self, "look at limits", |sql| look(sql, takes)).map_err(limit)
+    }
+}
+
+async fn look(sql: Sql<'_>, takes: &[Take]) -> Result<Vec<Budget>, Fault> {
+    let keys: Vec<&str> = takes.iter().map(|take| take.key.as_str()).collect();
+    let keyed = |row: &Row| Ok((row.try_get("key")?, bucket(row)?));
+    let known = "SELECT * FROM {s}.buckets WHERE key = ANY($1)";
+    let (now, known) = together!(sql.now(), sql.all(known, args![keys], keyed))?;
+    let known: HashMap<String, Bucket> = known.into_iter().collect();
+    let look = |take: &Take| {
+        let bucket = known.get(&take.key).copied().unwrap_or_else(|| Bucket::fresh(now));
+        bucket.look(whole_micros(take.rate), round_up(take.not_before), now)
+    };
+    Ok(takes.iter().map(look).collect())
 }
 
 async fn reserve(tx: &Tx<'_>, take: &Take) -> Result<DateTime<Utc>, Fault> {
@@ -65,13 +85,15 @@ async fn lock(tx: &Tx<'_>, key: &str) -> Result<(Bucket, DateTime<Utc>), Fault> 
         sql.now(),
     )?;
     let row = row.ok_or_else(|| Fault::internal("a bucket that was just made is gone"))?;
+    Ok((bucket(&row)?, now))
+}
+
+fn bucket(row: &Row) -> Result<Bucket, Fault> {
     let remaining = match row.try_get::<_, Option<i64>>("remaining")? {
-        Some(_) => Some(number(&row, "remaining")?),
+        Some(_) => Some(number(row, "remaining")?),
         None => None,
     };
-    let bucket =
-        Bucket { tat: row.try_get("tat")?, remaining, resets_at: row.try_get("resets_at")? };
-    Ok((bucket, now))
+    Ok(Bucket { tat: row.try_get("tat")?, remaining, resets_at: row.try_get("resets_at")? })
 }
 
 async fn save(tx: &Tx<'_>, key: &str, bucket: Bucket) -> Result<(), Fault> {

@@ -10,7 +10,7 @@ use postq_core::id::{AccountId, JobId, ScheduleId};
 use postq_core::job::{Job, Lane, NewJob};
 use postq_core::platform::PlatformName;
 use postq_core::schedule::{Occurrence, ResolveRequest, Resolver, Schedule, Verdict};
-use postq_core::store::{PlanRequest, Planned};
+use postq_core::store::{MissedJob, PlanRequest, Planned};
 use uuid::Uuid;
 
 use crate::args::args;
@@ -45,7 +45,7 @@ pub(crate) fn next_sql(early: bool, listed: bool) -> String {
 }
 
 // Literal, so that the index for it can be used.
-fn planned_early(early: bool) -> &'static str {
+pub(crate) fn planned_early(early: bool) -> &'static str {
     if early { "early" } else { "NOT early" }
 }
 
@@ -83,9 +83,17 @@ struct Planner<'a> {
     request: &'a PlanRequest,
     resolver: &'a dyn Resolver,
     list: Option<Vec<Uuid>>,
-    births: Vec<(Birth, Occurrence)>,
+    births: Vec<Found>,
     moved: Vec<Moved>,
     planned: Planned,
+}
+
+/// An occurrence for one account.
+struct Found {
+    birth: Birth,
+    occurrence: Occurrence,
+    /// What follows if it is new, and missed.
+    follow_up: Option<Birth>,
 }
 
 /// A schedule after it was planned.
@@ -99,7 +107,13 @@ struct Moved {
 /// What the schedules of a batch need.
 struct Around {
     posts: BTreeSet<Uuid>,
-    platforms: BTreeMap<AccountId, PlatformName>,
+    accounts: BTreeMap<AccountId, Known>,
+}
+
+/// What is known of an account.
+struct Known {
+    name: String,
+    platform: PlatformName,
 }
 
 impl Planner<'_> {
@@ -161,16 +175,17 @@ impl Planner<'_> {
         let sql = self.tx.sql;
         let find_posts = "SELECT id FROM {s}.posts WHERE id = ANY($1)";
         let find_accounts =
-            "SELECT id, platform FROM {s}.accounts WHERE id = ANY($1) ORDER BY id FOR KEY SHARE";
-        let (posts, platforms) = together!(
+            "SELECT id, name, platform FROM {s}.accounts WHERE id = ANY($1) ORDER BY id FOR KEY SHARE";
+        let (posts, accounts) = together!(
             sql.all(find_posts, args![posts], |row| Ok(row.try_get("id")?)),
             sql.all(find_accounts, args![accounts], |row| {
-                Ok((AccountId::from_uuid(row.try_get("id")?), word(row, "platform")?))
+                let known = Known { name: row.try_get("name")?, platform: word(row, "platform")? };
+                Ok((AccountId::from_uuid(row.try_get("id")?), known))
             }),
         )?;
         Ok(Around {
             posts: posts.into_iter().collect(),
-            platforms: platforms.into_iter().collect(),
+            accounts: accounts.into_iter().collect(),
         })
     }
 
@@ -184,11 +199,11 @@ impl Planner<'_> {
         if !around.posts.contains(&schedule.post_id.as_uuid()) {
             return Err(format!("its post {} is gone", schedule.post_id));
         }
-        let mut lanes = Vec::with_capacity(schedule.accounts.len());
+        let mut targets = Vec::with_capacity(schedule.accounts.len());
         for account in &schedule.accounts {
-            let platform = around.platforms.get(account);
-            let platform = platform.ok_or_else(|| format!("its account {account} is gone"))?;
-            lanes.push((*account, Lane::of(platform, *account)));
+            let known = around.accounts.get(account);
+            let known = known.ok_or_else(|| format!("its account {account} is gone"))?;
+            targets.push((*account, Lane::of(&known.platform, *account), known));
         }
         let request = ResolveRequest { now: self.planned.now, until, limit: OCCURRENCES };
         let resolved = self.resolver.resolve(schedule, request).map_err(|error| chain(&error))?;
@@ -198,8 +213,10 @@ impl Planner<'_> {
         }
         for occurrence in &resolved.occurrences {
             let occurrence = Occurrence { planned_at: whole(occurrence.planned_at), ..*occurrence };
-            for (account, lane) in &lanes {
-                self.births.push((self.birth(schedule, occurrence, *account, lane), occurrence));
+            for (account, lane, known) in &targets {
+                let birth = self.birth(schedule, occurrence, *account, lane);
+                let follow_up = self.follow_up(&birth, known);
+                self.births.push(Found { birth, occurrence, follow_up });
             }
         }
         self.planned.more |= next.is_some_and(|next| next <= until);
@@ -227,6 +244,15 @@ impl Planner<'_> {
         Birth { job, begins, node: Some(self.request.node), reason }
     }
 
+    /// What follows from a job, if it is missed.
+    fn follow_up(&self, birth: &Birth, account: &Known) -> Option<Birth> {
+        let (follow_up, reason) = (self.request.follow_up.as_ref()?, birth.reason.as_deref()?);
+        let (job, now) = (&birth.job.made, self.planned.now);
+        let Known { name, platform } = account;
+        let next = follow_up.of_missed(MissedJob { job, account: name, platform, reason, now })?;
+        Some(Birth::enqueued(&next, Some(self.request.node)))
+    }
+
     fn switch_off(&mut self, id: ScheduleId, problem: String) {
         self.moved.push(Moved { id, next: None, last: None, problem: Some(problem.clone()) });
         self.planned.broken.push((id, problem));
@@ -234,12 +260,12 @@ impl Planner<'_> {
 
     /// Makes the jobs and moves the schedules on.
     async fn write(&mut self) -> Result<(), Fault> {
-        let births = std::mem::take(&mut self.births);
-        let (births, occurrences): (Vec<Birth>, Vec<Occurrence>) = births.into_iter().unzip();
+        let found = std::mem::take(&mut self.births);
+        let births: Vec<Birth> = found.iter().map(|found| found.birth.clone()).collect();
         let made = self.tx.make(&births, self.planned.now).await?;
         let made: BTreeSet<JobId> = made.into_iter().collect();
-        let mut missed = BTreeMap::new();
-        for (birth, occurrence) in births.iter().zip(&occurrences) {
+        let (mut missed, mut follow_ups) = (BTreeMap::new(), Vec::new());
+        for Found { birth, occurrence, follow_up } in found {
             let job = &birth.job;
             match occurrence.verdict {
                 _ if !made.contains(&job.id()) => {}
@@ -247,9 +273,11 @@ impl Planner<'_> {
                 // Once for all its accounts.
                 Verdict::Missed { and_older } => {
                     missed.insert((job.made.schedule_id, occurrence.planned_at), 1 + and_older);
+                    follow_ups.extend(follow_up);
                 }
             }
         }
+        self.tx.make(&follow_ups, self.planned.now).await?;
         self.planned.missed += missed.values().sum::<u64>();
         self.move_on().await
     }

@@ -20,18 +20,21 @@ use crate::tx::{Sql, Tx, read, write};
 /// A page of posts with what their states are told from. Publications count as successes, so that a
 /// post stays published when its jobs have been cleaned away.
 pub(crate) const LIST: &str = "SELECT p.*,
+         (SELECT count(*) FROM {s}.schedules s WHERE s.post_id = p.id) AS schedules,
          (SELECT count(*) FROM {s}.schedules s
           WHERE s.post_id = p.id AND s.enabled AND s.next_run_at IS NOT NULL) AS live_schedules,
          t.waiting, t.dead,
          greatest(t.succeeded,
              (SELECT count(*) FROM {s}.published_posts o WHERE o.post_id = p.id)) AS succeeded
-     FROM (SELECT * FROM {s}.posts WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3) AS p
+     FROM (SELECT * FROM {s}.posts
+         WHERE tenant_id = $1 AND id {beyond} $2 ORDER BY id {way} LIMIT $3) AS p
      CROSS JOIN LATERAL (
          SELECT count(*) FILTER (WHERE e.job_id IS NULL) AS waiting,
-             count(*) FILTER (WHERE e.state = 'succeeded') AS succeeded,
+             count(*) FILTER (WHERE e.state = 'succeeded'
+                 OR e.state = 'dead_letter' AND e.resolution = 'marked_published') AS succeeded,
              count(*) FILTER (WHERE e.state = 'dead_letter' AND e.resolution IS NULL) AS dead
          FROM {s}.job j LEFT JOIN {s}.ended e ON e.job_id = j.id WHERE j.post_id = p.id) AS t
-     ORDER BY p.id";
+     ORDER BY p.id {way}";
 
 /// Posts in one statement: its text must not get too long.
 const BATCH: usize = 1_000;
@@ -59,9 +62,10 @@ impl PostStore for PgStore {
         page: Page,
     ) -> Result<Vec<(Post, PostTally)>, StoreError> {
         let page = Paged::of(page);
+        let list = page.sql(LIST);
         let args = args![tenant.as_uuid(), page.after, page.limit];
         let read = |row: &Row| Ok((post(row)?, tally(row)?));
-        read!(self, "list posts", |sql| sql.all(LIST, args, read))
+        read!(self, "list posts", |sql| sql.all(&list, args, read))
     }
 
     async fn edit(
@@ -216,6 +220,7 @@ fn post(row: &Row) -> Result<Post, Fault> {
 
 fn tally(row: &Row) -> Result<PostTally, Fault> {
     Ok(PostTally {
+        schedules: number(row, "schedules")?,
         live_schedules: number(row, "live_schedules")?,
         waiting: number(row, "waiting")?,
         succeeded: number(row, "succeeded")?,

@@ -1,5 +1,7 @@
 //! `PublicationStore`.
 
+use std::ops::Range;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use postq_core::error::StoreError;
@@ -11,18 +13,38 @@ use uuid::Uuid;
 
 use crate::args::args;
 use crate::error::Fault;
-use crate::rows::{Paged, json};
+use crate::rows::{Paged, at_most, json};
 use crate::store::PgStore;
 use crate::tx::read;
+
+/// `OFFSET` keeps the server from a join, which could read all jobs.
+pub(crate) const WITHOUT_JOB: &str = "SELECT * FROM {s}.published_posts p
+     WHERE tenant_id = $1 AND published_at >= $2 AND published_at < $3
+         AND NOT EXISTS (SELECT 1 FROM {s}.job j WHERE j.id = p.job_id OFFSET 0)
+     ORDER BY published_at, id LIMIT $4";
 
 #[async_trait]
 impl PublicationStore for PgStore {
     async fn list(&self, tenant: TenantId, page: Page) -> Result<Vec<Publication>, StoreError> {
         let page = Paged::of(page);
-        let list = "SELECT * FROM {s}.published_posts
-             WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+        let list = page.sql(
+            "SELECT * FROM {s}.published_posts
+             WHERE tenant_id = $1 AND id {beyond} $2 ORDER BY id {way} LIMIT $3",
+        );
         let args = args![tenant.as_uuid(), page.after, page.limit];
-        read!(self, "list publications", |sql| sql.all(list, args, publication))
+        read!(self, "list publications", |sql| sql.all(&list, args, publication))
+    }
+
+    async fn without_job(
+        &self,
+        tenant: TenantId,
+        span: &Range<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<Vec<Publication>, StoreError> {
+        let args = args![tenant.as_uuid(), span.start, span.end, at_most(limit)];
+        read!(self, "list the publications of a time", |sql| {
+            sql.all(WITHOUT_JOB, args, publication)
+        })
     }
 
     async fn of_jobs(&self, jobs: &[JobId]) -> Result<Vec<Publication>, StoreError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use postq_core::job::Fence;
-use postq_core::store::Page;
+use postq_core::store::{Order, Page};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_postgres::Row;
@@ -79,12 +79,18 @@ fn unreadable(column: &str, why: &str) -> Fault {
     Fault::Unreadable(format!("column \"{column}\" cannot be read: {why}"))
 }
 
+/// A limit as Postgres keeps numbers: with a sign.
+pub(crate) fn at_most(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
 /// A page, as parameters.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Paged {
-    /// For `id > $`: nothing sorts before the nil id, and nothing has it.
+    /// For `id {beyond} $`. Nothing sorts before the nil id or after the full one, and nothing has them.
     pub(crate) after: Uuid,
     pub(crate) limit: i64,
+    order: Order,
 }
 
 impl Paged {
@@ -93,7 +99,20 @@ impl Paged {
 
     pub(crate) fn of(page: Page) -> Self {
         let limit = i64::try_from(page.limit.min(Self::MOST)).unwrap_or(0);
-        Self { after: page.after.unwrap_or(Uuid::nil()), limit }
+        let start = match page.order {
+            Order::Oldest => Uuid::nil(),
+            Order::Newest => Uuid::max(),
+        };
+        Self { after: page.after.unwrap_or(start), limit, order: page.order }
+    }
+
+    /// A statement with `id {beyond} $` and `ORDER BY id {way}`.
+    pub(crate) fn sql(&self, statement: &str) -> String {
+        let (beyond, way) = match self.order {
+            Order::Oldest => (">", "ASC"),
+            Order::Newest => ("<", "DESC"),
+        };
+        statement.replace("{beyond}", beyond).replace("{way}", way)
     }
 }
 

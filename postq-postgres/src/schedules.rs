@@ -1,9 +1,11 @@
 //! `ScheduleStore`.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use postq_core::content::Post;
 use postq_core::error::StoreError;
 use postq_core::id::{AccountId, PostId, ScheduleId, TenantId};
@@ -19,14 +21,19 @@ use crate::error::Fault;
 use crate::evidence::FREEZES;
 use crate::plan;
 use crate::posts;
-use crate::rows::{Paged, json, number, whole};
+use crate::rows::{Paged, at_most, json, number, whole};
 use crate::store::PgStore;
-use crate::takeback::{Owner, Taken};
+use crate::takeback::{IS_LIVE, Owner, Taken};
 use crate::tx::{Sql, Tx, read, write};
 use crate::wake;
 
 /// Schedules in one statement: its text must not get too long.
 const BATCH: usize = 1_000;
+
+/// Schedules that repeat and whose next occurrence is before a time.
+pub(crate) const REPEATING: &str = r#"SELECT * FROM {s}.schedules
+     WHERE enabled AND next_run_at < $2 AND left(timing, 18) <> '{"kind":"one_shot"' AND tenant_id = $1
+     ORDER BY next_run_at LIMIT $3"#;
 
 #[async_trait]
 impl ScheduleStore for PgStore {
@@ -48,10 +55,41 @@ impl ScheduleStore for PgStore {
 
     async fn list(&self, tenant: TenantId, page: Page) -> Result<Vec<Schedule>, StoreError> {
         let page = Paged::of(page);
-        let list =
-            "SELECT * FROM {s}.schedules WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+        let list = page.sql(
+            "SELECT * FROM {s}.schedules
+             WHERE tenant_id = $1 AND id {beyond} $2 ORDER BY id {way} LIMIT $3",
+        );
         let args = args![tenant.as_uuid(), page.after, page.limit];
-        read!(self, "list schedules", |sql| sql.all(list, args, schedule))
+        read!(self, "list schedules", |sql| sql.all(&list, args, schedule))
+    }
+
+    async fn coming(
+        &self,
+        tenant: TenantId,
+        span: &Range<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<Vec<Schedule>, StoreError> {
+        let (tenant, most) = (tenant.as_uuid(), at_most(limit));
+        let (from, until) = (span.start, span.end);
+        let mut found = read!(self, "list the schedules of a time", |sql| async move {
+            let before = args![tenant, from.min(until), most];
+            let mut found = sql.all(REPEATING, before, schedule).await?;
+            for early in [false, true] {
+                let of_span = args![tenant, from, until, most];
+                found.extend(sql.all(&next_in_sql(early), of_span, schedule).await?);
+            }
+            Ok::<_, Fault>(found)
+        })?;
+        found.sort_by_key(|schedule| (schedule.next_run_at, schedule.id));
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    async fn movable(&self, ids: &[ScheduleId]) -> Result<Vec<ScheduleId>, StoreError> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
+        let read = |row: &Row| Ok(ScheduleId::from_uuid(row.try_get("id")?));
+        let (movable, args) = (movable_sql(), args![ids]);
+        read!(self, "ask which schedules can be moved", |sql| sql.all(&movable, args, read))
     }
 
     async fn edit(
@@ -223,6 +261,34 @@ async fn is_spent(sql: Sql<'_>, schedule: &Schedule) -> Result<bool, Fault> {
         "SELECT 1 FROM {s}.published_posts WHERE dedupe_key >= $1 AND dedupe_key < $2 LIMIT 1";
     let id = schedule.id;
     sql.has(out, args![format!("{id}:"), format!("{id};")]).await
+}
+
+/// Schedules whose next occurrence is in a span of time, of posts that are planned early or not.
+pub(crate) fn next_in_sql(early: bool) -> String {
+    let early = plan::planned_early(early);
+    format!(
+        "SELECT * FROM {{s}}.schedules
+         WHERE enabled AND {early} AND next_run_at >= $2 AND next_run_at < $3 AND tenant_id = $1
+         ORDER BY next_run_at LIMIT $4"
+    )
+}
+
+/// Whether a schedule fires once: what it is stands first in its rule.
+const IS_ONE_SHOT: &str = r#"left(s.timing, 18) = '{"kind":"one_shot"'"#;
+
+/// What an edit with new timing asks of one schedule (`Tx::take_back_jobs`, [`is_spent`]), of many.
+/// `OFFSET` keeps the server from joins, which could read all jobs.
+pub(crate) fn movable_sql() -> String {
+    format!(
+        "SELECT s.id FROM {{s}}.schedules s WHERE s.id = ANY($1)
+             AND NOT EXISTS (SELECT 1 FROM {{s}}.job j JOIN {{s}}.running r ON r.job_id = j.id
+                 WHERE j.schedule_id = s.id OFFSET 0)
+             AND NOT EXISTS (SELECT 1 FROM {{s}}.job j JOIN {{s}}.evidence e ON e.root = j.root
+                 WHERE j.schedule_id = s.id AND {FREEZES} AND ({IS_LIVE} OR {IS_ONE_SHOT}) OFFSET 0)
+             AND NOT ({IS_ONE_SHOT} AND EXISTS (SELECT 1 FROM {{s}}.published_posts p
+                 WHERE p.dedupe_key >= s.id::text || ':' AND p.dedupe_key < s.id::text || ';'
+                 OFFSET 0))"
+    )
 }
 
 async fn save(sql: Sql<'_>, schedule: &Schedule) -> Result<(), Fault> {

@@ -17,43 +17,27 @@ struct Migration {
     back: &'static str,
 }
 
-const MIGRATIONS: [Migration; 6] = [
-    Migration {
-        version: 1,
-        name: "start",
-        up: include_str!("migrations/V1__start.sql"),
-        back: include_str!("migrations/V1__start.back.sql"),
-    },
-    Migration {
-        version: 2,
-        name: "api",
-        up: include_str!("migrations/V2__api.sql"),
-        back: include_str!("migrations/V2__api.back.sql"),
-    },
-    Migration {
-        version: 3,
-        name: "retention",
-        up: include_str!("migrations/V3__retention.sql"),
-        back: include_str!("migrations/V3__retention.back.sql"),
-    },
-    Migration {
-        version: 4,
-        name: "webhooks",
-        up: include_str!("migrations/V4__webhooks.sql"),
-        back: include_str!("migrations/V4__webhooks.back.sql"),
-    },
-    Migration {
-        version: 5,
-        name: "nodes",
-        up: include_str!("migrations/V5__nodes.sql"),
-        back: include_str!("migrations/V5__nodes.back.sql"),
-    },
-    Migration {
-        version: 6,
-        name: "token_expiry",
-        up: include_str!("migrations/V6__token_expiry.sql"),
-        back: include_str!("migrations/V6__token_expiry.back.sql"),
-    },
+/// The steps, each by its version and name: two files stand for it, `V{version}__{name}.sql` and
+/// `V{version}__{name}.back.sql`.
+macro_rules! migrations {
+    ($($version:literal $name:literal),+ $(,)?) => {
+        &[$(Migration {
+            version: $version,
+            name: $name,
+            up: include_str!(concat!("migrations/V", $version, "__", $name, ".sql")),
+            back: include_str!(concat!("migrations/V", $version, "__", $name, ".back.sql")),
+        }),+]
+    };
+}
+
+const MIGRATIONS: &[Migration] = migrations![
+    1 "start",
+    2 "api",
+    3 "retention",
+    4 "webhooks",
+    5 "nodes",
+    6 "token_expiry",
+    7 "calendar",
 ];
 
 /// The longest name of a schema: the names that are made from it fit into Postgres's 63 bytes.

@@ -32,7 +32,7 @@ const WAITING: &str = "SELECT job_id, free, name, rank, run_at FROM (
          SELECT w.job_id, l.free, l.name, w.rank, w.run_at
          FROM {s}.later w JOIN {s}.lanes l ON l.id = w.lane_id
          WHERE w.topic = $1 AND w.run_at <= $2) AS waiting
-     WHERE job_id > $3 ORDER BY job_id LIMIT $4";
+     WHERE job_id {beyond} $3 ORDER BY job_id {way} LIMIT $4";
 
 #[async_trait]
 impl JobUpkeep for PgStore {
@@ -144,7 +144,7 @@ async fn waiting(
     page: Paged,
 ) -> Result<Vec<QueuedJob>, Fault> {
     let args = args![topic.as_str(), until, page.after, page.limit];
-    sql.all(WAITING, args, |row| queued(row, topic)).await
+    sql.all(&page.sql(WAITING), args, |row| queued(row, topic)).await
 }
 
 fn queued(row: &Row, topic: &Topic) -> Result<QueuedJob, Fault> {

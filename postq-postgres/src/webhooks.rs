@@ -63,29 +63,13 @@ async fn insert(tx: &Tx<'_>, endpoint: &Endpoint) -> Result<(), Fault> {
     if tx.sql.has(full, args![endpoint.tenant_id.as_uuid(), most - 1]).await? {
         return Err(Fault::conflict(format!("there are {most} webhooks already; remove one")));
     }
-    let insert =
-        "INSERT INTO {s}.webhooks (id, tenant_id, url, key_id, sealed, old_key_id, old_sealed,
-             old_until, events, paused_at, paused_why, version, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-    let (retiring, paused) = (endpoint.retiring.as_ref(), endpoint.paused.as_ref());
-    let why = paused.map(|paused| kept(&paused.why));
-    let args = args![
-        endpoint.id.as_uuid(),
-        endpoint.tenant_id.as_uuid(),
-        endpoint.url,
-        endpoint.secret.key_id,
-        endpoint.secret.bytes.as_slice(),
-        retiring.map(|old| old.secret.key_id.as_str()),
-        retiring.map(|old| old.secret.bytes.as_slice()),
-        retiring.map(|old| whole(old.until)),
-        serde_json::to_string(&endpoint.events)?,
-        paused.map(|paused| whole(paused.at)),
-        why.as_deref(),
-        i64::from(endpoint.version),
-        whole(endpoint.created_at),
-    ];
-    tx.sql.run(insert, args).await?;
-    Ok(())
+    // What may change follows, where it is written for an update as well.
+    let insert = "INSERT INTO {s}.webhooks
+             (id, tenant_id, created_at, url, key_id, sealed, events, version)
+         VALUES ($1, $2, $3, '', '', '', '[]', 0)";
+    let (id, tenant) = (endpoint.id.as_uuid(), endpoint.tenant_id.as_uuid());
+    tx.sql.run(insert, args![id, tenant, whole(endpoint.created_at)]).await?;
+    put(tx, endpoint, endpoint.version).await
 }
 
 async fn update(tx: &Tx<'_>, endpoint: &Endpoint) -> Result<Edited, Fault> {
@@ -103,6 +87,12 @@ async fn update(tx: &Tx<'_>, endpoint: &Endpoint) -> Result<Edited, Fault> {
             false => Edited::Changed { revision: known.version },
         });
     }
+    put(tx, endpoint, version).await?;
+    Ok(Edited::Applied { revision: version })
+}
+
+/// Writes all that may change.
+async fn put(tx: &Tx<'_>, endpoint: &Endpoint, version: u32) -> Result<(), Fault> {
     let update = "UPDATE {s}.webhooks SET url = $2, key_id = $3, sealed = $4, old_key_id = $5,
              old_sealed = $6, old_until = $7, events = $8, paused_at = $9, paused_why = $10,
              version = $11
@@ -123,7 +113,7 @@ async fn update(tx: &Tx<'_>, endpoint: &Endpoint) -> Result<Edited, Fault> {
         i64::from(version),
     ];
     tx.sql.run(update, args).await?;
-    Ok(Edited::Applied { revision: version })
+    Ok(())
 }
 
 /// An endpoint as it comes back: times in whole microseconds, texts without NUL.

@@ -1,11 +1,12 @@
 //! `RateLimiter`: the shared arithmetic on a row per bucket.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use postq_core::error::LimitError;
-use postq_core::limiter::{Bucket, Rate, RateLimiter, Take};
+use postq_core::limiter::{Bucket, Budget, Rate, RateLimiter, Take, ensure_few};
 use rusqlite::{Row, params};
 
 use crate::error::{Fault, limit};
@@ -44,6 +45,25 @@ impl RateLimiter for SqliteStore {
         .await
         .map_err(limit)
     }
+
+    async fn look(&self, takes: &[Take]) -> Result<Vec<Budget>, LimitError> {
+        ensure_few(takes)?;
+        let takes = takes.to_vec();
+        self.read("look at limits", move |tx| look(tx, &takes)).await.map_err(limit)
+    }
+}
+
+fn look(tx: &Tx<'_>, takes: &[Take]) -> Result<Vec<Budget>, Fault> {
+    let keys: Vec<&str> = takes.iter().map(|take| take.key.as_str()).collect();
+    let sql = "SELECT * FROM buckets WHERE key IN (SELECT value FROM json_each(?))";
+    let keyed = |row: &Row<'_>| Ok((row.get("key")?, bucket(row)?));
+    let known = tx.all(sql, [serde_json::to_string(&keys)?], keyed)?;
+    let known: HashMap<String, Bucket> = known.into_iter().collect();
+    let look = |take: &Take| {
+        let bucket = known.get(&take.key).copied().unwrap_or_else(|| Bucket::fresh(tx.now));
+        bucket.look(whole_micros(take.rate), round_up(take.not_before), tx.now)
+    };
+    Ok(takes.iter().map(look).collect())
 }
 
 /// A row keeps whole microseconds, so a rate is rounded to them first, to the slower side: otherwise

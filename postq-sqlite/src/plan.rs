@@ -11,7 +11,7 @@ use postq_core::job::{Job, Lane, NewJob};
 use postq_core::machine::JobState;
 use postq_core::platform::PlatformName;
 use postq_core::schedule::{Occurrence, ResolveRequest, Resolver, Schedule, Verdict};
-use postq_core::store::{PlanRequest, Planned};
+use postq_core::store::{MissedJob, PlanRequest, Planned};
 use rusqlite::{Row, params};
 
 use crate::claim::earlier;
@@ -76,8 +76,22 @@ struct Planner<'a> {
     request: &'a PlanRequest,
     resolver: &'a dyn Resolver,
     list: Option<String>,
-    accounts: HashMap<AccountId, Option<PlatformName>>,
+    accounts: HashMap<AccountId, Option<Known>>,
     planned: Planned,
+}
+
+/// What is known of an account.
+#[derive(Clone)]
+struct Known {
+    name: String,
+    platform: PlatformName,
+}
+
+/// An account that a schedule is for.
+struct Target {
+    account: AccountId,
+    lane: Lane,
+    known: Known,
 }
 
 impl Planner<'_> {
@@ -119,10 +133,13 @@ impl Planner<'_> {
         if !self.tx.has("SELECT 1 FROM posts WHERE id = ?", [post])? {
             return Ok(Err(format!("its post {} is gone", schedule.post_id)));
         }
-        let mut lanes = Vec::new();
+        let mut targets = Vec::new();
         for &account in &schedule.accounts {
-            match self.platform(account)? {
-                Some(platform) => lanes.push((account, Lane::of(&platform, account))),
+            match self.known(account)? {
+                Some(known) => {
+                    let lane = Lane::of(&known.platform, account);
+                    targets.push(Target { account, lane, known });
+                }
                 None => return Ok(Err(format!("its account {account} is gone"))),
             }
         }
@@ -135,7 +152,7 @@ impl Planner<'_> {
             return Ok(Err("it does not get on: its rule gives no occurrence".to_owned()));
         }
         for occurrence in &resolved.occurrences {
-            self.plan_occurrence(schedule, *occurrence, &lanes)?;
+            self.plan_occurrence(schedule, *occurrence, &targets)?;
         }
         self.planned.more |= resolved.next_run_at.is_some_and(|next| next <= until);
         let last = resolved.occurrences.last().map(|last| last.planned_at);
@@ -155,13 +172,14 @@ impl Planner<'_> {
         &mut self,
         schedule: &Schedule,
         occurrence: Occurrence,
-        lanes: &[(AccountId, Lane)],
+        targets: &[Target],
     ) -> Result<(), Fault> {
         let mut missed = 0;
-        for (account, lane) in lanes {
+        for target in targets {
+            let (account, lane) = (target.account, target.lane.clone());
             let job = Job::from_new(NewJob {
                 max_attempts: self.request.max_attempts,
-                ..NewJob::occurrence(schedule, occurrence.planned_at, *account, lane.clone())
+                ..NewJob::occurrence(schedule, occurrence.planned_at, account, lane)
             });
             let Some(mut stored) = self.tx.make(&job, Some(self.request.node))? else { continue };
             match occurrence.verdict {
@@ -171,6 +189,7 @@ impl Planner<'_> {
                     self.tx.step(&mut stored, JobState::Cancelled, node, reason.as_deref())?;
                     self.tx.save(&stored)?;
                     missed = 1 + and_older;
+                    self.follow_up(&job.made, &target.known, &reason.unwrap_or_default())?;
                 }
             }
         }
@@ -178,16 +197,28 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn platform(&mut self, account: AccountId) -> Result<Option<PlatformName>, Fault> {
+    /// Makes what follows from a missed job.
+    fn follow_up(&self, job: &NewJob, account: &Known, reason: &str) -> Result<(), Fault> {
+        let Some(follow_up) = &self.request.follow_up else { return Ok(()) };
+        let Known { name, platform } = account;
+        let missed = MissedJob { job, account: name, platform, reason, now: self.tx.now };
+        if let Some(next) = follow_up.of_missed(missed) {
+            self.tx.enqueue_new(&next, Some(self.request.node))?;
+        }
+        Ok(())
+    }
+
+    fn known(&mut self, account: AccountId) -> Result<Option<Known>, Fault> {
         if let Some(known) = self.accounts.get(&account) {
             return Ok(known.clone());
         }
-        let sql = "SELECT platform FROM accounts WHERE id = ?";
-        let platform = self.tx.get(sql, [blob(account.as_uuid())], |row| {
-            crate::rows::word::<PlatformName>(row, "platform")
+        let sql = "SELECT name, platform FROM accounts WHERE id = ?";
+        let known = self.tx.get(sql, [blob(account.as_uuid())], |row| {
+            let platform = crate::rows::word::<PlatformName>(row, "platform")?;
+            Ok(Known { name: row.get("name")?, platform })
         })?;
-        self.accounts.insert(account, platform.clone());
-        Ok(platform)
+        self.accounts.insert(account, known.clone());
+        Ok(known)
     }
 
     fn switch_off(&mut self, schedule: ScheduleId, problem: String) -> Result<(), Fault> {

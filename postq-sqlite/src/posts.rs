@@ -16,15 +16,18 @@ use crate::writer::Tx;
 /// A page of posts with what their states are told from. Publications count as successes, so that
 /// a post stays published when its jobs have been cleaned away.
 const LIST: &str = "SELECT posts.*,
+         (SELECT count(*) FROM schedules WHERE post_id = posts.id) AS schedules,
          (SELECT count(*) FROM schedules
           WHERE post_id = posts.id AND enabled = 1 AND next_run_at IS NOT NULL) AS live_schedules,
          (SELECT count(*) FROM jobs WHERE post_id = posts.id
           AND state IN ('planned', 'enqueued', 'running', 'failed')) AS waiting,
-         max((SELECT count(*) FROM jobs WHERE post_id = posts.id AND state = 'succeeded'),
+         max((SELECT count(*) FROM jobs WHERE post_id = posts.id
+              AND (state = 'succeeded'
+                   OR state = 'dead_letter' AND resolution = 'marked_published')),
              (SELECT count(*) FROM published_posts WHERE post_id = posts.id)) AS succeeded,
          (SELECT count(*) FROM jobs WHERE post_id = posts.id
           AND state = 'dead_letter' AND resolution IS NULL) AS dead
-     FROM posts WHERE tenant_id = ? AND id > ifnull(?, x'') ORDER BY id LIMIT ?";
+     FROM posts WHERE tenant_id = ? AND id {beyond} ? ORDER BY id {way} LIMIT ?";
 
 #[async_trait]
 impl PostStore for SqliteStore {
@@ -59,7 +62,7 @@ impl PostStore for SqliteStore {
         let (tenant, page) = (blob(tenant.as_uuid()), Paged::of(page));
         let read = |row: &Row<'_>| Ok((post(row)?, tally(row)?));
         self.read("list posts", move |tx| {
-            Ok(tx.all(LIST, params![tenant, page.after, page.limit], read)?)
+            Ok(tx.all(&page.sql(LIST), params![tenant, page.after, page.limit], read)?)
         })
         .await
     }
@@ -163,6 +166,7 @@ fn post(row: &Row<'_>) -> rusqlite::Result<Post> {
 
 fn tally(row: &Row<'_>) -> rusqlite::Result<PostTally> {
     Ok(PostTally {
+        schedules: row.get("schedules")?,
         live_schedules: row.get("live_schedules")?,
         waiting: row.get("waiting")?,
         succeeded: row.get("succeeded")?,

@@ -1,5 +1,7 @@
 //! `PublicationStore`.
 
+use std::ops::Range;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use postq_core::error::StoreError;
@@ -8,17 +10,36 @@ use postq_core::job::DedupeKey;
 use postq_core::store::{Page, Publication, PublicationStore};
 use rusqlite::{Row, params};
 
-use crate::rows::{Paged, blob, hex_list, json, micros, time, uuid};
+use crate::rows::{Paged, at_most, blob, hex_list, json, micros, time, uuid};
 use crate::store::SqliteStore;
+
+const WITHOUT_JOB: &str = "SELECT * FROM published_posts INDEXED BY published_by_time
+     WHERE tenant_id = ? AND published_at >= ? AND published_at < ?
+         AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = published_posts.job_id)
+     ORDER BY published_at, id LIMIT ?";
 
 #[async_trait]
 impl PublicationStore for SqliteStore {
     async fn list(&self, tenant: TenantId, page: Page) -> Result<Vec<Publication>, StoreError> {
         let (tenant, page) = (blob(tenant.as_uuid()), Paged::of(page));
         let sql = "SELECT * FROM published_posts
-                   WHERE tenant_id = ? AND id > ifnull(?, x'') ORDER BY id LIMIT ?";
+                   WHERE tenant_id = ? AND id {beyond} ? ORDER BY id {way} LIMIT ?";
         self.read("list publications", move |tx| {
-            Ok(tx.all(sql, params![tenant, page.after, page.limit], publication)?)
+            Ok(tx.all(&page.sql(sql), params![tenant, page.after, page.limit], publication)?)
+        })
+        .await
+    }
+
+    async fn without_job(
+        &self,
+        tenant: TenantId,
+        span: &Range<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<Vec<Publication>, StoreError> {
+        let (tenant, limit) = (blob(tenant.as_uuid()), at_most(limit));
+        let (from, until) = (micros(span.start), micros(span.end));
+        self.read("list the publications of a time", move |tx| {
+            Ok(tx.all(WITHOUT_JOB, params![tenant, from, until, limit], publication)?)
         })
         .await
     }
@@ -74,4 +95,18 @@ fn publication(row: &Row<'_>) -> rusqlite::Result<Publication> {
         published_at: time(row, "published_at")?,
         parts: json(row, "parts")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::WITHOUT_JOB;
+    use crate::tests::{database, query_plan};
+
+    #[test]
+    fn the_publications_of_a_time_are_found_and_not_sorted() {
+        let plan = query_plan(&database(), WITHOUT_JOB);
+
+        assert!(plan.contains("published_by_time (tenant_id=? AND published_at>?"), "{plan}");
+        assert!(!plan.contains("TEMP B-TREE") && !plan.contains("SCAN"), "{plan}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use postq_core::job::Fence;
-use postq_core::store::Page;
+use postq_core::store::{Order, Page};
 use rusqlite::Row;
 use rusqlite::types::{FromSqlError, Type};
 use serde::Serialize;
@@ -102,12 +102,18 @@ pub(crate) fn hex_list(ids: impl IntoIterator<Item = Uuid>) -> String {
     list
 }
 
+/// A limit as SQLite keeps numbers: with a sign.
+pub(crate) fn at_most(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
 /// A page, as parameters.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Paged {
-    /// For `id > ifnull(?, x'')`: nothing sorts before the empty blob.
-    pub(crate) after: Option<[u8; 16]>,
+    /// For `id {beyond} ?`. No id sorts before the empty blob, or after one that is longer and full.
+    pub(crate) after: Vec<u8>,
     pub(crate) limit: i64,
+    order: Order,
 }
 
 impl Paged {
@@ -116,7 +122,21 @@ impl Paged {
 
     pub(crate) fn of(page: Page) -> Self {
         let limit = i64::try_from(page.limit.min(Self::MOST)).unwrap_or(0);
-        Self { after: page.after.map(blob), limit }
+        let start = match page.order {
+            Order::Oldest => Vec::new(),
+            Order::Newest => vec![0xff; 17],
+        };
+        let after = page.after.map_or(start, |after| blob(after).to_vec());
+        Self { after, limit, order: page.order }
+    }
+
+    /// A statement with `id {beyond} ?` and `ORDER BY id {way}`.
+    pub(crate) fn sql(&self, statement: &str) -> String {
+        let (beyond, way) = match self.order {
+            Order::Oldest => (">", "ASC"),
+            Order::Newest => ("<", "DESC"),
+        };
+        statement.replace("{beyond}", beyond).replace("{way}", way)
     }
 }
 

@@ -1,9 +1,11 @@
 //! `ScheduleStore`.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use postq_core::error::StoreError;
 use postq_core::id::{PostId, ScheduleId, TenantId};
 use postq_core::job::CorrelationId;
@@ -15,10 +17,24 @@ use crate::changes::About;
 use crate::error::Fault;
 use crate::evidence::FREEZES;
 use crate::plan;
-use crate::rows::{blob, hex_list, json, micros, some_micros, some_time, time, time_of, uuid};
+use crate::rows::{
+    at_most, blob, hex_list, json, micros, some_micros, some_time, time, time_of, uuid,
+};
 use crate::store::SqliteStore;
-use crate::takeback::Owner;
+use crate::takeback::{LIVE, Owner};
 use crate::writer::Tx;
+
+/// Schedules that repeat and whose next occurrence is before a time.
+const REPEATING: &str = "SELECT * FROM schedules INDEXED BY schedules_repeating
+     WHERE enabled = 1 AND next_run_at IS NOT NULL AND next_run_at < ?2
+         AND substr(timing, 1, 18) <> '{\"kind\":\"one_shot\"' AND tenant_id = ?1
+     ORDER BY next_run_at LIMIT ?3";
+
+/// Schedules whose next occurrence is in a span of time, of posts that are planned early or not.
+const NEXT_IN: &str = "SELECT * FROM schedules INDEXED BY schedules_due
+     WHERE enabled = 1 AND next_run_at IS NOT NULL AND early = ?5
+         AND next_run_at >= ?2 AND next_run_at < ?3 AND tenant_id = ?1
+     ORDER BY next_run_at LIMIT ?4";
 
 #[async_trait]
 impl ScheduleStore for SqliteStore {
@@ -44,11 +60,42 @@ impl ScheduleStore for SqliteStore {
     }
 
     async fn list(&self, tenant: TenantId, page: Page) -> Result<Vec<Schedule>, StoreError> {
-        let sql = "SELECT * FROM schedules WHERE tenant_id = ? AND id > ifnull(?, x'') ORDER BY id LIMIT ?";
+        let sql = "SELECT * FROM schedules
+                   WHERE tenant_id = ? AND id {beyond} ? ORDER BY id {way} LIMIT ?";
         let page = crate::rows::Paged::of(page);
         let tenant = blob(tenant.as_uuid());
         self.read("list schedules", move |tx| {
-            Ok(tx.all(sql, params![tenant, page.after, page.limit], schedule)?)
+            Ok(tx.all(&page.sql(sql), params![tenant, page.after, page.limit], schedule)?)
+        })
+        .await
+    }
+
+    async fn coming(
+        &self,
+        tenant: TenantId,
+        span: &Range<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<Vec<Schedule>, StoreError> {
+        let (tenant, most) = (blob(tenant.as_uuid()), at_most(limit));
+        let (from, until) = (micros(span.start), micros(span.end));
+        self.read("list the schedules of a time", move |tx| {
+            let mut found = tx.all(REPEATING, params![tenant, from.min(until), most], schedule)?;
+            for early in [false, true] {
+                let of_span = params![tenant, from, until, most, early];
+                found.extend(tx.all(NEXT_IN, of_span, schedule)?);
+            }
+            found.sort_by_key(|schedule| (schedule.next_run_at, schedule.id));
+            found.truncate(limit);
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn movable(&self, ids: &[ScheduleId]) -> Result<Vec<ScheduleId>, StoreError> {
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let read = |row: &Row<'_>| uuid(row, "id").map(ScheduleId::from_uuid);
+        self.read("ask which schedules can be moved", move |tx| {
+            Ok(tx.all(&movable_sql(), [serde_json::to_string(&ids)?], read)?)
         })
         .await
     }
@@ -159,6 +206,24 @@ fn is_spent(tx: &Tx<'_>, schedule: &Schedule) -> Result<bool, Fault> {
     Ok(tx.has(out, [format!("{id}:"), format!("{id};")])?)
 }
 
+/// Whether a schedule fires once: what it is stands first in its rule.
+const IS_ONE_SHOT: &str = r#"substr(s.timing, 1, 18) = '{"kind":"one_shot"'"#;
+
+/// What an edit with new timing asks of one schedule, of many: whether nothing of it runs or may be out
+/// (`Tx::is_in_flight`), and whether it is spent ([`is_spent`]).
+fn movable_sql() -> String {
+    format!(
+        "SELECT s.id FROM json_each(?) AS asked JOIN schedules AS s ON s.id = unhex(asked.value, '-')
+         WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE schedule_id = s.id AND state = 'running')
+             AND NOT EXISTS (SELECT 1 FROM jobs JOIN evidence ON evidence.root = jobs.root
+                 WHERE jobs.schedule_id = s.id AND ({FREEZES})
+                     AND (jobs.state IN {LIVE} OR {IS_ONE_SHOT}))
+             AND NOT ({IS_ONE_SHOT} AND EXISTS (
+                 SELECT 1 FROM published_posts
+                 WHERE dedupe_key >= asked.value || ':' AND dedupe_key < asked.value || ';'))"
+    )
+}
+
 fn save(tx: &Tx<'_>, schedule: &Schedule) -> Result<(), Fault> {
     let accounts: Vec<_> = schedule.accounts.iter().map(|id| id.as_uuid()).collect();
     tx.run(
@@ -213,4 +278,31 @@ pub(crate) fn schedule(row: &Row<'_>) -> rusqlite::Result<Schedule> {
         correlation_id: row.get::<_, Option<String>>("correlation_id")?.map(CorrelationId::new),
         created_at: time(row, "created_at")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NEXT_IN, REPEATING, movable_sql};
+    use crate::tests::{database, query_plan};
+
+    #[test]
+    fn what_is_coming_is_found_and_not_sorted() {
+        let conn = database();
+
+        for (sql, index) in [(REPEATING, "schedules_repeating"), (NEXT_IN, "schedules_due")] {
+            let plan = query_plan(&conn, sql);
+
+            assert!(plan.contains(index) && plan.contains("next_run_at<?"), "{plan}");
+            assert!(!plan.contains("TEMP B-TREE") && !plan.contains("SCAN"), "{plan}");
+        }
+    }
+
+    #[test]
+    fn whether_schedules_can_be_moved_is_found_by_indexes() {
+        let plan = query_plan(&database(), &movable_sql());
+
+        assert!(plan.contains("jobs_by_schedule") && plan.contains("dedupe_key>?"), "{plan}");
+        let scans = plan.matches("SCAN").count();
+        assert_eq!((scans, plan.contains("SCAN asked")), (1, true), "{plan}");
+    }
 }

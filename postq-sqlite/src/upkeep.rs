@@ -28,7 +28,7 @@ const WAITING: &str = "SELECT job_id, free, name, rank, run_at FROM (
          SELECT job_id, free, name, rank, later.run_at FROM lanes JOIN later
              ON later.lane_id = lanes.id AND later.run_at <= ?2
          WHERE topic = ?1)
-     WHERE job_id > ifnull(?3, x'') ORDER BY job_id LIMIT ?4";
+     WHERE job_id {beyond} ?3 ORDER BY job_id {way} LIMIT ?4";
 
 #[async_trait]
 impl JobUpkeep for SqliteStore {
@@ -50,7 +50,7 @@ impl JobUpkeep for SqliteStore {
         let (topic, page) = (topic.clone(), Paged::of(page));
         self.read("list waiting jobs", move |tx| {
             let params = params![topic.as_str(), micros(until), page.after, page.limit];
-            Ok(tx.all(WAITING, params, |row| queued(row, &topic))?)
+            Ok(tx.all(&page.sql(WAITING), params, |row| queued(row, &topic))?)
         })
         .await
     }

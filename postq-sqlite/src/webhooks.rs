@@ -73,29 +73,11 @@ fn insert(tx: &Tx<'_>, endpoint: &Endpoint) -> Result<(), Fault> {
     if tx.has(full, params![tenant, most - 1])? {
         return Err(Fault::conflict(format!("there are {most} webhooks already; remove one")));
     }
-    let retiring = endpoint.retiring.as_ref();
-    let paused = endpoint.paused.as_ref();
-    tx.run(
-        "INSERT INTO webhooks (id, tenant_id, url, key_id, sealed, old_key_id, old_sealed, old_until,
-             events, paused_at, paused_why, version, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        params![
-            blob(endpoint.id.as_uuid()),
-            tenant,
-            endpoint.url,
-            endpoint.secret.key_id,
-            endpoint.secret.bytes,
-            retiring.map(|old| &old.secret.key_id),
-            retiring.map(|old| &old.secret.bytes),
-            some_micros(retiring.map(|old| old.until)),
-            serde_json::to_string(&endpoint.events)?,
-            some_micros(paused.map(|paused| paused.at)),
-            paused.map(|paused| &paused.why),
-            endpoint.version,
-            micros(endpoint.created_at),
-        ],
-    )?;
-    Ok(())
+    // What may change follows, where it is written for an update as well.
+    let made = "INSERT INTO webhooks (id, tenant_id, created_at, url, key_id, sealed, events, version)
+         VALUES (?, ?, ?, '', '', x'', '[]', 0)";
+    tx.run(made, params![blob(endpoint.id.as_uuid()), tenant, micros(endpoint.created_at)])?;
+    write(tx, endpoint, endpoint.version)
 }
 
 fn update(tx: &Tx<'_>, endpoint: &Endpoint) -> Result<Edited, Fault> {
@@ -109,6 +91,12 @@ fn update(tx: &Tx<'_>, endpoint: &Endpoint) -> Result<Edited, Fault> {
             false => Edited::Changed { revision: known.version },
         });
     }
+    write(tx, endpoint, version)?;
+    Ok(Edited::Applied { revision: version })
+}
+
+/// Writes all that may change.
+fn write(tx: &Tx<'_>, endpoint: &Endpoint, version: u32) -> Result<(), Fault> {
     let retiring = endpoint.retiring.as_ref();
     let paused = endpoint.paused.as_ref();
     tx.run(
@@ -129,7 +117,7 @@ fn update(tx: &Tx<'_>, endpoint: &Endpoint) -> Result<Edited, Fault> {
             blob(endpoint.id.as_uuid()),
         ],
     )?;
-    Ok(Edited::Applied { revision: version })
+    Ok(())
 }
 
 fn endpoint(row: &Row<'_>) -> rusqlite::Result<Endpoint> {

@@ -47,6 +47,7 @@ const STYLE: &str = include_str!("docs.css");
         (name = "events", description = "What happens, as it happens"),
         (name = "incoming", description = "What platforms send by themselves; their signature is the proof"),
         (name = "operation", description = "How the installation is"),
+        (name = "session", description = "Signing in to the dashboard"),
         (name = "tokens", description = "Who may use the API"),
         (name = "health", description = "For probes; no token needed"),
     )
@@ -79,8 +80,8 @@ fn finished(document: &Document, version: &str) -> Value {
         "type": "http",
         "scheme": "bearer",
         "description": "A token of `postqd token create`. Each operation names the scope that it \
-                        needs: read, write or admin; each allows what those before it do. On \
-                        loopback, while no token was ever made, none is asked for.",
+                        needs: read, write or admin; each allows what those before it do. The \
+                        dashboard's session (`/api/session`) is as good in its own pages. On loopback, while no token was ever made, none is asked for.",
     }});
     document["components"]["responses"] = json!({"Problem": {
         "description": "It was not done as asked (RFC 9457): `code` says why in a stable word",
@@ -223,7 +224,7 @@ fn text(value: &Value) -> String {
     escaped(value.as_str().unwrap_or_default())
 }
 
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -212,11 +212,12 @@ pub(crate) fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
 }
 
 impl State {
-    fn report(&mut self, report: &Report, now: DateTime<Utc>) {
+    /// Tells what became of a job at a time, unless that, or something later, was told of it.
+    pub(crate) fn report(&mut self, report: &Report, at: DateTime<Utc>) {
         let goes_on =
             matches!(report.result, ReportResult::Retrying { .. } | ReportResult::Waiting { .. });
         if self.is_news(report.job, Step { fence: report.fence, ended: !goes_on }) {
-            let (name, data) = happened(report, now);
+            let (name, data) = happened(report, at);
             self.add(name, &data);
         }
     }
@@ -242,7 +243,7 @@ impl State {
         true
     }
 
-    pub(crate) fn add(&mut self, name: &'static str, data: &JobHappened) {
+    fn add(&mut self, name: &'static str, data: &JobHappened) {
         if let Ok(data) = serde_json::to_string(data) {
             self.send(name, data);
         }

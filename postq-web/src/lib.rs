@@ -1,4 +1,4 @@
-//! A mountable axum router for postq: JSON API, live events, health, metrics.
+//! A mountable axum router for postq: JSON API, dashboard, live events, health, metrics.
 //!
 //! | module | what is in it |
 //! |---|---|
@@ -6,7 +6,9 @@
 //! | `router`, `document` | routes and their OpenAPI document, which are one thing |
 //! | `guard` | what stands before the handlers: host and origin, tokens and scopes, limits, repeated requests |
 //! | `api`, `views` | the handlers; what they show and take |
+//! | `dashboard`, `cookie` | the page for people, and how its session is kept |
 //! | `events`, `others`, `health`, `reach` | live events, of other processes too; probes |
+//! | `channel` | by which channels people are told |
 //! | `metrics`, `gauges`, `tally` | what Prometheus asks for |
 //! | `serve` | [`serve`]: a server with bounds |
 //!
@@ -38,6 +40,9 @@
 
 mod answer;
 mod api;
+mod channel;
+mod cookie;
+mod dashboard;
 mod document;
 mod events;
 mod exposition;
@@ -58,6 +63,7 @@ mod tally;
 mod views;
 mod web;
 
+pub use self::channel::Channel;
 pub use self::gauges::GAUGES;
 pub use self::guard::access::Trusted;
 pub use self::incoming::{Incoming, IncomingEvent};

@@ -14,8 +14,9 @@ use postq_core::id::{AccountId, JobId, TenantId};
 use postq_core::job::{Fence, Job};
 use postq_core::machine::JobState;
 use postq_core::store::{JobFilter, Page};
+use postq_engine::{Report, ReportResult};
 
-use crate::events::{JobHappened, State, Step, lock};
+use crate::events::{State, Step, lock};
 
 /// The store is asked so often.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -139,11 +140,9 @@ impl Others {
         let names = self.names(&jobs).await?;
         for job in jobs {
             let name = job.made.account_id.and_then(|id| names.get(&id).cloned());
-            let Some((what, happened)) = self.happened(&job, name).await? else { continue };
-            let mut state = lock(&self.state);
-            if state.is_news(job.id(), step(&job)) {
-                state.add(what, &happened);
-            }
+            let Some(result) = self.result(&job).await? else { continue };
+            let at = job.finished_at.or(job.started_at).unwrap_or(job.run_at);
+            lock(&self.state).report(&Report::new(&job, name, result), at);
         }
         Ok(())
     }
@@ -159,41 +158,21 @@ impl Others {
         Ok(accounts.into_iter().map(|account| (account.id, account.name)).collect())
     }
 
-    /// What is told of a job; nothing of one that was called off.
-    async fn happened(
-        &self,
-        job: &Job,
-        account_name: Option<String>,
-    ) -> Result<Option<(&'static str, JobHappened)>, StoreError> {
-        let missed = job.reason.as_deref().is_some_and(|reason| reason.starts_with("missed"));
-        let (name, receipt, until) = match job.state {
+    /// What became of a job; nothing is told of one that was called off.
+    async fn result(&self, job: &Job) -> Result<Option<ReportResult>, StoreError> {
+        let why = job.reason.as_deref().unwrap_or_default();
+        Ok(Some(match job.state {
             JobState::Succeeded => {
                 let story = self.backend.jobs.story(job.id()).await?;
                 let parts = story.map(|story| story.evidence.0).unwrap_or_default();
                 let last = parts.into_iter().filter_map(|part| part.receipt).max_by_key(|r| r.part);
-                ("job.succeeded", last, None)
+                ReportResult::Succeeded { receipt: last }
             }
-            JobState::DeadLetter => ("job.dead", None, None),
-            JobState::Cancelled if missed => ("job.missed", None, None),
-            JobState::Failed => ("job.retrying", None, Some(job.run_at)),
+            JobState::DeadLetter => ReportResult::Dead { reason: why.to_owned() },
+            JobState::Cancelled if why.starts_with("missed") => ReportResult::Missed,
+            JobState::Failed => ReportResult::Retrying { at: job.run_at, reason: why.to_owned() },
             _ => return Ok(None),
-        };
-        let tells_why = matches!(job.state, JobState::DeadLetter | JobState::Failed);
-        let happened = JobHappened {
-            at: job.finished_at.or(job.started_at).unwrap_or(job.run_at),
-            job: job.id().as_uuid(),
-            kind: job.made.kind.to_string(),
-            post: job.made.post_id.map(|id| id.as_uuid()),
-            schedule: job.made.schedule_id.map(|id| id.as_uuid()),
-            account: job.made.account_id.map(|id| id.as_uuid()),
-            account_name,
-            correlation_id: job.made.correlation_id.to_string(),
-            planned_at: job.made.planned_at,
-            receipt: receipt.map(Into::into),
-            until,
-            reason: job.reason.clone().filter(|_| tells_why),
-        };
-        Ok(Some((name, happened)))
+        }))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Errors as they are answered: RFC 9457 problem details with a stable code.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
@@ -159,6 +160,13 @@ impl Problem {
     /// There is no such thing.
     pub(crate) fn not_found(what: impl std::fmt::Display) -> Self {
         Self::new(Code::NotFound, format!("there is no {what}"))
+    }
+
+    /// One more request is possible after this wait.
+    pub(crate) fn too_many(wait: Duration) -> Self {
+        let seconds = wait.as_millis().div_ceil(1_000).max(1);
+        Self::new(Code::TooManyRequests, format!("one more is possible in {seconds} s"))
+            .after(u64::try_from(seconds).unwrap_or(60))
     }
 
     /// Whether the server, and not the request, is the reason.

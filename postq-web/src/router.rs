@@ -1,6 +1,7 @@
 //! Putting the router together: routes and what the document says of them come from one place.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -11,6 +12,7 @@ use utoipa::openapi::HttpMethod;
 use utoipa_axum::PathItemExt;
 use utoipa_axum::router::UtoipaMethodRouter;
 
+use crate::api::{notifications, session};
 use crate::events::Hub;
 use crate::guard::access::{Gate, Tell};
 use crate::guard::limit::Limits;
@@ -21,7 +23,7 @@ use crate::problem::{Code, Problem};
 use crate::reach::Reached;
 use crate::tally::Counted;
 use crate::web::{App, Shared, Web};
-use crate::{api, health, metrics};
+use crate::{api, dashboard, health, metrics};
 
 /// One path: its handlers, and what the document says of them.
 pub(crate) struct Route {
@@ -72,7 +74,7 @@ macro_rules! route {
 }
 pub(crate) use route;
 
-/// The API, to be served by [`serve`](crate::serve) or mounted in a router of your own.
+/// The API and the dashboard, to be served by [`serve`](crate::serve) or mounted in a router of your own.
 ///
 /// A service that serves it by itself must tell it who asks (axum's
 /// `into_make_service_with_connect_info`): without that, every request needs a token.
@@ -104,12 +106,14 @@ fn of_every_node(add: &mut dyn FnMut(Route)) {
 #[derive(Default)]
 struct Assembly {
     router: Router<App>,
+    /// Open to everybody: the document does not know them.
+    pages: Router<App>,
     gate: Gate,
 }
 
 impl Assembly {
     fn of_all() -> Self {
-        let mut assembly = Self::default();
+        let mut assembly = Self { pages: dashboard::routes(), ..Self::default() };
         all(&mut |route| assembly.add(route));
         assembly
     }
@@ -124,7 +128,12 @@ impl Assembly {
         let app: App = Arc::new(Shared {
             desk: web.engine.desk(),
             gate: self.gate,
-            limits: Limits::new(settings.requests_per_second, settings.burst),
+            limits: Limits::new(
+                Duration::from_secs(1) / settings.requests_per_second.get(),
+                settings.burst,
+            ),
+            sign_ins: Limits::new(session::EVERY, session::AT_ONCE),
+            tests: Limits::new(notifications::EVERY, notifications::AT_ONCE),
             hub: Hub::new(settings.most_streams),
             readiness: Readiness::default(),
             scrape: Scrape::default(),
@@ -139,6 +148,7 @@ impl Assembly {
             .layer(DefaultBodyLimit::max(settings.most_body))
             .layer(from_fn_with_state(Arc::clone(&app), once::layer))
             .layer(from_fn_with_state(Arc::clone(&app), access::layer))
+            .merge(self.pages)
             .layer(from_fn_with_state(Arc::clone(&app), time::layer))
             .layer(from_fn_with_state(Arc::clone(&app), origin::layer))
             .layer(from_fn(headers::layer))

@@ -21,6 +21,7 @@ use postq_engine::desk::Desk;
 use secrecy::SecretString;
 
 use crate::api::import;
+use crate::channel::Channel;
 use crate::document::Shown;
 use crate::events::Hub;
 use crate::guard::access::Gate;
@@ -48,6 +49,8 @@ pub struct Web {
     pub services: Vec<Breaker>,
     /// Tells `/readyz?platforms=true` which platforms cannot be reached; without it nothing is asked.
     pub reach: Option<Arc<dyn Reach>>,
+    /// The channels by which people are told, as the engine's; without any none is shown and none tried.
+    pub channels: Vec<Channel>,
     /// How the store's connections are used; without it `/metrics` does not tell.
     pub pools: Option<Arc<dyn Pools>>,
     /// What the process has recorded; without it `/metrics` shows the gauges alone.
@@ -73,6 +76,7 @@ impl Web {
             incoming: Vec::new(),
             services: Vec::new(),
             reach: None,
+            channels: Vec::new(),
             pools: None,
             recorded: None,
             clock: Arc::new(SystemClock),
@@ -197,6 +201,10 @@ pub(crate) struct Shared {
     pub(crate) desk: Desk,
     pub(crate) gate: Gate,
     pub(crate) limits: Limits,
+    /// By who tries to sign in.
+    pub(crate) sign_ins: Limits,
+    /// Of notifications.
+    pub(crate) tests: Limits,
     pub(crate) hub: Hub,
     pub(crate) readiness: Readiness,
     pub(crate) scrape: Scrape,

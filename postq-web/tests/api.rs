@@ -142,6 +142,8 @@ async fn a_preview_shows_what_would_happen_and_writes_nothing() {
     assert_eq!(of("recorder")["violations"][0]["message"], "text is 101 long, at most 100");
     assert_eq!(of("dry_run")["violations"], json!([]));
     assert_eq!(of("dry_run")["parts"][0]["text"], "short");
+    assert_eq!(of("recorder")["lengths"], json!([{"length": 101, "limit": 100}]));
+    assert_eq!(of("dry_run")["lengths"], json!([null]), "it counts nothing");
     let times = ["2099-01-01T09:00:00Z", "2099-01-02T09:00:00Z", "2099-01-03T09:00:00Z"];
     assert_eq!(shown["occurrences"], json!(times));
     assert_eq!(shown["errors"].as_array().unwrap().len(), 1);

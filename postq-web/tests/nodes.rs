@@ -67,6 +67,7 @@ impl Node {
             pid: 7,
             version: "1.2.3".to_owned(),
             roles: vec!["worker".to_owned()],
+            keys: Vec::new(),
         };
         let engine = Engine::builder(store.backend())
             .platform(Arc::new(DryRun::new(Arc::new(SystemClock))))

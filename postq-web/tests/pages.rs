@@ -65,3 +65,73 @@ async fn every_list_ends_and_refuses_what_cannot_be() {
     assert_eq!(second["items"].as_array().unwrap().len(), 1);
     assert!(second["next"].is_null());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_go_either_way() {
+    let site = Site::running().await;
+    site.recorder_account().await;
+    for n in 0..5 {
+        let new = json!({"text": format!("refuse {n}"), "accounts": ["acme"], "schedule": {"kind": "now"}});
+        site.post("/api/posts", new).await.is(201);
+        let new =
+            json!({"text": format!("take {n}"), "accounts": ["acme"], "schedule": {"kind": "now"}});
+        site.post("/api/posts", new).await.is(201);
+    }
+    let full = |body: &serde_json::Value| body["items"].as_array().unwrap().len() == 5;
+    site.until("/api/dead-letters", full).await;
+    site.until("/api/publications", full).await;
+    let walk = async |list: &str, order: &str| {
+        let (mut ids, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/api/{list}limit=2&order={order}{cursor}");
+            let page = site.get(&path).await.is(200).body;
+            let items = page["items"].as_array().unwrap();
+            ids.extend(items.iter().map(|item| item["id"].as_str().unwrap().to_owned()));
+            let Some(next) = page["next"].as_str() else { break ids };
+            cursor = format!("&cursor={next}");
+        }
+    };
+
+    let lists = [
+        ("posts?", 10),
+        ("jobs?topic=publish&", 10),
+        ("jobs?topic=publish&account=acme&", 10),
+        ("jobs?state=dead_letter,succeeded&topic=publish&", 10),
+        ("dead-letters?", 5),
+        ("publications?", 5),
+        ("schedules?", 10),
+        ("accounts?", 1),
+    ];
+    for (list, count) in lists {
+        let (mut newest, oldest) = (walk(list, "newest").await, walk(list, "oldest").await);
+        assert!(oldest.is_sorted() && oldest.len() == count, "{list} {oldest:?}");
+        newest.reverse();
+        assert_eq!(newest, oldest, "{list}");
+    }
+    site.get("/api/jobs?order=up").await.refused(422, "invalid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_says_how_its_post_begins() {
+    let site = Site::still().await;
+    let long = "ż".repeat(100);
+    for text in ["short", &long] {
+        let new = json!({"text": text, "accounts": ["dry_run:a"]});
+        let post = site.post("/api/posts", new).await.is(201).id();
+        site.post(&format!("/api/posts/{post}/execute"), json!({"accounts": ["dry_run:a"]}))
+            .await
+            .is(202);
+    }
+
+    let jobs = site.get("/api/jobs").await.is(200).body;
+
+    let gists: Vec<_> =
+        jobs["items"].as_array().unwrap().iter().map(|job| job["gist"].clone()).collect();
+    assert_eq!(gists, [json!("short"), json!(format!("{}…", "ż".repeat(90)))]);
+    let job = jobs["items"][0]["id"].as_str().unwrap();
+    assert_eq!(site.get(&format!("/api/jobs/{job}")).await.is(200).body["job"]["gist"], "short");
+    let post = jobs["items"][0]["post_id"].as_str().unwrap();
+    site.delete(&format!("/api/posts/{post}")).await.is(204);
+    let gone = site.get(&format!("/api/jobs/{job}")).await.is(200).body;
+    assert!(gone["job"]["gist"].is_null(), "its post was taken away");
+}

@@ -10,7 +10,8 @@ use postq_core::failure::{Failure, FailureClass};
 use postq_core::intent::Receipt;
 use postq_core::limiter::Rate;
 use postq_core::platform::{
-    Identity, Outgoing, Pace, Platform, PlatformName, Published, Reconcile, Violation,
+    Identity, Length, Measure, Outgoing, Pace, Platform, PlatformName, Published, Reconcile,
+    Violation,
 };
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +83,16 @@ impl Platform for X {
     fn reconcile(&self) -> Option<&dyn Reconcile> {
         Some(self)
     }
+
+    fn measure(&self) -> Option<&dyn Measure> {
+        Some(self)
+    }
+}
+
+impl Measure for X {
+    fn measure(&self, text: &str) -> Length {
+        Length { length: weighted_length(text), limit: self.config.max_length }
+    }
 }
 
 /// The longest thread; X tells no limit of its own.
@@ -90,8 +101,7 @@ const NO_MEDIA: &str = "media needs to be uploaded first: not supported by this 
 
 impl X {
     fn violations(&self, number: u16, part: &Part) -> Vec<Violation> {
-        let most = self.config.max_length;
-        let length = weighted_length(&part.text);
+        let Length { length, limit: most } = Measure::measure(self, &part.text);
         let found = [
             (!part.media.is_empty()).then(|| NO_MEDIA.to_owned()),
             (!has_content(&part.text)).then(|| "the text is empty".to_owned()),

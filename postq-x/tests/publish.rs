@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use fake_x::{Canned, Fault, Faults, Target};
 use postq_core::content::{MediaRef, Part};
 use postq_core::failure::{FailureClass, LimitScope, Outcome};
-use postq_core::platform::Platform;
+use postq_core::platform::{Length, Platform};
 use postq_x::{Config, X};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -315,6 +315,21 @@ async fn whoami_asks_x() {
     assert_eq!(failure.class, FailureClass::Auth);
     bench.server.answer(Target::Me, Canned::new(200, r#"{"data":{"id":"../1"}}"#));
     assert!(bench.x.whoami(&"tok-7".to_owned().into()).await.is_err());
+}
+
+#[tokio::test]
+async fn texts_are_measured_as_x_counts() {
+    let measured = |config: Config, text: &str| {
+        let x = X::new(config).expect("an adapter");
+        let Length { length, limit } = x.measure().expect("X counts").measure(text);
+        (length, limit)
+    };
+    let link = "at https://example.com/a/very/long/path/that/counts/as/twenty-three";
+
+    assert_eq!(measured(Config::default(), "ż日"), (3, 280));
+    assert_eq!(measured(Config::default(), link), (3 + 23, 280));
+    let premium = Config { max_length: 25_000, ..Config::default() };
+    assert_eq!(measured(premium, ""), (0, 25_000));
 }
 
 #[tokio::test]

@@ -78,11 +78,20 @@ pub(crate) enum Command {
     /// Shows what gave up, and decides what becomes of it
     #[command(subcommand)]
     Dead(Dead),
+    /// Shows what is out
+    #[command(subcommand)]
+    Publication(Publication),
+    /// Shows the nodes that share a store
+    #[command(subcommand)]
+    Node(Node),
     /// Shows when a rule runs, before anything is planned by it
     Preview(Box<Preview>),
     /// Makes, lists and revokes tokens of the API
     #[command(subcommand)]
     Token(Token),
+    /// Shows which keys seal what is secret, and replaces one
+    #[command(subcommand)]
+    Vault(Vault),
     /// Tells endpoints over HTTP of what happens; shows what they were told
     #[command(subcommand)]
     Webhook(Webhook),
@@ -178,7 +187,7 @@ pub(crate) struct NewPost {
 }
 
 /// When a post goes out.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(group(ArgGroup::new("repeats").args(["every", "cron"])))]
 pub(crate) struct Time {
     /// Once, or the first time: 2026-03-08T09:00Z, 2026-03-08T09:00 with --tz, or +5m
@@ -241,6 +250,11 @@ pub(crate) struct Preview {
 pub(crate) enum PostCommand {
     /// Lists posts, oldest first
     List(Paging),
+    /// Shows one, with its schedules and jobs
+    Show {
+        /// Its id or key
+        post: String,
+    },
     /// Gives a post another text, time, zone or priority
     Edit {
         /// Its id or key
@@ -270,6 +284,9 @@ pub(crate) struct Paging {
     /// Those after this id
     #[arg(long, value_name = "ID")]
     pub(crate) after: Option<String>,
+    /// The newest first
+    #[arg(long)]
+    pub(crate) newest: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -479,6 +496,18 @@ pub(crate) enum Dead {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Publication {
+    /// Lists what is out, oldest first
+    List(Paging),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Node {
+    /// Lists the nodes that share the store, and how each is doing
+    List,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Token {
     /// Makes one and shows it, this once
     Create {
@@ -497,6 +526,15 @@ pub(crate) enum Token {
         #[arg(value_parser = id::<TokenId>)]
         id: TokenId,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Vault {
+    /// Counts what is sealed by key, and names what no key opens
+    Status,
+    /// Seals with the key in force what is sealed with those of POSTQ_ENCRYPTION_KEYS_OLD; may be
+    /// interrupted at any time and run again, also while `postqd serve` runs
+    Rotate,
 }
 
 #[derive(Debug, Subcommand)]

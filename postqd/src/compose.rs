@@ -11,7 +11,7 @@ use postq_core::clock::{Clock, SystemClock};
 use postq_core::feed::Only;
 use postq_core::id::TenantId;
 use postq_core::platform::Platform;
-use postq_core::vault::ChaChaVault;
+use postq_core::vault::KeyRing;
 use postq_engine::desk::{Desk, DeskSettings};
 use postq_engine::dry_run::DryRun;
 use postq_engine::webhooks::Webhooks;
@@ -69,7 +69,7 @@ impl Node {
     }
 
     /// The vault in force, whether or not it opens what is sealed.
-    pub(crate) async fn vault(&self) -> anyhow::Result<ChaChaVault> {
+    pub(crate) async fn vault(&self) -> anyhow::Result<KeyRing> {
         key::vault(&self.config, &self.secrets().await?)
     }
 
@@ -108,13 +108,16 @@ impl Node {
         if !roles.worker {
             settings.topics.clear();
         }
-        self.built(self.among(self.builder(settings).await?))
+        let keys = self.vault().await?.key_ids().map(str::to_owned).collect();
+        self.built(self.among(self.builder(settings).await?, keys))
     }
 
     /// An engine that never runs, for its desk; with the vault where credentials are to be sealed.
     pub(crate) async fn engine_at_rest(&self, with_vault: bool) -> anyhow::Result<Engine> {
-        let mut builder =
-            self.among(Engine::builder(self.backend.clone()).settings(self.settings(Only::Any)));
+        let mut builder = self.among(
+            Engine::builder(self.backend.clone()).settings(self.settings(Only::Any)),
+            Vec::new(),
+        );
         if with_vault {
             // Not kept from fitting by other accounts that are sealed with a key that is gone: to
             // connect one again is how that is mended.
@@ -123,12 +126,13 @@ impl Node {
         self.built(builder)
     }
 
-    fn among(&self, builder: EngineBuilder) -> EngineBuilder {
+    fn among(&self, builder: EngineBuilder, keys: Vec<String>) -> EngineBuilder {
         let facts = NodeFacts {
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             roles: self.config.roles.names().map(str::to_owned).collect(),
+            keys,
         };
         builder.among(Arc::clone(&self.store.nodes), facts)
     }
@@ -142,7 +146,7 @@ impl Node {
             .webhooks(self.webhooks()?)
             .settings(settings);
         for channel in outward::channels(&self.config.outward)? {
-            builder = builder.notifier(channel);
+            builder = builder.notifier(channel.notifier);
         }
         Ok(builder)
     }

@@ -92,6 +92,7 @@ pub(crate) struct Config {
     pub(crate) topics: Vec<TopicWorkers>,
     pub(crate) outward: Outward,
     pub(crate) encryption_key: Option<SecretString>,
+    pub(crate) encryption_keys_old: Vec<SecretString>,
     pub(crate) dry_run: bool,
     pub(crate) x: postq_x::Config,
     pub(crate) min_interval: Duration,
@@ -161,6 +162,7 @@ impl Config {
             topics: values.topics()?,
             outward: values.outward()?,
             encryption_key: values.secret("encryption_key"),
+            encryption_keys_old: values.secrets("encryption_keys_old")?,
             dry_run: values.switch("dry_run")?,
             x: values.x()?,
             min_interval: values.duration("min_interval")?,
@@ -194,6 +196,9 @@ impl Config {
     }
 }
 
+/// Keys that only open: each is tried by its id alone.
+const MOST_KEYS: usize = 16;
+
 /// What was set, by key.
 struct Values(BTreeMap<&'static str, Value>);
 
@@ -209,6 +214,15 @@ impl Values {
 
     fn secret(&self, key: &str) -> Option<SecretString> {
         self.set(key).map(|value| value.text.clone().into())
+    }
+
+    /// What stands between commas.
+    fn secrets(&self, key: &str) -> anyhow::Result<Vec<SecretString>> {
+        let all: Vec<SecretString> = self.list(key).into_iter().map(SecretString::from).collect();
+        match all.len() {
+            0..=MOST_KEYS => Ok(all),
+            n => Err(self.wrong(key, format!("there are {n}, expected at most {MOST_KEYS}"))),
+        }
     }
 
     fn wrong(&self, key: &str, why: impl fmt::Display) -> anyhow::Error {

@@ -1,13 +1,16 @@
-//! The key that seals credentials: from the configuration, or from a file beside the database.
+//! The keys: one that seals credentials, from the configuration or from a file beside the database, and
+//! those that still open.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use postq_core::account::Account;
-use postq_core::vault::{ChaChaVault, Sealed};
+use postq_core::vault::{ChaChaVault, KeyRing, Sealed, Vault};
 use postq_core::webhook::Endpoint;
 use secrecy::SecretString;
 
@@ -31,10 +34,24 @@ impl Secrets {
         self.accounts.iter().filter_map(|a| Some((a.name.as_str(), a.credentials.as_ref()?)))
     }
 
-    /// Whose they are, for a person; none if nothing is sealed.
-    fn owners(&self) -> Option<String> {
-        let accounts: Vec<&str> = self.credentials().map(|(name, _)| name).collect();
-        let webhooks: Vec<String> = self.webhooks.iter().map(|w| w.id.to_string()).collect();
+    /// How many are sealed with keys that only open, and with which.
+    pub(crate) fn sealed_with_old(&self, ring: &KeyRing) -> (usize, BTreeSet<String>) {
+        let webhooks = self.webhooks.iter().flat_map(|webhook| {
+            std::iter::once(&webhook.secret).chain(webhook.retiring.as_ref().map(|old| &old.secret))
+        });
+        let all = self.credentials().map(|(_, sealed)| sealed).chain(webhooks);
+        let old = all.filter(|sealed| ring.old_key_ids().any(|old| old == sealed.key_id));
+        let keys: Vec<String> = old.map(|sealed| sealed.key_id.clone()).collect();
+        (keys.len(), keys.into_iter().collect())
+    }
+
+    /// Whose are sealed with keys that are none of these, for a person; none if there are none.
+    fn owners(&self, known: &[ChaChaVault]) -> Option<String> {
+        let is_lost = |sealed: &Sealed| known.iter().all(|key| key.key_id() != sealed.key_id);
+        let lost = self.credentials().filter(|(_, sealed)| is_lost(sealed));
+        let accounts: Vec<&str> = lost.map(|(name, _)| name).collect();
+        let lost = self.webhooks.iter().filter(|webhook| is_lost(&webhook.secret));
+        let webhooks: Vec<String> = lost.map(|w| w.id.to_string()).collect();
         let all = [
             (!accounts.is_empty()).then(|| format!("the credentials of {}", accounts.join(", "))),
             (!webhooks.is_empty())
@@ -47,7 +64,18 @@ impl Secrets {
 
 /// The vault in force. Makes the key file on first use, but not while something is sealed with a key
 /// that is gone.
-pub(crate) fn vault(config: &Config, secrets: &Secrets) -> anyhow::Result<ChaChaVault> {
+pub(crate) fn vault(config: &Config, secrets: &Secrets) -> anyhow::Result<KeyRing> {
+    let mut old = Vec::new();
+    for (n, text) in config.encryption_keys_old.iter().enumerate() {
+        let key = ChaChaVault::from_text(text);
+        old.push(key.with_context(|| format!("POSTQ_ENCRYPTION_KEYS_OLD, number {}", n + 1))?);
+    }
+    let ring = KeyRing::new(Arc::new(sealing(config, secrets, &old)?));
+    Ok(old.into_iter().fold(ring, |ring, old| ring.opening(Arc::new(old))))
+}
+
+/// The key that seals.
+fn sealing(config: &Config, secrets: &Secrets, old: &[ChaChaVault]) -> anyhow::Result<ChaChaVault> {
     if let Some(text) = &config.encryption_key {
         return ChaChaVault::from_text(text).context("POSTQ_ENCRYPTION_KEY");
     }
@@ -61,7 +89,7 @@ pub(crate) fn vault(config: &Config, secrets: &Secrets) -> anyhow::Result<ChaCha
     let text = match read(&path)? {
         Some(text) => text,
         None => {
-            if let Some(owners) = secrets.owners() {
+            if let Some(owners) = secrets.owners(old) {
                 bail!(
                     "the key file \"{}\" is gone, and {owners} are sealed with it; restore it, or \
                      set POSTQ_ENCRYPTION_KEY",
@@ -74,10 +102,15 @@ pub(crate) fn vault(config: &Config, secrets: &Secrets) -> anyhow::Result<ChaCha
     ChaChaVault::from_text(&text).with_context(|| format!("the key file \"{}\"", path.display()))
 }
 
-/// Fails if the vault cannot open something: it was sealed with another key.
-pub(crate) fn ensure_fits(vault: &ChaChaVault, secrets: &Secrets) -> anyhow::Result<()> {
+/// Fails if no key in force opens something.
+pub(crate) fn ensure_fits(ring: &KeyRing, secrets: &Secrets) -> anyhow::Result<()> {
+    let (mut keys, old) = (format!("the key in force is {}", ring.key_id()), ring.old_key_ids());
+    let old: Vec<&str> = old.collect();
+    if !old.is_empty() {
+        keys = format!("{keys}, and {} still open", old.join(", "));
+    }
     let others = |sealed: &mut dyn Iterator<Item = (String, &Sealed)>| {
-        let others = sealed.filter(|(_, sealed)| sealed.key_id != vault.key_id());
+        let others = sealed.filter(|(_, sealed)| !ring.has(&sealed.key_id));
         let others: Vec<String> =
             others.map(|(name, sealed)| format!("{name} (key {})", sealed.key_id)).collect();
         (!others.is_empty()).then(|| others.join(", "))
@@ -85,19 +118,16 @@ pub(crate) fn ensure_fits(vault: &ChaChaVault, secrets: &Secrets) -> anyhow::Res
     let accounts = others(&mut secrets.credentials().map(|(name, by)| (name.to_owned(), by)));
     if let Some(accounts) = accounts {
         bail!(
-            "the key in force is {}, but these accounts are sealed with another one: {accounts}; \
-             set POSTQ_ENCRYPTION_KEY to that key, or connect them again: postqd account add \
-             PLATFORM --name NAME --access-token-stdin",
-            vault.key_id()
+            "{keys}, but these accounts are sealed with another one: {accounts}; add that key to \
+             POSTQ_ENCRYPTION_KEYS_OLD, or connect them again: postqd account add PLATFORM --name \
+             NAME --access-token-stdin"
         )
     }
     let webhooks = others(&mut secrets.webhooks.iter().map(|w| (w.id.to_string(), &w.secret)));
     if let Some(webhooks) = webhooks {
         bail!(
-            "the key in force is {}, but the secrets of these webhooks are sealed with another one: \
-             {webhooks}; set POSTQ_ENCRYPTION_KEY to that key, or give them new ones: postqd \
-             webhook rotate ID",
-            vault.key_id()
+            "{keys}, but the secrets of these webhooks are sealed with another one: {webhooks}; add \
+             that key to POSTQ_ENCRYPTION_KEYS_OLD, or give them new ones: postqd webhook rotate ID"
         )
     }
     Ok(())

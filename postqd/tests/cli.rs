@@ -70,6 +70,30 @@ fn an_import_is_a_report_until_it_is_applied() {
 }
 
 #[test]
+fn lists_begin_with_the_newest_where_that_is_asked_for() {
+    let place = Place::new();
+    let rows = "a,+1h,dry_run:a,hello\nb,+2h,dry_run:a,you\nc,+3h,dry_run:a,all\n";
+    place.write("c.csv", &format!("key,at,accounts,text\n{rows}"));
+    place.run(&["import", "c.csv", "--apply"]).exits(0);
+    let list = |args: &[&str]| {
+        let listed = place.run(&[&["post", "list", "--json"], args].concat()).exits(0).values();
+        let posts = listed[0].as_array().unwrap().clone();
+        let field = |name: &str| {
+            posts.iter().map(|post| post[name].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        (field("key"), field("id"))
+    };
+
+    let (keys, ids) = list(&["--newest"]);
+
+    assert_eq!(keys, ["c", "b", "a"]);
+    assert_eq!(list(&[]).0, ["a", "b", "c"]);
+    assert_eq!(list(&["--newest", "--after", &ids[1]]).0, ["a"]);
+    place.run(&["post", "list", "--newest", "--limit", "2"]).exits(0).tells("--newest --after");
+    place.run(&["job", "list", "--newest"]).exits(0);
+}
+
+#[test]
 fn a_post_without_a_time_goes_out_now() {
     let place = Place::new();
 
@@ -228,7 +252,7 @@ fn a_wrong_key_refuses_before_anything_is_taken_in() {
 
     for args in [&["post", "hello", "--account", "acme"][..], &["run", "c.csv"][..]] {
         let refused = place.run_with("POSTQ_ENCRYPTION_KEY", &other, args).exits(1);
-        refused.tells("set POSTQ_ENCRYPTION_KEY to that key");
+        refused.tells("add that key to POSTQ_ENCRYPTION_KEYS_OLD");
     }
 
     let posts = place.run(&["post", "list", "--json"]).exits(0).values();

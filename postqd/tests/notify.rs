@@ -138,7 +138,7 @@ async fn one_dead_token_sends_one_message_by_each_channel() {
     assert_eq!(told["type"], "notice.account_needs_attention");
     assert_eq!(told["data"]["command"], "postqd account show main");
     let account = told["data"]["account"].as_str().unwrap();
-    let link = format!("https://postq.example.com/api/accounts/{account}");
+    let link = format!("https://postq.example.com/accounts/{account}");
     assert_eq!(told["data"]["link"], link);
     let text = told["data"]["text"].as_str().unwrap();
     assert!(text.starts_with(TEXT), "ready to be posted by hand: {text}");

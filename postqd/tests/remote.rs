@@ -215,8 +215,15 @@ async fn accounts_posts_and_schedules_are_told_alike() {
     }
     both.told(1, &["post", "b", "--account", "nobody"]);
     both.told(2, &["post", "b", "--account", "news", "--at", "soon"]);
+    both.told(2, &["post", "b", "--account", "news", "--cron", "0 9 * *", "--tz", "UTC"]);
+    both.told(2, &["post", "b", "--account", "news", "--cron", "0 9 * * *"]);
+    both.told(2, &["post", "b", "--account", "news", "--cron", "0 9 * * *", "--tz", "Berlin"]);
+    both.told(2, &["post", "b", "--account", "news", "--rrule", "RRULE:FREQ=DAILY"]);
     both.shown(0, &["post", "list"]);
     both.shown(0, &["post", "list", "--limit", "2"]);
+    both.shown(0, &["post", "show", "k"]);
+    both.shown(0, &["post", "show", "h"]);
+    both.told(1, &["post", "show", "nothing"]);
     both.told(2, &["post", "list", "--limit", "0"]);
     both.told(0, &["post", "edit", "k", "--text", "better"]);
     both.told(0, &["post", "edit", "k", "--at", "2100-01-02T09:00", "--tz", "Europe/Berlin"]);
@@ -224,6 +231,7 @@ async fn accounts_posts_and_schedules_are_told_alike() {
     both.told(0, &["post", "edit", "k", "--cron", "0 9 2 1 *", "--count", "2"]);
     both.told(1, &["post", "edit", "k", "--at", "2100-01-03T09:00Z", "--text", ""]);
     both.told(2, &["post", "edit", "k"]);
+    both.told(2, &["post", "edit", "k", "--cron", "0 9 * *"]);
     both.told(1, &["post", "edit", "nothing", "--text", "b"]);
     both.told(1, &["post", "cancel", NOBODY]);
 
@@ -245,6 +253,12 @@ async fn accounts_posts_and_schedules_are_told_alike() {
     let pause = ["schedule", "pause", TEMPLATE, "--until"];
     both.told_of(0, &[&pause[..], &["2052-06-01T00:00"]].concat(), &cron, "");
     both.told_of(1, &[&pause[..], &["2001-06-01T00:00"]].concat(), &cron, "");
+    both.shown_of(0, &["schedule", "show", TEMPLATE], &cron);
+    let shown = here.run(&["schedule", "show", &cron[0]]).exits(0).out;
+    assert!(shown.contains("(paused until then)"), "{shown}");
+    assert!(shown.contains("2055-01-01 09:00:00 Europe/Berlin\n"), "{shown}");
+    let instead = shown.lines().find(|line| line.contains("2056-01-01 09:00:00")).unwrap();
+    assert!(instead.contains("; post ") && instead.ends_with(" instead"), "{shown}");
     both.told_of(0, &["schedule", "disable", TEMPLATE, "--json"], &cron, "");
     both.told_of(0, &["schedule", "enable", TEMPLATE], &cron, "");
     both.told_of(0, &["schedule", "remove", TEMPLATE], &cron, "");
@@ -268,6 +282,16 @@ async fn what_is_published_and_what_gives_up_is_told_alike() {
     both.shown(0, &["job", "list"]);
     both.shown(0, &["job", "list", "--state", "succeeded", "--account", "dry_run:a"]);
     both.shown(0, &["job", "list", "--topic", "notify"]);
+    both.shown(0, &["post", "show", "k"]);
+    both.shown(0, &["publication", "list"]);
+    let out = here.run(&["publication", "list", "--json"]).exits(0).values();
+    assert_eq!(out[0].as_array().map(Vec::len), Some(1), "{out:?}");
+    // Who is there is another one on each side: a daemon on the one, nobody on the other.
+    let nodes = there.run(&["node", "list", "--json"]).exits(0).values();
+    assert_eq!(nodes[0][0]["state"], "up", "{nodes:?}");
+    let nodes = there.run(&["node", "list"]).exits(0).out;
+    assert!(nodes.contains("planner, worker, web") && nodes.contains("good"), "{nodes}");
+    here.run(&["node", "list"]).exits(0);
     both.told(1, &["job", "list", "--account", "dry_run:b"]);
     both.told_of(0, &["job", "show", TEMPLATE], &job, "");
     both.told_of(1, &["job", "cancel", TEMPLATE], &job, "");

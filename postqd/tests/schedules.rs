@@ -41,14 +41,16 @@ fn a_post_repeats_by_a_rule_that_is_told_in_words() {
     list.tells("Monday to Friday");
     list.tells("2050-01-03 09:00:00 Asia/Tokyo");
     list.tells("every 1h30m from 2099-01-01 00:00:00 UTC, 2 times");
-    for (options, expected) in [
-        (&["--cron", "0 9 * * *"][..], "has no time zone"),
-        (&["--cron", "0 9 30 2 *", "--tz", "UTC"], "never runs"),
-        (&["--cron", "0 9 * * FRI#2", "--tz", "UTC"], "BYDAY=2FR"),
-        (&["--rrule", "RRULE:FREQ=DAILY"], "DTSTART"),
+    // What cannot be read is no good command; what can, and never runs, is refused.
+    for (code, options, expected) in [
+        (2, &["--cron", "0 9 * * *"][..], "has no time zone"),
+        (1, &["--cron", "0 9 30 2 *", "--tz", "UTC"], "never runs"),
+        (2, &["--cron", "0 9 * * FRI#2", "--tz", "UTC"], "BYDAY=2FR"),
+        (2, &["--cron", "0 9 * *", "--tz", "UTC"], "--cron: "),
+        (2, &["--rrule", "RRULE:FREQ=DAILY"], "DTSTART"),
     ] {
         let post = ["post", "b", "--account", "dry_run:a"];
-        place.run(&[&post[..], options].concat()).exits(1).tells(expected);
+        place.run(&[&post[..], options].concat()).exits(code).tells(expected);
     }
 }
 

@@ -21,10 +21,14 @@ use tempfile::TempDir;
 /// No command takes longer; one that does hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The binary, built if it is not there or old.
+/// The binary that `POSTQ_TEST_BINARY` names; else our own, built if it is not there or old.
 pub(crate) fn postqd() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
+        #[allow(clippy::disallowed_methods, reason = "the tests' own setting")]
+        if let Some(given) = std::env::var_os("POSTQ_TEST_BINARY") {
+            return given.into();
+        }
         let target = std::env::current_exe().expect("this test has a path");
         let folder = target.parent().and_then(Path::parent).expect("target/PROFILE/deps/test");
         let mut build = Command::new(env!("CARGO"));
@@ -139,7 +143,11 @@ impl Home {
 
     /// Starts the daemon on a free port.
     pub(crate) fn serve(&self) -> Daemon {
-        let port = free_port();
+        self.serve_at(free_port())
+    }
+
+    /// Starts the daemon on this port.
+    pub(crate) fn serve_at(&self, port: u16) -> Daemon {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -265,7 +273,7 @@ pub(crate) async fn publish_jobs(backend: &Backend) -> Vec<Job> {
     let mut jobs: Vec<Job> = Vec::new();
     loop {
         let after = jobs.last().map(|job| job.id().as_uuid());
-        let page = Page { after, limit: 1_000 };
+        let page = Page { after, ..Page::first(1_000) };
         let more = backend.jobs.list(TenantId::DEFAULT, &JobFilter::default(), page).await;
         let more = more.expect("jobs are listed");
         if more.is_empty() {

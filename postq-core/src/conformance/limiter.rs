@@ -7,7 +7,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::clock::{Clock, SystemClock};
-use crate::limiter::{Rate, RateLimiter, Take};
+use crate::error::ErrorKind;
+use crate::limiter::{Budget, MOST_LOOKS, Rate, RateLimiter, Take, Told};
 
 /// Writes one test per rule of [`RateLimiter`]; see [`conformance`](crate::conformance).
 #[macro_export]
@@ -22,6 +23,9 @@ macro_rules! limiter_conformance {
                 keys_are_apart,
                 tightening_holds_back,
                 a_reading_never_loosens,
+                looking_takes_nothing,
+                a_look_tells_what_a_take_would_get,
+                looks_are_bounded,
             } }
         }
     };
@@ -173,4 +177,81 @@ pub async fn a_reading_never_loosens(limiter: Arc<dyn RateLimiter>) {
     limiter.tighten("x/c", 1, resets_at).await.expect("tighten");
     limiter.tighten("x/c", 1, now + Duration::from_secs(60)).await.expect("an earlier reset");
     assert_eq!(early("x/c").await, 1, "a reset that is said to be earlier does not loosen");
+}
+
+async fn look(limiter: &dyn RateLimiter, key: &str, rate: Rate) -> Budget {
+    let take = Take { key: key.to_owned(), rate, not_before: SystemClock.now() - SKEW };
+    let budgets = limiter.look(&[take]).await.expect("look");
+    assert_eq!(budgets.len(), 1, "one for each that was asked about: {budgets:?}");
+    budgets[0]
+}
+
+/// `look` takes nothing and makes no bucket.
+pub async fn looking_takes_nothing(limiter: Arc<dyn RateLimiter>) {
+    let slow = rate(Duration::from_secs(600), 3);
+
+    for _ in 0..5 {
+        assert_eq!(look(&*limiter, "x/a", slow).await.left, 3, "nobody has used it");
+    }
+    let now = SystemClock.now();
+    let slots = takes(&*limiter, "x/a", slow, now, 2).await;
+    assert!(slots.iter().all(|slot| *slot < now + SKEW), "{slots:?}");
+    for _ in 0..5 {
+        assert_eq!(look(&*limiter, "x/a", slow).await.left, 1, "two are taken");
+    }
+    assert!(take(&*limiter, "x/a", slow, now).await < now + SKEW, "the third was still there");
+}
+
+/// `look` tells of each, in the order in which it is asked, what `take` would answer.
+pub async fn a_look_tells_what_a_take_would_get(limiter: Arc<dyn RateLimiter>) {
+    let (slow, wide) = (rate(Duration::from_secs(600), 2), rate(Duration::from_secs(1), 100));
+    let now = SystemClock.now() - SKEW;
+    let (due, resets_at) = (now + Duration::from_secs(7_200), now + Duration::from_secs(900));
+    takes(&*limiter, "x/used", slow, now, 4).await;
+    limiter.tighten("x/told", 2, resets_at).await.expect("tighten");
+    limiter.tighten("x/none", 0, resets_at).await.expect("tighten");
+    let asked = [
+        ("x/used", slow, now),
+        ("x/nobody", slow, now),
+        ("x/told", wide, now),
+        ("x/none", wide, now),
+        ("x/later", slow, due),
+        ("x/used", slow, now),
+    ];
+    let asked = asked.map(|(key, rate, not_before)| Take { key: key.to_owned(), rate, not_before });
+
+    let budgets = limiter.look(&asked).await.expect("look");
+
+    let left: Vec<_> = budgets.iter().map(|budget| budget.left).collect();
+    assert_eq!(left, [0, 2, 2, 0, 0, 0], "{budgets:#?}");
+    let told: Vec<_> = budgets.iter().map(|budget| budget.told.map(|told| told.left)).collect();
+    assert_eq!(told, [None, None, Some(2), Some(0), None, None]);
+    let Some(Told { resets_at: told, .. }) = budgets[2].told else { panic!("it was told") };
+    assert!((told - resets_at).abs().to_std().is_ok_and(|apart| apart < SKEW), "{told}");
+    assert_eq!(budgets[0], budgets[5], "the same bucket twice");
+    assert_eq!(budgets[4].next_at, due);
+    for (take, budget) in asked.iter().zip(&budgets).take(5) {
+        let slot = limiter.take(take).await.expect("take");
+        let apart = (slot - budget.next_at).abs().to_std().expect("a duration");
+        assert!(apart < SKEW, "{}: {slot}, and {} was told", take.key, budget.next_at);
+    }
+    assert_eq!(limiter.look(&[]).await.expect("look at nothing"), []);
+}
+
+/// `look` takes up to [`MOST_LOOKS`] at once; more are `Invalid`.
+pub async fn looks_are_bounded(limiter: Arc<dyn RateLimiter>) {
+    let slow = rate(Duration::from_secs(600), 2);
+    let not_before = SystemClock.now();
+    take(&*limiter, "x/7", slow, not_before).await;
+    let mut many: Vec<Take> =
+        (0..MOST_LOOKS).map(|n| Take { key: format!("x/{n}"), rate: slow, not_before }).collect();
+
+    let budgets = limiter.look(&many).await.expect("look at as many as may be");
+
+    assert_eq!(budgets.len(), MOST_LOOKS);
+    let used: Vec<_> = (0..MOST_LOOKS).filter(|n| budgets[*n].left < 2).collect();
+    assert_eq!(used, [7]);
+    many.push(many[0].clone());
+    let error = limiter.look(&many).await.expect_err("one too many");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
 }

@@ -44,6 +44,7 @@ fn node(id: u64) -> Node {
         version: "0.1.0".to_owned(),
         roles: vec!["planner".to_owned(), "web".to_owned()],
         topics: vec![NodeTopic { topic: Topic::publish(), at_once: 512 }],
+        keys: vec!["0a1b2c3d".to_owned()],
         loops: vec![beat],
         started_at,
         every: Duration::from_secs(30),

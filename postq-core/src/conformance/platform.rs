@@ -38,6 +38,7 @@ macro_rules! platform_conformance {
                 publish_gives_up_in_time,
                 a_thread_is_a_chain,
                 failures_keep_secrets,
+                what_is_too_long_is_refused,
                 a_look_changes_nothing,
                 a_look_finds_what_is_out,
                 a_look_finds_nothing_that_is_not_ours,
@@ -162,6 +163,22 @@ pub async fn bad_content_is_named(harness: Arc<dyn PlatformHarness>) {
         assert!(!violation.message.trim().is_empty(), "without words: {violation:?}");
     }
     assert_eq!(harness.platform().validate(&bad), violations, "the same content again");
+}
+
+/// Where texts are measured, those that are longer than their limit are refused, and good content has none.
+pub async fn what_is_too_long_is_refused(harness: Arc<dyn PlatformHarness>) {
+    let platform = harness.platform();
+    let Some(measure) = platform.measure() else { return };
+    for part in harness.good() {
+        let length = measure.measure(&part.text);
+        assert!(length.length <= length.limit, "good content is too long: {length:?}");
+    }
+    // Whatever is counted, characters or words: there are more than the limit.
+    let long = Part::text("a ".repeat(measure.measure("").limit + 1));
+
+    let length = measure.measure(&long.text);
+    assert!(length.length > length.limit, "{length:?}");
+    assert!(!platform.validate(&[long]).is_empty(), "{length:?} is taken");
 }
 
 /// One call makes one post, with trouble or without.

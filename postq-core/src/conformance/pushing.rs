@@ -1,5 +1,6 @@
 //! Stores that tell their queue of what is inserted, so that the suites meet the queue too.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -49,6 +50,15 @@ impl JobStore for Pushing {
         page: Page,
     ) -> Result<Vec<Job>, StoreError> {
         self.jobs.list(tenant, filter, page).await
+    }
+
+    async fn planned_in(
+        &self,
+        tenant: TenantId,
+        span: &Range<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<Vec<Job>, StoreError> {
+        self.jobs.planned_in(tenant, span, limit).await
     }
 
     async fn count(

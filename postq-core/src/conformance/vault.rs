@@ -5,7 +5,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::conformance::fixtures::long_text;
-use crate::error::chain;
+use crate::error::{ErrorKind, chain};
 use crate::id::AccountId;
 use crate::vault::{Sealed, Vault};
 
@@ -19,6 +19,7 @@ macro_rules! vault_conformance {
                 a_seal_belongs_to_its_account,
                 envelopes_differ,
                 an_unknown_key_is_named,
+                what_is_sealed_names_its_key,
                 an_envelope_tells_nothing,
             } }
         }
@@ -82,7 +83,16 @@ pub async fn an_unknown_key_is_named(vault: Arc<dyn Vault>) {
 
     let error = vault.open(account, &sealed).await.expect_err("an unknown key");
 
+    assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(chain(&error).contains("no-such-key"), "{}", chain(&error));
+}
+
+/// What it seals names the key that `key_id` tells.
+pub async fn what_is_sealed_names_its_key(vault: Arc<dyn Vault>) {
+    let sealed = seal(&*vault, AccountId::new(), SECRET).await;
+
+    assert_eq!(sealed.key_id, vault.key_id());
+    assert!(!sealed.key_id.is_empty());
 }
 
 /// The secret is neither in the envelope nor in what is printed of it or of the vault.

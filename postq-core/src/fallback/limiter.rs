@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, LimitError};
 use crate::fallback::breaker::{Breaker, BreakerState};
-use crate::limiter::{Rate, RateLimiter, Take};
+use crate::limiter::{Budget, Rate, RateLimiter, Take, ensure_few};
 
 /// A node that was told nothing asks for the mode so often.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -257,5 +257,19 @@ impl RateLimiter for FallbackLimiter {
             return Ok(());
         }
         self.store.tighten(key, remaining, resets_at).await
+    }
+
+    /// Of the one that is in force. A look puts no other in force, so it fails while the fast one is away
+    /// and nobody has taken a slot since.
+    async fn look(&self, takes: &[Take]) -> Result<Vec<Budget>, LimitError> {
+        ensure_few(takes)?;
+        let (mode, _) = self.mode().await?;
+        let takes: Vec<Take> = takes.iter().map(|take| moved(take, mode)).collect();
+        if mode.source == Source::Store {
+            return self.store.look(&takes).await;
+        }
+        let answer = self.breaker.call(Duration::ZERO, self.fast.look(&takes)).await;
+        let action = "look at the limits: the fast limiter does not answer";
+        answer.ok_or_else(|| LimitError::new(ErrorKind::Unavailable, action))
     }
 }

@@ -1,13 +1,14 @@
 //! Jobs: made, listed, told.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::error::StoreError;
 use crate::id::{JobId, TenantId};
-use crate::job::{Job, NewJob};
+use crate::job::{Job, JobKind, NewJob, Resolution};
 use crate::machine::JobState;
 use crate::memory::MemoryBackend;
 use crate::memory::state::State;
@@ -26,6 +27,12 @@ fn shows(filter: &JobFilter, job: &Job) -> bool {
             .is_none_or(|all| made.schedule_id.is_some_and(|schedule| all.contains(&schedule)))
         && filter.ended_since.is_none_or(|since| job.finished_at >= Some(since))
         && (!filter.unresolved || (job.state == JobState::DeadLetter && job.resolution.is_none()))
+}
+
+/// Whether an edit took it back, or a replay is in its place.
+fn is_superseded(job: &Job) -> bool {
+    (job.state == JobState::Cancelled && job.made.dedupe_key.is_none())
+        || job.resolution == Some(Resolution::Replayed)
 }
 
 impl State {
@@ -71,12 +78,27 @@ impl JobStore for MemoryBackend {
         page: Page,
     ) -> Result<Vec<Job>, StoreError> {
         let state = self.lock();
-        let of_tenant = state.jobs.values().map(|row| &row.job).filter(|job| {
-            job.made.tenant_id == tenant
-                && page.after.is_none_or(|after| job.id().as_uuid() > after)
-                && shows(filter, job)
-        });
-        Ok(of_tenant.take(page.limit).cloned().collect())
+        let jobs = state.jobs.values().map(|row| &row.job);
+        let wanted = jobs.filter(|job| job.made.tenant_id == tenant && shows(filter, job));
+        Ok(page.of(wanted, |job| job.id().as_uuid()).into_iter().cloned().collect())
+    }
+
+    async fn planned_in(
+        &self,
+        tenant: TenantId,
+        span: &Range<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<Vec<Job>, StoreError> {
+        let state = self.lock();
+        let mut found: Vec<&Job> = state
+            .jobs
+            .values()
+            .map(|row| &row.job)
+            .filter(|job| job.made.tenant_id == tenant && span.contains(&job.made.planned_at))
+            .filter(|job| job.made.kind.as_str() == JobKind::PUBLISH && !is_superseded(job))
+            .collect();
+        found.sort_by_key(|job| (job.made.planned_at, job.id()));
+        Ok(found.into_iter().take(limit).cloned().collect())
     }
 
     async fn count(

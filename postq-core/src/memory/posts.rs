@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use crate::content::{Content, Post, PostTally};
 use crate::error::{ErrorKind, StoreError};
 use crate::id::{JobId, PostId, TenantId};
+use crate::job::Resolution;
 use crate::machine::JobState;
 use crate::memory::MemoryBackend;
 use crate::memory::state::State;
@@ -53,10 +54,9 @@ impl PostStore for MemoryBackend {
         page: Page,
     ) -> Result<Vec<(Post, PostTally)>, StoreError> {
         let state = self.lock();
-        let after = |post: &&Post| page.after.is_none_or(|after| post.id.as_uuid() > after);
         let of_tenant = state.posts.values().filter(|post| post.tenant_id == tenant);
-        let posts = of_tenant.filter(after).take(page.limit);
-        Ok(posts.map(|post| (post.clone(), tally(&state, post.id))).collect())
+        let posts = page.of(of_tenant, |post| post.id.as_uuid());
+        Ok(posts.into_iter().map(|post| (post.clone(), tally(&state, post.id))).collect())
     }
 
     async fn edit(
@@ -108,14 +108,19 @@ impl State {
 
 fn tally(state: &State, id: PostId) -> PostTally {
     let mut tally = PostTally::default();
-    let live = state.schedules.values().filter(|schedule| {
-        schedule.post_id == id && schedule.enabled && schedule.next_run_at.is_some()
-    });
-    tally.live_schedules = u32::try_from(live.count()).unwrap_or(u32::MAX);
+    for schedule in state.schedules.values().filter(|schedule| schedule.post_id == id) {
+        tally.schedules += 1;
+        if schedule.enabled && schedule.next_run_at.is_some() {
+            tally.live_schedules += 1;
+        }
+    }
     for job in state.jobs.values().map(|row| &row.job).filter(|job| job.made.post_id == Some(id)) {
         match job.state {
             JobState::Succeeded => tally.succeeded += 1,
             JobState::DeadLetter if job.resolution.is_none() => tally.dead += 1,
+            JobState::DeadLetter if job.resolution == Some(Resolution::MarkedPublished) => {
+                tally.succeeded += 1;
+            }
             JobState::DeadLetter | JobState::Cancelled => {}
             JobState::Planned | JobState::Enqueued | JobState::Running | JobState::Failed => {
                 tally.waiting += 1;

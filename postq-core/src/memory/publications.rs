@@ -1,5 +1,7 @@
 //! What is out, and its metrics.
 
+use std::ops::Range;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
@@ -23,9 +25,25 @@ impl State {
 impl PublicationStore for MemoryBackend {
     async fn list(&self, tenant: TenantId, page: Page) -> Result<Vec<Publication>, StoreError> {
         let state = self.lock();
-        let later = |out: &&Publication| page.after.is_none_or(|after| out.id.as_uuid() > after);
         let of_tenant = state.publications.values().filter(|out| out.tenant_id == tenant);
-        Ok(of_tenant.filter(later).take(page.limit).cloned().collect())
+        Ok(page.of(of_tenant, |out| out.id.as_uuid()).into_iter().cloned().collect())
+    }
+
+    async fn without_job(
+        &self,
+        tenant: TenantId,
+        span: &Range<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<Vec<Publication>, StoreError> {
+        let state = self.lock();
+        let of_span = |out: &&Publication| {
+            out.tenant_id == tenant
+                && span.contains(&out.published_at)
+                && !state.jobs.contains_key(&out.job_id)
+        };
+        let mut found: Vec<_> = state.publications.values().filter(of_span).collect();
+        found.sort_by_key(|out| (out.published_at, out.id));
+        Ok(found.into_iter().take(limit).cloned().collect())
     }
 
     async fn of_jobs(&self, jobs: &[JobId]) -> Result<Vec<Publication>, StoreError> {

@@ -1,5 +1,6 @@
 //! Schedules: planning, and edits that win wholly or are refused.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,7 +14,9 @@ use crate::machine::JobState;
 use crate::memory::MemoryBackend;
 use crate::memory::state::{State, whole};
 use crate::schedule::{Occurrence, ResolveRequest, Resolver, Schedule, Timing, Verdict};
-use crate::store::{Edited, Page, PlanRequest, Planned, Publication, ScheduleEdit, ScheduleStore};
+use crate::store::{
+    Edited, MissedJob, Page, PlanRequest, Planned, Publication, ScheduleEdit, ScheduleStore,
+};
 
 /// Occurrences of one schedule in one plan.
 const OCCURRENCES: usize = 1_000;
@@ -93,9 +96,12 @@ impl State {
         let resolved = resolver.resolve(&schedule, ask).map_err(|error| chain(&error))?;
         for occurrence in &resolved.occurrences {
             let occurrence = Occurrence { planned_at: whole(occurrence.planned_at), ..*occurrence };
+            let mut missed = 0;
             for &account in &schedule.accounts {
-                self.plan_job(&schedule, account, occurrence, request, now, planned);
+                let job = self.plan_job(&schedule, account, occurrence, request, now, planned);
+                missed = job.max(missed);
             }
+            planned.missed += missed;
         }
         let known = self.schedules.get_mut(&id).expect("cloned above");
         if let Some(last) = resolved.occurrences.last() {
@@ -105,6 +111,7 @@ impl State {
         Ok(())
     }
 
+    /// Answers how many occurrences a job that is missed stands for.
     fn plan_job(
         &mut self,
         schedule: &Schedule,
@@ -113,10 +120,10 @@ impl State {
         request: &PlanRequest,
         now: DateTime<Utc>,
         planned: &mut Planned,
-    ) {
+    ) -> u64 {
         let key = DedupeKey::occurrence(schedule.id, occurrence.planned_at, account);
         if self.keys.contains_key(&key) || self.published_keys.contains(&key) {
-            return;
+            return 0;
         }
         let id = JobId::from_uuid(self.new_id(now));
         let lane = self.accounts[&account].lane();
@@ -129,12 +136,25 @@ impl State {
         });
         self.add_job(job, now, None);
         match occurrence.verdict {
-            Verdict::Fire => planned.jobs.push(id),
+            Verdict::Fire => {
+                planned.jobs.push(id);
+                0
+            }
             Verdict::Missed { and_older } => {
                 let reason = occurrence.verdict.missed();
                 let node = Some(request.node);
                 self.transition(id, JobState::Cancelled, now, node, reason.as_deref());
-                planned.missed += 1 + and_older;
+                let of = &self.accounts[&account];
+                let missed = MissedJob {
+                    job: &self.jobs[&id].job.made,
+                    account: &of.name,
+                    platform: &of.platform,
+                    reason: reason.as_deref().unwrap_or_default(),
+                    now,
+                };
+                let follow_up = request.follow_up.as_ref().and_then(|next| next.of_missed(missed));
+                self.make_jobs(follow_up.as_slice(), now);
+                1 + and_older
             }
         }
     }
@@ -183,9 +203,37 @@ impl ScheduleStore for MemoryBackend {
 
     async fn list(&self, tenant: TenantId, page: Page) -> Result<Vec<Schedule>, StoreError> {
         let state = self.lock();
-        let later = |s: &&Schedule| page.after.is_none_or(|after| s.id.as_uuid() > after);
         let of_tenant = state.schedules.values().filter(|s| s.tenant_id == tenant);
-        Ok(of_tenant.filter(later).take(page.limit).cloned().collect())
+        Ok(page.of(of_tenant, |s| s.id.as_uuid()).into_iter().cloned().collect())
+    }
+
+    async fn coming(
+        &self,
+        tenant: TenantId,
+        span: &Range<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<Vec<Schedule>, StoreError> {
+        let state = self.lock();
+        let comes = |schedule: &&Schedule| {
+            let Some(next) = schedule.next_run_at.filter(|_| schedule.enabled) else {
+                return false;
+            };
+            let repeats = !matches!(schedule.timing, Timing::OneShot { .. });
+            schedule.tenant_id == tenant && next < span.end && (next >= span.start || repeats)
+        };
+        let mut found: Vec<_> = state.schedules.values().filter(comes).collect();
+        found.sort_by_key(|schedule| (schedule.next_run_at, schedule.id));
+        Ok(found.into_iter().take(limit).cloned().collect())
+    }
+
+    async fn movable(&self, ids: &[ScheduleId]) -> Result<Vec<ScheduleId>, StoreError> {
+        let state = self.lock();
+        let is_movable = |id: &&ScheduleId| {
+            state.schedules.contains_key(id)
+                && state.can_withdraw(&state.live_jobs_of(**id))
+                && !state.is_spent(**id)
+        };
+        Ok(ids.iter().filter(is_movable).copied().collect())
     }
 
     async fn edit(
@@ -265,6 +313,10 @@ impl ScheduleStore for MemoryBackend {
         }
         planned.next_at = state.next_plan(request);
         planned.more |= planned.next_at.is_some_and(|at| at <= now);
+        drop(state);
+        if planned.missed > 0 && request.follow_up.is_some() {
+            self.changed();
+        }
         Ok(planned)
     }
 }

@@ -90,10 +90,9 @@ impl JobUpkeep for MemoryBackend {
         let state = self.lock();
         let lanes = state.lanes.by_time(topic).take_while(|(earliest, _, _)| *earliest <= until);
         let due = lanes.flat_map(|(_, _, jobs)| jobs.times.iter().filter(|(at, _)| *at <= until));
-        let later = |id: &JobId| page.after.is_none_or(|after| id.as_uuid() > after);
-        let ids: BTreeSet<JobId> = due.map(|(_, id)| *id).filter(later).collect();
-        let jobs = ids.iter().take(page.limit).map(|id| &state.jobs[id].job);
-        Ok(jobs.map(QueuedJob::from).collect())
+        let ids: BTreeSet<JobId> = due.map(|(_, id)| *id).collect();
+        let ids = page.of(ids.into_iter(), |id| id.as_uuid());
+        Ok(ids.iter().map(|id| QueuedJob::from(&state.jobs[id].job)).collect())
     }
 
     async fn clean(&self, retention: &Retention, limit: usize) -> Result<u64, StoreError> {

@@ -387,11 +387,9 @@ impl Publish<'_> {
     }
 
     async fn reserve_slot(&self, not_before: DateTime<Utc>) -> Result<DateTime<Utc>, End> {
-        let (pace, lane) = (self.platform.pace(), self.account.lane());
-        let buckets = [(lane.app(), pace.app), (lane.as_str(), pace.account)];
+        let lane = self.account.lane();
         let mut slot = not_before;
-        for (key, rate) in buckets {
-            let Some(rate) = rate else { continue };
+        for (key, rate) in self.platform.pace().buckets(&lane) {
             let take = Take { key: key.to_owned(), rate, not_before: slot };
             let limit = self.shared.settings.store_timeout;
             match tokio::time::timeout(limit, self.shared.backend.limiter.take(&take)).await {
@@ -447,18 +445,7 @@ fn report(shared: &Shared, work: &Work, verdict: &Verdict) {
         Settle::Missed => ReportResult::Missed,
         Settle::Part(_) | Settle::Absent { .. } => return,
     };
-    let made = &work.job.made;
+    let account_name = work.account.as_ref().map(|account| account.name.clone());
     // Nobody watching is no error.
-    let _ = shared.reports.send(Report {
-        job: work.job.id(),
-        kind: made.kind.clone(),
-        post: made.post_id,
-        schedule: made.schedule_id,
-        account: made.account_id,
-        account_name: work.account.as_ref().map(|account| account.name.clone()),
-        correlation_id: made.correlation_id.clone(),
-        planned_at: made.planned_at,
-        fence: work.job.fence,
-        result,
-    });
+    let _ = shared.reports.send(Report::new(&work.job, account_name, result));
 }

@@ -4,6 +4,8 @@
 //! never planned again, and whoever looks sees why nothing came out. Such a job is kept until its moment
 //! is past, however short the retention is.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use postq_calendar::{At, Rule, zone};
@@ -126,6 +128,36 @@ impl Desk {
         }
         self.skip(id, at).await?;
         self.submit_as(stand_in, submission).await
+    }
+
+    /// The posts that go out instead of occurrences that are left out, by the moments of those.
+    pub async fn stand_ins(
+        &self,
+        id: ScheduleId,
+        left_out: &[DateTime<Utc>],
+    ) -> Result<Vec<(DateTime<Utc>, PostId)>, DeskError> {
+        let mut stand_ins: Vec<_> = left_out.iter().map(|at| (*at, stand_in(id, *at))).collect();
+        let mut there = BTreeSet::new();
+        for some in stand_ins.chunks(PAGE) {
+            let ids: Vec<PostId> = some.iter().map(|(_, post)| *post).collect();
+            let posts = self.backend.posts.load(&ids).await?;
+            there.extend(posts.into_iter().map(|post| post.id));
+        }
+        stand_ins.retain(|(_, post)| there.contains(post));
+        Ok(stand_ins)
+    }
+
+    /// The occurrence that a pause ends with; none if the schedule is not paused. It is, if its rule has
+    /// an occurrence to come before the one that it goes on with.
+    pub async fn paused_until(
+        &self,
+        schedule: &Schedule,
+    ) -> Result<Option<DateTime<Utc>>, DeskError> {
+        let Some(next) = schedule.next_run_at.filter(|_| schedule.enabled) else { return Ok(None) };
+        // What was planned already is not left out, though it is to come.
+        let after = self.backend.jobs.now().await?.max(schedule.last_run_at.unwrap_or_default());
+        let rule = Rule::new(&schedule.timing, schedule.tz.as_deref())?;
+        Ok(rule.next(Some(after)).filter(|first| *first < next).map(|_| next))
     }
 
     /// The jobs of an occurrence that have not ended.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use postq_core::content::{Post, PostState, PostTally};
 use postq_core::id::{PostId, ScheduleId};
-use postq_core::job::Job;
+use postq_core::job::{Job, Resolution};
 use postq_core::machine::JobState;
 use postq_core::schedule::Schedule;
 use postq_core::store::{JobFilter, Page};
@@ -33,7 +33,7 @@ pub struct PostLine {
 pub struct Standing {
     /// Jobs that have not ended.
     pub waiting: u32,
-    /// Jobs that succeeded.
+    /// Jobs that succeeded, and dead letters that a person says are out.
     pub succeeded: u32,
     /// Dead letters that nobody has resolved.
     pub dead: u32,
@@ -51,6 +51,7 @@ impl Standing {
     pub fn state(&self, schedule: &Schedule) -> PostState {
         let live = u32::from(schedule.enabled && schedule.next_run_at.is_some());
         PostTally {
+            schedules: 1,
             live_schedules: live,
             waiting: self.waiting,
             succeeded: self.succeeded,
@@ -63,6 +64,9 @@ impl Standing {
         match job.state {
             JobState::Succeeded => self.succeeded += 1,
             JobState::DeadLetter if job.resolution.is_none() => self.dead += 1,
+            JobState::DeadLetter if job.resolution == Some(Resolution::MarkedPublished) => {
+                self.succeeded += 1;
+            }
             JobState::DeadLetter => {}
             JobState::Cancelled => self.cancelled += 1,
             JobState::Planned | JobState::Enqueued | JobState::Running | JobState::Failed => {

@@ -11,9 +11,11 @@
 //! | [`Desk::skip`], [`Desk::edit_occurrence`], [`Desk::pause_until`] | exceptions to a schedule |
 //! | [`Desk::resume`], [`Desk::reconnected`] | letting an account go on |
 //! | [`Desk::find_post`], [`Desk::list_posts`] | what there is |
+//! | [`Desk::agenda`] | what lies in a span of time |
 //!
 //! Nothing is sent from here: a post that comes in is a row in a store, and an engine does the rest.
 
+mod agenda;
 mod alter;
 mod change;
 mod check;
@@ -41,6 +43,7 @@ use postq_core::schedule::{Resolver, Schedule};
 
 use crate::platforms::Platforms;
 
+pub use self::agenda::{Agenda, AgendaEntry, AgendaItem, Moves};
 pub use self::alter::Alteration;
 pub(crate) use self::change::local_in;
 pub(crate) use self::check::first_schedule;

@@ -6,7 +6,7 @@ use postq_calendar::zone;
 use postq_core::account::Account;
 use postq_core::content::Part;
 use postq_core::id::PostId;
-use postq_core::platform::{PlatformName, Violation};
+use postq_core::platform::{Length, PlatformName, Violation};
 use postq_core::schedule::{Schedule, Timing};
 
 use super::check::{accounts_of, content_problems};
@@ -22,6 +22,8 @@ pub struct PlatformPreview {
     pub accounts: Vec<String>,
     /// What it would get.
     pub parts: Vec<Part>,
+    /// How long each part is, as it counts; none where it counts nothing.
+    pub lengths: Vec<Option<Length>>,
     /// What it would refuse.
     pub violations: Vec<Violation>,
 }
@@ -113,11 +115,14 @@ impl Desk {
                 continue;
             }
             let parts = submission.content.parts_for(&account.platform).to_vec();
-            let violations = self.platforms.get(&account.platform);
+            let platform = self.platforms.get(&account.platform);
+            let measure = platform.and_then(|platform| platform.measure());
+            let length = |part: &Part| Some(measure?.measure(&part.text));
             found.push(PlatformPreview {
                 platform: account.platform.clone(),
                 accounts: vec![account.name.clone()],
-                violations: violations.map(|p| p.validate(&parts)).unwrap_or_default(),
+                lengths: parts.iter().map(length).collect(),
+                violations: platform.map(|p| p.validate(&parts)).unwrap_or_default(),
                 parts,
             });
         }

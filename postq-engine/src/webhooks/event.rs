@@ -3,9 +3,11 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use postq_core::account::Account;
 use postq_core::feed::Settle;
+use postq_core::id::JobId;
 use postq_core::intent::Receipt;
-use postq_core::job::{DeadReason, JobKind};
+use postq_core::job::{DeadReason, JobKind, NewJob};
 use postq_core::retry::RetryDecision;
+use postq_core::store::MissedJob;
 use postq_core::webhook::EventKind;
 use serde_json::{Value, json};
 
@@ -24,37 +26,55 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// What the end of a job tells, if it ended. Deliveries and notifications tell nothing: that would
-    /// have no end.
-    pub(super) fn of_end(work: &Work, verdict: &Verdict) -> Option<Self> {
-        let made = &work.job.made;
-        if [JobKind::WEBHOOK_DELIVER, JobKind::NOTIFY].contains(&made.kind.as_str()) {
+    /// What the end of a job is told as, if it ended. Deliveries and notifications tell nothing: that
+    /// would have no end.
+    pub(super) fn kind_of_end(work: &Work, verdict: &Verdict) -> Option<EventKind> {
+        if [JobKind::WEBHOOK_DELIVER, JobKind::NOTIFY].contains(&work.job.made.kind.as_str()) {
             return None;
         }
-        let (kind, state) = match &verdict.settle {
-            Settle::Succeeded(_) => (EventKind::JobSucceeded, "succeeded"),
+        match &verdict.settle {
+            Settle::Succeeded(_) => Some(EventKind::JobSucceeded),
             Settle::Failed(_, RetryDecision::GiveUp(DeadReason::OutcomeUnknown)) => {
-                (EventKind::JobOutcomeUnknown, "dead_letter")
+                Some(EventKind::JobOutcomeUnknown)
             }
-            Settle::Failed(_, RetryDecision::GiveUp(_)) => (EventKind::JobDead, "dead_letter"),
-            Settle::Missed => (EventKind::JobMissed, "cancelled"),
+            Settle::Failed(_, RetryDecision::GiveUp(_)) => Some(EventKind::JobDead),
+            Settle::Missed => Some(EventKind::JobMissed),
             Settle::Failed(_, RetryDecision::RetryAt(_))
             | Settle::Deferred(..)
             | Settle::Part(_)
-            | Settle::Absent { .. } => return None,
-        };
+            | Settle::Absent { .. } => None,
+        }
+    }
+
+    /// What the end of a job tells.
+    pub(super) fn of_end(kind: EventKind, work: &Work, verdict: &Verdict) -> Self {
         let mut data = about(work);
-        data["state"] = json!(state);
         match &verdict.settle {
-            Settle::Succeeded(last) => data["publication"] = publication(work, last.as_ref()),
+            Settle::Succeeded(last) => {
+                data["state"] = json!("succeeded");
+                data["publication"] = publication(work, last.as_ref());
+            }
             Settle::Failed(failure, RetryDecision::GiveUp(reason)) => {
+                data["state"] = json!("dead_letter");
                 data["dead_reason"] = json!(reason.as_str());
                 data["reason"] = json!(cut(&failure.to_string()));
             }
-            _ => data["reason"] = json!("missed"),
+            _ => {
+                data["state"] = json!("cancelled");
+                data["reason"] = json!("missed");
+            }
         }
-        // A job ends once.
-        Some(Self { id: format!("msg_{}", work.job.id().as_uuid().simple()), kind, data })
+        Self { id: id_of(work.job.id()), kind, data }
+    }
+
+    /// That a planner found a job missed.
+    pub(super) fn of_missed(missed: MissedJob<'_>) -> Self {
+        let mut data = about_job(missed.job);
+        data["account"] = json!(missed.account);
+        data["platform"] = json!(missed.platform);
+        data["state"] = json!("cancelled");
+        data["reason"] = json!(cut(missed.reason));
+        Self { id: id_of(missed.job.id), kind: EventKind::JobMissed, data }
     }
 
     /// That an account needs a person. `once` tells its credentials from others: told once a day for
@@ -83,24 +103,39 @@ impl Event {
     }
 }
 
+/// What the end of a job is known by: it ends once.
+fn id_of(job: JobId) -> String {
+    format!("msg_{}", job.as_uuid().simple())
+}
+
 fn about(work: &Work) -> Value {
-    let (job, made) = (&work.job, &work.job.made);
-    let account = work.account.as_deref();
+    let mut data = about_job(&work.job.made);
+    if let Some(account) = work.account.as_deref() {
+        data["account"] = json!(account.name);
+        data["platform"] = json!(account.platform);
+    }
+    data["attempt"] = json!(work.job.attempt);
+    data["replay_of"] = json!(work.job.replay_of);
+    data
+}
+
+/// What is told of a job that nothing was done for.
+fn about_job(made: &NewJob) -> Value {
     json!({
-        "job_id": job.id(),
+        "job_id": made.id,
         "kind": made.kind,
         "post_id": made.post_id,
         "schedule_id": made.schedule_id,
         "account_id": made.account_id,
-        "account": account.map(|account| &account.name),
-        "platform": account.map(|account| &account.platform),
+        "account": null,
+        "platform": null,
         "state": null,
         "reason": null,
         "dead_reason": null,
-        "attempt": job.attempt,
+        "attempt": 0,
         "planned_at": made.planned_at,
         "correlation_id": made.correlation_id,
-        "replay_of": job.replay_of,
+        "replay_of": null,
         "publication": null,
     })
 }

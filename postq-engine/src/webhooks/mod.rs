@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `event` | what happened, as it is sent |
 //! | `tell` | the deliveries that follow from the end of a job |
+//! | `missed` | the deliveries that follow from what a planner finds missed |
 //! | `deliver` | what runs a delivery, and pauses an endpoint that is dead |
 //! | `desk` | [`WebhookDesk`]: what a person does to endpoints and deliveries |
 //!
@@ -17,6 +18,7 @@
 mod deliver;
 mod desk;
 mod event;
+mod missed;
 mod tell;
 
 use std::sync::Arc;
@@ -32,7 +34,8 @@ pub use self::desk::{Delivery, Tried, WebhookDesk, WebhookError};
 
 pub(crate) use self::deliver::{Deliver, Failing};
 pub(crate) use self::event::Event;
-pub(crate) use self::tell::Told;
+pub(crate) use self::missed::TellMissed;
+pub(crate) use self::tell::Listeners;
 
 /// Attempts of a delivery: with the waits of [`deliver`], a little more than a day.
 const ATTEMPTS: u32 = 15;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postq_core::error::chain;
-use postq_core::id::TenantId;
-use postq_core::webhook::{Endpoint, WebhookStore};
+use postq_core::id::{TenantId, WebhookId};
+use postq_core::webhook::{Endpoint, EventKind, WebhookStore};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Who is told, as the store said it a moment ago.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct Listeners {
     store: Arc<dyn WebhookStore>,
     known: Mutex<BTreeMap<TenantId, Known>>,
 }
@@ -35,7 +35,7 @@ struct Known {
     endpoints: Option<Arc<Vec<Endpoint>>>,
 }
 
-impl Told {
+impl Listeners {
     pub(crate) fn new(store: Arc<dyn WebhookStore>) -> Self {
         Self { store, known: Mutex::default() }
     }
@@ -64,31 +64,47 @@ impl Told {
         known.insert(tenant, Known { at: Instant::now(), endpoints: endpoints.clone() });
         endpoints
     }
+
+    /// To whom deliveries of such an event go: to the endpoints that want it. Where nobody knows who
+    /// that is, one goes to all, and who wants it is asked again when it runs.
+    pub(super) async fn wanting(
+        &self,
+        tenant: TenantId,
+        kind: EventKind,
+    ) -> Vec<Option<WebhookId>> {
+        let Some(endpoints) = self.endpoints(tenant).await else { return vec![None] };
+        let wanting = endpoints.iter().filter(|endpoint| endpoint.wants(kind));
+        wanting.map(|endpoint| Some(endpoint.id)).collect()
+    }
 }
 
 impl Shared {
     /// Lets the deliveries follow from what an attempt came to.
     pub(crate) async fn tell(&self, work: &Work, verdict: &mut Verdict) {
-        let Some(told) = &self.told else { return };
-        let event = verdict.event.take().or_else(|| Event::of_end(work, verdict));
-        let Some(event) = event else { return };
-        let (made, now) = (&work.job.made, work.time.now());
+        let Some(listeners) = &self.listeners else { return };
+        let kind = match &verdict.event {
+            Some(event) => event.kind,
+            None => match Event::kind_of_end(work, verdict) {
+                Some(kind) => kind,
+                None => return,
+            },
+        };
+        let made = &work.job.made;
+        let wanting = listeners.wanting(made.tenant_id, kind).await;
+        if wanting.is_empty() {
+            return;
+        }
+        let event = verdict.event.take().unwrap_or_else(|| Event::of_end(kind, work, verdict));
+        let now = work.time.now();
         let letter = Letter {
             tenant: made.tenant_id,
             correlation: made.correlation_id.clone(),
             body: event.body(now),
             id: event.id,
-            kind: event.kind,
+            kind,
         };
-        match told.endpoints(made.tenant_id).await {
-            Some(endpoints) => {
-                for endpoint in endpoints.iter().filter(|endpoint| endpoint.wants(letter.kind)) {
-                    let id = self.job_id(now);
-                    verdict.follow_ups.push(letter.to(Some(endpoint.id), id, now));
-                }
-            }
-            // Nobody knows who wants it: asked again when this one runs.
-            None => verdict.follow_ups.push(letter.to(None, self.job_id(now), now)),
+        for endpoint in wanting {
+            verdict.follow_ups.push(letter.to(endpoint, self.job_id(now), now));
         }
     }
 }

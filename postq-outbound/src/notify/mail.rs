@@ -99,6 +99,11 @@ impl Mail {
         Ok(self)
     }
 
+    /// The addresses that are told.
+    pub fn recipients(&self) -> impl Iterator<Item = String> + '_ {
+        self.to.iter().map(|to| to.email.to_string())
+    }
+
     fn message(&self, id: JobId, notice: &Notice) -> Result<Message, NotifyError> {
         let wrong = |error: lettre::error::Error| failed(ErrorKind::Invalid, chain(&error));
         let auto = HeaderName::new_from_ascii_str("Auto-Submitted");

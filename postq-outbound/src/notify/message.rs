@@ -29,18 +29,20 @@ impl Place {
         is_plain.then_some(Self { base: Some(url) }).ok_or(PlaceError)
     }
 
-    /// A link to it, if this postq has an address and it is about something that has one.
+    /// A link to its page in the dashboard, if this postq has an address and it is about something that
+    /// has a page.
     pub(crate) fn link(&self, notice: &Notice) -> Option<String> {
         let base = self.base.as_ref()?.as_str().trim_end_matches('/');
-        match (notice.kind, notice.job, notice.account) {
-            (NoticeKind::AccountNeedsAttention, _, Some(account)) => {
-                Some(format!("{base}/api/accounts/{account}"))
-            }
-            (_, Some(job), _) => Some(format!("{base}/api/jobs/{job}")),
-            (_, _, Some(account)) => Some(format!("{base}/api/accounts/{account}")),
-            (NoticeKind::Test, ..) => Some(format!("{base}/api/docs")),
-            _ => None,
-        }
+        let path = match (notice.kind, notice.job, notice.account) {
+            (NoticeKind::Test, ..) => "/".to_owned(),
+            (NoticeKind::WebhookPaused, ..) => "/settings".to_owned(),
+            (NoticeKind::AccountNeedsAttention, _, Some(account)) => format!("/accounts/{account}"),
+            (NoticeKind::AppNeedsAttention, ..) => "/accounts".to_owned(),
+            (_, Some(job), _) => format!("/jobs/{job}"),
+            (_, _, Some(account)) => format!("/accounts/{account}"),
+            _ => return None,
+        };
+        Some(format!("{base}{path}"))
     }
 
     /// The command that shows it and what can be done.
@@ -136,14 +138,22 @@ mod tests {
         let text = plain(&notice, &place);
 
         assert!(text.starts_with("publish for \"main\" gave up\n\n"), "{text}");
-        assert!(text.contains(&format!("\nhttps://postq.example.com/below/api/jobs/{job}\n")));
+        assert!(text.contains(&format!("\nhttps://postq.example.com/below/jobs/{job}\n")));
         assert!(text.contains(&format!("\npostqd dead show {job}\n")), "{text}");
         assert!(text.ends_with("by hand:\n\nhello\n---\nworld\n"), "{text}");
         let needs = Notice { kind: NoticeKind::AccountNeedsAttention, ..dead() };
         let needs = Notice { account: Some(account), text: None, ..needs };
         let text = plain(&needs, &place);
-        assert!(text.contains(&format!("/below/api/accounts/{account}\n")), "{text}");
+        assert!(text.contains(&format!("/below/accounts/{account}\n")), "{text}");
         assert!(text.ends_with("\npostqd account show main\n"), "{text}");
+        for (kind, page) in [
+            (NoticeKind::WebhookPaused, "settings"),
+            (NoticeKind::AppNeedsAttention, "accounts"),
+            (NoticeKind::Test, ""),
+        ] {
+            let link = place.link(&Notice { kind, ..dead() });
+            assert_eq!(link, Some(format!("https://postq.example.com/below/{page}")), "{kind:?}");
+        }
         assert!(!plain(&notice, &Place::default()).contains("http"));
     }
 

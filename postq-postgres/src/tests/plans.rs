@@ -17,7 +17,8 @@ use crate::jobs::Query;
 use crate::rows::Paged;
 use crate::tx::Sql;
 use crate::{
-    Config, PgStore, claim, history, intent, lanes, plain, plan, posts, queue, settle, upkeep,
+    Config, PgStore, claim, history, intent, jobs, lanes, plain, plan, posts, publications, queue,
+    schedules, settle, upkeep,
 };
 
 /// 100,000 future jobs, as many ended ones, 20,000 due ones without a lane, 20,000 due ones in 2,000
@@ -249,7 +250,31 @@ async fn lists_find_their_rows(seeded: &Seeded) {
     }
     assert!(begun.elapsed().as_secs() < 20, "pages take {:?}", begun.elapsed());
     let args = args![Uuid::nil(), Uuid::nil(), 10_i64];
-    seeded.finds("a page of posts", posts::LIST, args, &["job_by_post"]).await;
+    let list = Paged::of(Page::first(10)).sql(posts::LIST);
+    seeded.finds("a page of posts", &list, args, &["job_by_post"]).await;
+    times_find_their_rows(seeded).await;
+}
+
+/// What lies in a span of time is found by its index, and no more is read than is shown.
+async fn times_find_their_rows(seeded: &Seeded) {
+    let now = seeded.store.now().await.expect("the time");
+    let (from, until) = (now - TimeDelta::days(2), now + TimeDelta::days(2));
+    let (tenant, args) = (Uuid::nil(), args![Uuid::nil(), from, until, 100_i64]);
+    seeded.finds("a page of the jobs of a time", jobs::PLANNED_IN, args, &["job_by_time"]).await;
+    let out = publications::WITHOUT_JOB;
+    seeded.finds("publications of a time", out, args, &["published_by_time", "job_pkey"]).await;
+    for (early, index) in [(false, "schedules_due"), (true, "schedules_due_early")] {
+        let next_in = schedules::next_in_sql(early);
+        seeded.finds("schedules of a time", &next_in, args, &[index]).await;
+    }
+    let before = args![tenant, until, 100_i64];
+    let repeating = schedules::REPEATING;
+    seeded.finds("repeating schedules", repeating, before, &["schedules_repeating"]).await;
+    let some: Vec<Uuid> = (1..=100).map(|n| id(20, n)).collect();
+    let indexes = ["job_by_schedule", "published_posts_dedupe_key"];
+    seeded.finds("movable schedules", &schedules::movable_sql(), args![some], &indexes).await;
+    let blocks = seeded.blocks(jobs::PLANNED_IN, args).await;
+    assert!(blocks < 5_000, "finding 100 jobs of a time touches {blocks} blocks");
 }
 
 async fn upkeep_finds_its_rows(seeded: &Seeded) {

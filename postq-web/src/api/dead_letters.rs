@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 
 use crate::api::{accounts, jobs};
 use crate::extract::{Body, Id, OptionalBody, Query};
-use crate::paging::{Listed, MOST, paged};
+use crate::paging::{Listed, MOST, Way, paged};
 use crate::problem::{Code, Problem};
 use crate::router::{Route, route};
 use crate::views::job::{
@@ -50,9 +50,12 @@ struct Wanted {
     limit: Option<usize>,
     /// `next` of the page before; from the start if left out.
     cursor: Option<String>,
+    /// Which way the list goes; `oldest` first if left out. A cursor goes on the way of its page.
+    #[param(inline)]
+    order: Option<Way>,
 }
 
-/// Lists what gave up and nobody has dealt with, oldest first.
+/// Lists what gave up and nobody has dealt with.
 #[utoipa::path(get, path = "/api/dead-letters", tag = "dead letters", params(Wanted),
     operation_id = "list_dead_letters", security(("token" = ["read"])),
     responses((status = 200, description = "a page", body = Listed<JobView>)))]
@@ -60,7 +63,7 @@ async fn list(
     State(app): State<App>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Listed<JobView>>, Problem> {
-    let page = paged(wanted.limit, wanted.cursor.as_deref())?;
+    let page = paged(wanted.limit, wanted.cursor.as_deref(), wanted.order)?;
     let mut filter = letters();
     filter.unresolved = !wanted.all;
     jobs::listed(&app, page, filter, wanted.account.as_deref()).await
@@ -182,7 +185,8 @@ async fn resolve(
         Controlled::Refused(_) => Err(refused(&before.job)),
         controlled => {
             jobs::done(id, controlled)?;
-            Ok(Json(jobs::story(&app, id).await?.job.into()))
+            let resolved = jobs::story(&app, id).await?.job;
+            Ok(Json(jobs::view(&app, resolved).await?))
         }
     }
 }

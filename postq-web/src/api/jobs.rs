@@ -1,9 +1,11 @@
 //! `/api/jobs`.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use postq_core::id::{JobId, PostId, ScheduleId};
-use postq_core::job::Topic;
+use postq_core::job::{Job, Topic};
 use postq_core::store::{Controlled, JobFilter, JobStory};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -11,11 +13,15 @@ use uuid::Uuid;
 
 use crate::api::accounts;
 use crate::extract::{Id, OptionalBody, Query};
-use crate::paging::{Listed, Paged, paged};
+use crate::paging::{Listed, Paged, Way, paged};
 use crate::problem::{Code, Problem};
 use crate::router::{Route, route};
 use crate::views::job::{Cancel, JobEvents, JobStatus, JobView, StoryView};
+use crate::views::post::gist;
 use crate::web::{App, Shared};
+
+/// The most characters of a post that a job shows.
+const MOST_GIST: usize = 90;
 
 /// The longest reason that is taken for a job's history.
 const MOST_REASON: usize = 500;
@@ -50,9 +56,12 @@ struct Wanted {
     limit: Option<usize>,
     /// `next` of the page before; from the start if left out.
     cursor: Option<String>,
+    /// Which way the list goes; `oldest` first if left out. A cursor goes on the way of its page.
+    #[param(inline)]
+    order: Option<Way>,
 }
 
-/// Lists jobs, oldest first.
+/// Lists jobs.
 #[utoipa::path(get, path = "/api/jobs", tag = "jobs", params(Wanted),
     operation_id = "list_jobs", security(("token" = ["read"])),
     responses((status = 200, description = "a page", body = Listed<JobView>)))]
@@ -60,7 +69,7 @@ async fn list(
     State(app): State<App>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Listed<JobView>>, Problem> {
-    let page = paged(wanted.limit, wanted.cursor.as_deref())?;
+    let page = paged(wanted.limit, wanted.cursor.as_deref(), wanted.order)?;
     let mut filter = JobFilter {
         topic: wanted.topic.map(Topic::new),
         post: wanted.post.map(PostId::from_uuid),
@@ -88,7 +97,25 @@ pub(super) async fn listed(
     }
     let jobs = &app.web.engine.backend().jobs;
     let found = jobs.list(app.desk.tenant(), &filter, page.and_one()).await?;
-    Ok(Json(page.list(found, |job| job.id().as_uuid(), JobView::from)))
+    let gists = gists(app, &found).await?;
+    let show = |job: Job| {
+        let gist = job.made.post_id.and_then(|id| gists.get(&id).cloned());
+        JobView::from(job).about(gist)
+    };
+    Ok(Json(page.list(found, |job| job.id().as_uuid(), show)))
+}
+
+/// A job with how its post begins.
+pub(super) async fn view(app: &Shared, job: Job) -> Result<JobView, Problem> {
+    let gist = gists(app, std::slice::from_ref(&job)).await?.into_values().next();
+    Ok(JobView::from(job).about(gist))
+}
+
+/// How the posts of jobs begin.
+async fn gists(app: &Shared, jobs: &[Job]) -> Result<BTreeMap<PostId, String>, Problem> {
+    let posts = jobs.iter().filter_map(|job| job.made.post_id).collect();
+    let posts = app.desk.posts_with(posts).await?;
+    Ok(posts.into_iter().map(|(id, post)| (id, gist(&post, MOST_GIST))).collect())
 }
 
 /// Shows a job with all that is known of it: every transition, what was sent, what is out.
@@ -96,7 +123,8 @@ pub(super) async fn listed(
     operation_id = "show_job", security(("token" = ["read"])),
     responses((status = 200, description = "its story", body = StoryView)))]
 async fn show(State(app): State<App>, Id(id): Id<JobId>) -> Result<Json<StoryView>, Problem> {
-    Ok(Json(story(&app, id).await?.into()))
+    let JobStory { job, events, evidence } = story(&app, id).await?;
+    Ok(Json(StoryView::of(view(&app, job).await?, events, evidence)))
 }
 
 /// Shows where a job stands, in short.

@@ -1,17 +1,21 @@
 //! The handlers, one file per kind of thing.
 
 mod accounts;
+mod calendar;
 mod dead_letters;
 mod events;
 pub(crate) mod import;
 mod incoming;
 mod jobs;
+mod limits;
 mod nodes;
+pub(crate) mod notifications;
 mod operation;
 mod posts;
 mod preview;
 mod publications;
 mod schedules;
+pub(crate) mod session;
 mod tokens;
 mod webhooks;
 
@@ -22,15 +26,19 @@ pub(crate) fn routes(add: &mut dyn FnMut(Route)) {
     posts::routes(add);
     schedules::routes(add);
     preview::routes(add);
+    calendar::routes(add);
     import::routes(add);
     jobs::routes(add);
     dead_letters::routes(add);
     accounts::routes(add);
+    limits::routes(add);
     publications::routes(add);
     events::routes(add);
     incoming::routes(add);
     operation::routes(add);
     nodes::routes(add);
+    notifications::routes(add);
+    session::routes(add);
     tokens::routes(add);
     webhooks::routes(add);
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::answer::{Created, Tagged};
 use crate::extract::{Body, Fresh, Id, OptionalBody, Query, Seen};
-use crate::paging::{Listed, paged};
+use crate::paging::{Listed, Way, paged};
 use crate::problem::Problem;
 use crate::router::{Route, route};
 use crate::views::post::{
@@ -49,9 +49,12 @@ struct Wanted {
     limit: Option<usize>,
     /// `next` of the page before; from the start if left out.
     cursor: Option<String>,
+    /// Which way the list goes; `oldest` first if left out. A cursor goes on the way of its page.
+    #[param(inline)]
+    order: Option<Way>,
 }
 
-/// Lists posts, oldest first.
+/// Lists posts.
 #[utoipa::path(get, path = "/api/posts", tag = "posts", params(Wanted),
     operation_id = "list_posts", security(("token" = ["read"])),
     responses((status = 200, description = "a page", body = Listed<PostView>)))]
@@ -59,7 +62,7 @@ async fn list(
     State(app): State<App>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Listed<PostView>>, Problem> {
-    let page = paged(wanted.limit, wanted.cursor.as_deref())?;
+    let page = paged(wanted.limit, wanted.cursor.as_deref(), wanted.order)?;
     if let Some(key) = wanted.key {
         let posts = &app.web.engine.backend().posts;
         let found = posts.with_keys(app.desk.tenant(), &[key]).await?;
@@ -250,7 +253,7 @@ async fn tagged(app: &Shared, id: PostId) -> Result<Tagged<PostView>, Problem> {
 async fn line(app: &Shared, id: PostId) -> Result<PostLine, Problem> {
     // The page of one whose cursor is just before it: the list is where a post's state is told.
     let before = id.as_uuid().as_u128().checked_sub(1).map(Uuid::from_u128);
-    let lines = app.desk.list_posts(Page { after: before, limit: 1 }).await?;
+    let lines = app.desk.list_posts(Page { after: before, ..Page::first(1) }).await?;
     let found = lines.into_iter().find(|line| line.post.id == id);
     found.ok_or_else(|| Problem::not_found(format_args!("post {id}")))
 }

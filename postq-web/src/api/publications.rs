@@ -14,7 +14,7 @@ pub(super) fn routes(add: &mut dyn FnMut(Route)) {
     add(route!(list));
 }
 
-/// Lists what is out, oldest first.
+/// Lists what is out.
 #[utoipa::path(get, path = "/api/publications", tag = "publications", params(Paging),
     operation_id = "list_publications", security(("token" = ["read"])),
     responses((status = 200, description = "a page", body = Listed<PublicationView>)))]

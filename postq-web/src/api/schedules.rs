@@ -19,7 +19,7 @@ use crate::problem::Problem;
 use crate::router::{Route, route};
 use crate::views::post::PostChange;
 use crate::views::schedule::{
-    NewSchedule, OccurrenceChange, Occurrences, ScheduleChange, SchedulePause, ScheduleView, Skip,
+    Edited, NewSchedule, OccurrenceChange, Occurrences, ScheduleChange, SchedulePause, ScheduleView, Skip,
     Skipped, StandIn,
 };
 use crate::web::{App, Shared};
@@ -185,7 +185,10 @@ async fn occurrences(
     let mut items = app.desk.upcoming(&schedule, limit + skipped.len())?;
     items.retain(|at| skipped.binary_search(at).is_err());
     items.truncate(limit);
-    Ok(Json(Occurrences { items, skipped }))
+    let stand_ins = app.desk.stand_ins(id, &skipped).await?;
+    let edited = stand_ins.into_iter().map(|(at, post)| Edited { at, post: post.as_uuid() });
+    let paused_until = app.desk.paused_until(&schedule).await?;
+    Ok(Json(Occurrences { items, skipped, edited: edited.collect(), paused_until }))
 }
 
 /// Leaves out one occurrence that is to come.

@@ -1,13 +1,15 @@
 //! Tokens and scopes: one table, learnt from the OpenAPI document's parts, says what each route needs.
 
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, HeaderName, HeaderValue, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, Method};
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -19,10 +21,11 @@ use tokio::time::Instant;
 use utoipa::openapi::HttpMethod;
 use utoipa::openapi::path::Operation;
 
-use crate::metrics;
+use crate::guard::origin;
 use crate::problem::{Code, Problem};
 use crate::secret::Presented;
 use crate::web::{App, Shared};
+use crate::{cookie, metrics};
 
 /// A use is recorded if the last one that was is as old as this.
 const RECORD_EVERY: TimeDelta = TimeDelta::minutes(1);
@@ -40,7 +43,16 @@ const PROXIED: [HeaderName; 4] = [
 pub(crate) struct Caller {
     /// Tells it from every other one.
     pub(crate) name: String,
-    scope: Scope,
+    pub(crate) scope: Scope,
+    /// What its token is called; none for who is let in without one.
+    pub(crate) token: Option<String>,
+}
+
+impl Caller {
+    /// One that is let in without a token.
+    fn without_token(name: &str) -> Self {
+        Self { name: name.to_owned(), scope: Scope::Admin, token: None }
+    }
 }
 
 /// A request with this among its extensions comes from the program itself that the router is part of:
@@ -139,18 +151,16 @@ pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Ne
     match methods.get(method.as_str()).map(Entry::needs) {
         None | Some(Needs::Nothing) => next.run(request).await,
         Some(Needs::Token(_)) if request.extensions().get::<Trusted>().is_some() => {
-            let caller = Caller { name: "trusted".to_owned(), scope: Scope::Admin };
-            request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(Caller::without_token("trusted"));
             next.run(request).await
         }
         Some(Needs::Token(scope)) => {
-            let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-            let peer = peer.map(|peer| peer.0.ip());
-            let is_shown = app.web.settings.metrics_open || is_near(request.headers(), peer);
+            let claim = Claim::of(request.method(), request.headers(), request.extensions());
+            let is_shown = app.web.settings.metrics_open || claim.is_near;
             if route.as_str().ends_with(metrics::PATH) && is_shown {
                 return next.run(request).await;
             }
-            let caller = match admitted(&app, request.headers(), peer, scope).await {
+            let caller = match admitted(&app, &claim, scope).await {
                 Ok(caller) => caller,
                 Err(answer) => return *answer,
             };
@@ -160,28 +170,72 @@ pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Ne
     }
 }
 
-async fn admitted(
-    app: &Shared,
-    headers: &HeaderMap,
+/// What a request shows of who makes it.
+pub(crate) struct Claim {
+    bearer: Bearer,
+    /// The token of the session's cookie, in a request of our own page.
+    session: Option<SecretString>,
     peer: Option<IpAddr>,
-    scope: Scope,
-) -> Result<Caller, Box<Response>> {
-    let refuse = |problem: Problem| Box::new(problem.into_response());
-    let caller = match bearer(headers) {
-        Bearer::Token(text) => known(app, &text, peer).await.map_err(refuse)?,
-        Bearer::None if is_open(app, headers, peer).await.map_err(refuse)? => {
-            Some(Caller { name: "loopback".to_owned(), scope: Scope::Admin })
+    /// It comes from this host, through no proxy.
+    is_near: bool,
+}
+
+impl Claim {
+    fn of(method: &Method, headers: &HeaderMap, extensions: &Extensions) -> Self {
+        let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+        let is_ours = origin::is_of_own_page(method, headers);
+        Self {
+            bearer: bearer(headers),
+            session: is_ours.then(|| cookie::token(headers)).flatten(),
+            peer,
+            is_near: is_near(headers, peer),
         }
-        Bearer::None | Bearer::Unreadable => None,
-    };
-    let Some(caller) = caller else {
+    }
+
+    /// Whoever it is, for limits.
+    pub(crate) fn stranger(&self) -> String {
+        self.peer.map_or_else(|| "stranger".to_owned(), |peer| format!("stranger {peer}"))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Claim {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.method, &parts.headers, &parts.extensions))
+    }
+}
+
+/// Who makes a request; none if it is nobody who may do anything.
+pub(crate) async fn caller(app: &Shared, claim: &Claim) -> Result<Option<Caller>, Problem> {
+    match &claim.bearer {
+        Bearer::Token(text) => return known(app, text, claim).await,
+        Bearer::Unreadable => return Ok(None),
+        Bearer::None => {}
+    }
+    if let Some(text) = &claim.session
+        && let Some(caller) = known(app, text, claim).await?
+    {
+        return Ok(Some(caller));
+    }
+    Ok(is_open(app, claim).await?.then(|| Caller::without_token("loopback")))
+}
+
+/// That nobody who may do anything asks.
+pub(crate) fn unauthorized(problem: Problem) -> Response {
+    let mut answer = problem.into_response();
+    let challenge = HeaderValue::from_static("Bearer realm=\"postq\"");
+    answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    answer
+}
+
+async fn admitted(app: &Shared, claim: &Claim, scope: Scope) -> Result<Caller, Box<Response>> {
+    let refuse = |problem: Problem| Box::new(problem.into_response());
+    let Some(caller) = caller(app, claim).await.map_err(refuse)? else {
         // Guessing is hopeless; that it costs the store nothing, is all that is asked.
-        limited(app, &stranger(peer)).map_err(refuse)?;
-        let mut answer = Problem::new(Code::Unauthorized, "there is no good token in the request")
-            .into_response();
-        let challenge = HeaderValue::from_static("Bearer realm=\"postq\"");
-        answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-        return Err(Box::new(answer));
+        limited(app, &claim.stranger()).map_err(refuse)?;
+        let problem = Problem::new(Code::Unauthorized, "there is no good token in the request");
+        return Err(Box::new(unauthorized(problem)));
     };
     limited(app, &caller.name).map_err(refuse)?;
     if caller.scope < scope {
@@ -192,15 +246,7 @@ async fn admitted(
 }
 
 fn limited(app: &Shared, caller: &str) -> Result<(), Problem> {
-    app.limits.take(caller, Instant::now()).map_err(|wait| {
-        let seconds = wait.as_millis().div_ceil(1_000).max(1);
-        Problem::new(Code::TooManyRequests, format!("one more is possible in {seconds} s"))
-            .after(u64::try_from(seconds).unwrap_or(60))
-    })
-}
-
-fn stranger(peer: Option<IpAddr>) -> String {
-    peer.map_or_else(|| "stranger".to_owned(), |peer| format!("stranger {peer}"))
+    app.limits.take(caller, Instant::now()).map_err(Problem::too_many)
 }
 
 enum Bearer {
@@ -223,21 +269,22 @@ fn bearer(headers: &HeaderMap) -> Bearer {
 }
 
 /// The caller with this token; none if it is not good.
-async fn known(
+pub(crate) async fn known(
     app: &Shared,
     text: &SecretString,
-    peer: Option<IpAddr>,
+    claim: &Claim,
 ) -> Result<Option<Caller>, Problem> {
     let Some(presented) = Presented::read(text) else { return Ok(None) };
     let Some(token) = app.web.tokens.find(presented.id).await? else { return Ok(None) };
     let good =
         presented.is(&token) && token.revoked_at.is_none() && token.tenant_id == app.desk.tenant();
     if !good {
+        let peer = claim.peer;
         tracing::warn!(token = %token.id, ?peer, revoked = token.revoked_at.is_some(), "refused a token");
         return Ok(None);
     }
     record(app, &token).await;
-    Ok(Some(Caller { name: token.id.to_string(), scope: token.scope }))
+    Ok(Some(Caller { name: token.id.to_string(), scope: token.scope, token: Some(token.name) }))
 }
 
 /// Records a use, about once a minute; a request does not fail because of it.
@@ -264,8 +311,8 @@ fn is_near(headers: &HeaderMap, peer: Option<IpAddr>) -> bool {
 
 /// Whether a request without a token may do everything: it comes from this host, through no proxy,
 /// and nobody ever made a token.
-async fn is_open(app: &Shared, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<bool, Problem> {
-    if !is_near(headers, peer) {
+async fn is_open(app: &Shared, claim: &Claim) -> Result<bool, Problem> {
+    if !claim.is_near {
         return Ok(false);
     }
     if app.gate.guarded.load(Ordering::Relaxed) {

@@ -22,8 +22,8 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    pub(crate) fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
-        let cost = Duration::from_secs(1) / per_second.get();
+    /// So many at once, and then one in each such time.
+    pub(crate) fn new(cost: Duration, burst: NonZeroU32) -> Self {
         Self { cost, burst: cost * burst.get(), full_at: Mutex::default() }
     }
 
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_taken_and_then_a_steady_rate() {
-        let limits = Limits::new(10.try_into().unwrap(), 3.try_into().unwrap());
+        let limits = Limits::new(Duration::from_millis(100), 3.try_into().unwrap());
         let start = Instant::now();
 
         let at_once: Vec<bool> = (0..5).map(|_| limits.take("a", start).is_ok()).collect();
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn strangers_cannot_fill_the_memory() {
-        let limits = Limits::new(10.try_into().unwrap(), 3.try_into().unwrap());
+        let limits = Limits::new(Duration::from_millis(100), 3.try_into().unwrap());
         let start = Instant::now();
         for n in 0..MOST {
             limits.take(&n.to_string(), start).unwrap();

@@ -21,6 +21,8 @@ const SHOWN: &str = "etag, location, retry-after, idempotency-replayed, x-correl
 /// Probes ask by whatever address they have, and learn nothing of anybody's posts.
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
     HeaderName::from_static("cross-origin-resource-policy");
 
@@ -36,7 +38,7 @@ pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) 
         return next.run(request).await;
     };
     let text = origin.to_str().unwrap_or_default();
-    if is_own(text, host.as_deref(), request.headers()) {
+    if host.is_some() && is_own(text, request.headers()) {
         return next.run(request).await;
     }
     if !settings.origins.iter().any(|allowed| allowed.trim_end_matches('/') == text) {
@@ -83,14 +85,27 @@ fn known(host: &str, names: &[String]) -> bool {
     is_address || host == "localhost" || names.iter().any(|name| name.eq_ignore_ascii_case(host))
 }
 
+/// Whether a request is one that only a page of this very server makes, or a person in the address line:
+/// what a cookie comes with must be.
+pub(crate) fn is_of_own_page(method: &Method, headers: &HeaderMap) -> bool {
+    let is_safe = [Method::GET, Method::HEAD].contains(method);
+    match headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes) {
+        Some(b"same-origin") => true,
+        Some(b"none") => is_safe,
+        Some(_) => false,
+        // A browser that is too old to tell sends the origin with all that changes something.
+        None => match headers.get(ORIGIN) {
+            Some(origin) => is_own(origin.to_str().unwrap_or_default(), headers),
+            None => is_safe,
+        },
+    }
+}
+
 /// Whether a page of this very server asks: its origin names the host that was asked.
-fn is_own(origin: &str, host: Option<&str>, headers: &HeaderMap) -> bool {
+fn is_own(origin: &str, headers: &HeaderMap) -> bool {
     let asked = headers.get(HOST).and_then(|host| host.to_str().ok());
     let page = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-    match (page, asked, host) {
-        (Some(page), Some(asked), Some(_)) => page.eq_ignore_ascii_case(asked),
-        _ => false,
-    }
+    page.zip(asked).is_some_and(|(page, asked)| page.eq_ignore_ascii_case(asked))
 }
 
 #[cfg(test)]
@@ -105,6 +120,36 @@ mod tests {
         }
         for theirs in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", ""] {
             assert!(!known(theirs, &names), "{theirs}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_counts_in_our_own_pages_alone() {
+        let of = |method: &Method, pairs: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static("localhost:8484"));
+            for (name, value) in pairs {
+                headers.insert(*name, HeaderValue::from_static(value));
+            }
+            is_of_own_page(method, &headers)
+        };
+        let site = |value| ("sec-fetch-site", value);
+        let own = ("origin", "http://localhost:8484");
+        for (method, headers, expected) in [
+            (Method::POST, vec![site("same-origin"), own], true),
+            (Method::GET, vec![site("same-origin")], true),
+            (Method::GET, vec![site("none")], true),
+            (Method::POST, vec![site("none")], false),
+            (Method::POST, vec![site("same-site"), own], false),
+            (Method::GET, vec![site("same-site")], false),
+            (Method::GET, vec![site("cross-site")], false),
+            (Method::POST, vec![own], true),
+            (Method::POST, vec![("origin", "http://localhost:3000")], false),
+            (Method::POST, vec![("origin", "null")], false),
+            (Method::POST, vec![], false),
+            (Method::GET, vec![], true),
+        ] {
+            assert_eq!(of(&method, &headers), expected, "{method} {headers:?}");
         }
     }
 

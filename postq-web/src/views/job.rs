@@ -1,7 +1,7 @@
 //! Jobs and dead letters.
 
 use chrono::{DateTime, Utc};
-use postq_core::intent::{IntentState, PartEvidence, Receipt};
+use postq_core::intent::{Evidence, IntentState, PartEvidence, Receipt};
 use postq_core::job::{DeadReason, Job, JobEvent, Resolution};
 use postq_core::machine::JobState;
 use postq_core::store::JobStory;
@@ -21,6 +21,8 @@ pub(crate) struct JobView {
     #[schema(value_type = String, example = "enqueued")]
     state: JobState,
     post_id: Option<Uuid>,
+    /// How its post begins; null where it has none, or it was taken away.
+    gist: Option<String>,
     account_id: Option<Uuid>,
     schedule_id: Option<Uuid>,
     priority: i16,
@@ -61,6 +63,7 @@ impl From<Job> for JobView {
             topic: job.made.topic.to_string(),
             state: job.state,
             post_id: job.made.post_id.map(|id| id.as_uuid()),
+            gist: None,
             account_id: job.made.account_id.map(|id| id.as_uuid()),
             schedule_id: job.made.schedule_id.map(|id| id.as_uuid()),
             priority: job.made.priority,
@@ -83,6 +86,13 @@ impl From<Job> for JobView {
     }
 }
 
+impl JobView {
+    /// The same, with how its post begins.
+    pub(crate) fn about(self, gist: Option<String>) -> Self {
+        Self { gist, ..self }
+    }
+}
+
 /// A job with all that is known of it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Story)]
@@ -94,12 +104,12 @@ pub(crate) struct StoryView {
     evidence: Vec<EvidenceView>,
 }
 
-impl From<JobStory> for StoryView {
-    fn from(story: JobStory) -> Self {
+impl StoryView {
+    pub(crate) fn of(job: JobView, events: Vec<JobEvent>, evidence: Evidence) -> Self {
         Self {
-            job: story.job.into(),
-            events: story.events.into_iter().map(JobEventView::from).collect(),
-            evidence: story.evidence.0.into_iter().map(EvidenceView::from).collect(),
+            job,
+            events: events.into_iter().map(JobEventView::from).collect(),
+            evidence: evidence.0.into_iter().map(EvidenceView::from).collect(),
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use postq_core::content::{Content, MediaRef, Part, PostState};
-use postq_core::platform::PlatformName;
+use postq_core::content::{Content, MediaRef, Part, Post, PostState};
+use postq_core::platform::{Length, PlatformName};
 use postq_engine::desk::{PlatformPreview, PostLine, Preview};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -167,7 +167,8 @@ pub(crate) struct PostView {
     parts: Vec<PartView>,
     /// Other parts for one platform.
     variants: BTreeMap<String, Vec<PartView>>,
-    /// Where it stands: `draft`, `scheduled`, `published`, `partly_published` or `failed`.
+    /// Where it stands: `draft`, `scheduled`, `published`, `partly_published`, `failed` or `cancelled`
+    /// (called off, or missed).
     #[schema(value_type = String, example = "scheduled")]
     state: PostState,
     /// Rises by one with every edit; also its `ETag`.
@@ -215,7 +216,24 @@ pub(crate) struct PlatformView {
     /// The names of the accounts on it.
     accounts: Vec<String>,
     parts: Vec<PartView>,
+    /// How long each part is; null where the platform counts nothing.
+    lengths: Vec<Option<LengthView>>,
     violations: Vec<ViolationView>,
+}
+
+/// How long a text is, as a platform counts.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = Length)]
+pub(crate) struct LengthView {
+    length: usize,
+    /// How long it may be.
+    limit: usize,
+}
+
+impl From<Length> for LengthView {
+    fn from(Length { length, limit }: Length) -> Self {
+        Self { length, limit }
+    }
 }
 
 /// Why a platform would not take a part.
@@ -249,6 +267,7 @@ impl From<PlatformPreview> for PlatformView {
             platform: preview.platform.to_string(),
             accounts: preview.accounts,
             parts: preview.parts.iter().map(PartView::from).collect(),
+            lengths: preview.lengths.into_iter().map(|length| length.map(Into::into)).collect(),
             violations: violations
                 .map(|v| ViolationView { part: v.part, message: v.message })
                 .collect(),
@@ -280,6 +299,15 @@ pub(crate) struct CalledOff {
     /// How many schedules were switched off.
     pub(crate) schedules: usize,
     /// Where the post stands now: `published` if it was out before.
-    #[schema(value_type = String, example = "draft")]
+    #[schema(value_type = String, example = "cancelled")]
     pub(crate) state: PostState,
+}
+
+/// How a post begins, in at most so many characters.
+pub(crate) fn gist(post: &Post, most: usize) -> String {
+    let text = post.content.parts.first().map_or("", |part| part.text.as_str());
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", text[..end].trim_end()),
+        None => text.to_owned(),
+    }
 }

@@ -287,6 +287,20 @@ pub(crate) struct Occurrences {
     pub(crate) items: Vec<DateTime<Utc>>,
     /// Those to come that are left out, in order.
     pub(crate) skipped: Vec<DateTime<Utc>>,
+    /// What goes out instead of some of them, in order.
+    pub(crate) edited: Vec<Edited>,
+    /// It is paused, and goes on with this occurrence.
+    pub(crate) paused_until: Option<DateTime<Utc>>,
+}
+
+/// An occurrence that another post takes the place of.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = EditedOccurrence)]
+pub(crate) struct Edited {
+    /// When it would be.
+    pub(crate) at: DateTime<Utc>,
+    /// The post that goes out instead.
+    pub(crate) post: Uuid,
 }
 
 /// Which occurrence is left out.

@@ -20,7 +20,7 @@ use postq_core::id::{TenantId, TokenId};
 use postq_core::intent::Receipt;
 use postq_core::job::Topic;
 use postq_core::platform::{
-    Identity, Outgoing, Pace, Platform, PlatformName, Published, Violation,
+    Identity, Length, Measure, Outgoing, Pace, Platform, PlatformName, Published, Violation,
 };
 use postq_core::token::Scope;
 use postq_core::vault::ChaChaVault;
@@ -81,6 +81,10 @@ impl Platform for Recorder {
         parts.iter().enumerate().filter_map(long).collect()
     }
 
+    fn measure(&self) -> Option<&dyn Measure> {
+        Some(self)
+    }
+
     async fn publish<'a>(&self, _: &Identity, part: Outgoing<'a>) -> Result<Published, Failure> {
         if part.text.contains("refuse") {
             return Err(Failure::not_published(FailureClass::Content, "the platform refuses it"));
@@ -95,6 +99,12 @@ impl Platform for Recorder {
             dry_run: false,
         };
         Ok(Published { receipt, limits: Vec::new() })
+    }
+}
+
+impl Measure for Recorder {
+    fn measure(&self, text: &str) -> Length {
+        Length { length: text.chars().count(), limit: 100 }
     }
 }
 
@@ -176,6 +186,14 @@ impl Site {
         tokio::spawn(serve(listener, router(web.clone()), stop.clone()));
         let client = Client::builder().timeout(PATIENCE).build().unwrap();
         Self { address, store, engine, recorder, client, web, stop, _folder: folder }
+    }
+
+    /// From now on these parts answer.
+    pub(crate) async fn answer_with(&mut self, web: Web) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        self.address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, router(web.clone()), self.stop.clone()));
+        self.web = web;
     }
 
     pub(crate) fn stop(&self) {

@@ -18,6 +18,8 @@ use super::Ask;
 use super::answer::Answer;
 use crate::commands::serve;
 use crate::compose::Node;
+use crate::config::Config;
+use crate::outward;
 
 /// A command waits as long as the store takes.
 const PATIENCE: Duration = Duration::from_secs(86_400);
@@ -34,17 +36,18 @@ pub(super) struct Here {
 impl Here {
     /// Over a store; with the vault where credentials are to be sealed.
     pub(super) async fn over(node: Node, with_vault: bool) -> anyhow::Result<Self> {
-        let web = serve::web(&node, node.engine_at_rest(with_vault).await?);
+        let web = serve::web(&node, node.engine_at_rest(with_vault).await?)?;
         Ok(Self { router: router(web), node: Some(node) })
     }
 
-    /// Over nothing.
-    pub(super) fn over_nothing() -> anyhow::Result<Self> {
+    /// Over nothing but what is set.
+    pub(super) fn over_nothing(config: &Config) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let backend = MemoryBackend::new(Arc::clone(&clock)).backend();
         let idempotency = Arc::new(MemoryIdempotency::new(clock));
         let engine = Engine::builder(backend).build()?;
-        let web = Web::new(engine, Arc::new(MemoryTokens::default()), idempotency);
+        let mut web = Web::new(engine, Arc::new(MemoryTokens::default()), idempotency);
+        web.channels = outward::channels(&config.outward)?;
         Ok(Self { router: router(web), node: None })
     }
 

@@ -92,7 +92,7 @@ impl Api {
                 server.warn(output);
                 Door::Server(Box::new(server))
             }
-            None => Door::Here(Box::new(Here::over_nothing()?)),
+            None => Door::Here(Box::new(Here::over_nothing(config)?)),
         };
         Ok(Self { door })
     }
@@ -147,7 +147,9 @@ impl Api {
         if !(1..=MOST_LISTED).contains(&paging.limit) {
             return Err(Usage(format!("--limit: expected 1 to {MOST_LISTED}")).into());
         }
-        self.pages(path, query, after.map(|after| after.to_string()), paging.limit).await
+        let mut query = query.to_vec();
+        query.extend(paging.newest.then(|| ("order", "newest".to_owned())));
+        self.pages(path, &query, after.map(|after| after.to_string()), paging.limit).await
     }
 
     /// All of a list.

@@ -6,7 +6,9 @@ use std::ops::Deref;
 
 use chrono::{DateTime, Utc};
 use postq_calendar::duration;
-use postq_core::id::{AccountId, JobId, PostId, ScheduleId, TokenId, WebhookId};
+use postq_core::id::{
+    AccountId, JobId, NodeId, PostId, PublicationId, ScheduleId, TokenId, WebhookId,
+};
 use postq_core::machine::JobState;
 use postq_core::schedule::Timing;
 use postq_core::store::BlockReason;
@@ -174,6 +176,17 @@ impl Rule {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Occurrences {
     pub(crate) skipped: Vec<DateTime<Utc>>,
+    /// An older daemon does not tell.
+    #[serde(default)]
+    pub(crate) edited: Vec<Edited>,
+    pub(crate) paused_until: Option<DateTime<Utc>>,
+}
+
+/// What goes out instead of an occurrence.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Edited {
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) post: PostId,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -281,6 +294,41 @@ pub(crate) struct Receipt {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Status {
     pub(crate) receipts: Vec<Receipt>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Publication {
+    pub(crate) id: PublicationId,
+    pub(crate) post_id: PostId,
+    pub(crate) account_id: AccountId,
+    pub(crate) remote_id: String,
+    pub(crate) url: Option<String>,
+    pub(crate) published_at: DateTime<Utc>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Nodes {
+    pub(crate) items: Vec<Shown<Node>>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) state: String,
+    pub(crate) host: String,
+    pub(crate) pid: u32,
+    pub(crate) version: String,
+    pub(crate) roles: Vec<String>,
+    pub(crate) seen_at: DateTime<Utc>,
+    pub(crate) loops: Vec<NodeLoop>,
+    pub(crate) running: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct NodeLoop {
+    pub(crate) name: String,
+    pub(crate) fresh: bool,
+    pub(crate) error: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

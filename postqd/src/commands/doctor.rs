@@ -12,12 +12,14 @@ use postq_core::error::chain;
 use postq_core::id::TenantId;
 use postq_core::machine::JobState;
 use postq_core::store::JobFilter;
+use postq_core::vault::{KeyRing, Vault};
 use serde::Serialize;
 
 use crate::compose::{self, Node};
 use crate::config::{Config, Kept};
+use crate::key::{self, Secrets};
 use crate::output::{Output, count};
-use crate::{key, watch};
+use crate::watch;
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -145,7 +147,7 @@ async fn inside(config: &Config) -> anyhow::Result<Vec<Finding>> {
     let secrets = node.secrets().await?;
     let mut findings = vec![match key::vault(&node.config, &secrets) {
         Ok(vault) => match key::ensure_fits(&vault, &secrets) {
-            Ok(()) => Finding::ok("key", format!("key {}", vault.key_id())),
+            Ok(()) => keys(&vault, &secrets),
             Err(error) => Finding::broken("key", chain(error.as_ref())),
         },
         Err(error) => Finding::broken("key", chain(error.as_ref())),
@@ -166,6 +168,34 @@ async fn inside(config: &Config) -> anyhow::Result<Vec<Finding>> {
         node.backend.jobs.count(TenantId::DEFAULT, &dead).await?.iter().map(|(_, n)| n).sum();
     findings.push(gave_up(dead));
     Ok(findings)
+}
+
+/// Which key seals, and whether others are still needed.
+fn keys(ring: &KeyRing, secrets: &Secrets) -> Finding {
+    let key = ring.key_id();
+    let (left, with) = secrets.sealed_with_old(ring);
+    let with: Vec<String> = with.into_iter().collect();
+    if left > 0 {
+        return Finding::warning(
+            "key",
+            format!(
+                "key {key}; {} still sealed with {}; postqd vault rotate seals them with {key}",
+                count(left, "secret"),
+                with.join(", ")
+            ),
+        );
+    }
+    let old: Vec<&str> = ring.old_key_ids().collect();
+    match old.is_empty() {
+        true => Finding::ok("key", format!("key {key}")),
+        false => Finding::ok(
+            "key",
+            format!(
+                "key {key}; nothing is sealed with {}, which POSTQ_ENCRYPTION_KEYS_OLD has",
+                old.join(", ")
+            ),
+        ),
+    }
 }
 
 fn gave_up(dead: u64) -> Finding {

@@ -7,14 +7,17 @@ mod doctor;
 mod import;
 mod job;
 mod migrate;
+mod node;
 mod notify;
 mod post;
 mod preview;
+mod publication;
 mod run;
 mod schedule;
 pub(crate) mod serve;
 mod story;
 mod token;
+mod vault;
 mod webhook;
 
 use crate::api::Api;
@@ -40,7 +43,9 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
     match cli.command {
         Command::Config => config::show(&config, output),
         Command::Preview(command) => preview::run(&config, output, &command).await,
-        Command::Notify(command) => notify::run(&config, output, &command).await,
+        Command::Notify(command) => {
+            notify::run(&Api::without_store(&config, output)?, output, command).await
+        }
         Command::Doctor => doctor::run(&config, output).await,
         Command::Serve(_) => serve::run(Node::open(config).await?).await,
         Command::Migrate(command) => migrate::run(&config, output, &command).await,
@@ -55,7 +60,10 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Account(command) => account::run(&api().await?, output, command).await,
         Command::Job(command) => job::run(&api().await?, output, command).await,
         Command::Dead(command) => dead::run(&api().await?, output, command).await,
+        Command::Publication(command) => publication::run(&api().await?, output, command).await,
+        Command::Node(command) => node::run(&api().await?, output, command).await,
         Command::Token(command) => token::run(&api().await?, output, command).await,
+        Command::Vault(command) => vault::run(&Node::open(config).await?, output, command).await,
         Command::Webhook(command) => {
             // To seal a secret, or to sign with it.
             let api = Api::open_with_vault(&config, output).await?;
@@ -70,7 +78,7 @@ fn ensure_fits(command: &Command, config: &Config) -> Result<(), Usage> {
         Command::Run(_) => "run",
         Command::Serve(_) => "serve",
         Command::Migrate(_) => "migrate",
-        Command::Notify(_) => "notify",
+        Command::Vault(_) => "vault",
         // Where a daemon is set, it shows that.
         Command::Config if config.source("server") == Source::Option => "config",
         _ => return Ok(()),
@@ -95,6 +103,7 @@ fn ensure_fits(command: &Command, config: &Config) -> Result<(), Usage> {
 /// Tells a person how to see the rest of a list that may have one.
 fn more(output: Output, paging: &Paging, shown: usize, last: Option<impl std::fmt::Display>) {
     if let Some(last) = last.filter(|_| shown >= paging.limit) {
-        output.note(format!("there may be more: --after {last}"));
+        let newest = if paging.newest { "--newest " } else { "" };
+        output.note(format!("there may be more: {newest}--after {last}"));
     }
 }

@@ -1,41 +1,38 @@
 //! `postqd notify test`: whether notices arrive.
 
 use anyhow::bail;
-use postq_core::error::chain;
-use postq_core::id::JobId;
-use postq_core::notifier::{Notice, NoticeKind};
+use serde::Deserialize;
 use serde_json::json;
 
+use crate::api::Api;
+use crate::api::shown::Shown;
 use crate::cli::Notify;
-use crate::config::Config;
 use crate::output::{Output, count};
-use crate::outward;
 
-/// What the test says.
-const MESSAGE: &str =
-    "this is a test: somebody ran postqd notify test, and nothing is wrong with any post";
+/// What came of it, by channel.
+#[derive(Debug, Deserialize)]
+struct Tested {
+    items: Vec<Shown<Channel>>,
+}
 
-pub(super) async fn run(config: &Config, output: Output, command: &Notify) -> anyhow::Result<()> {
+#[derive(Debug, Deserialize)]
+struct Channel {
+    channel: String,
+    /// Why it could not be told.
+    error: Option<String>,
+}
+
+pub(super) async fn run(api: &Api, output: Output, command: Notify) -> anyhow::Result<()> {
     let Notify::Test = command;
-    let notice = Notice::new(NoticeKind::Test, MESSAGE);
-    let mut came_of = Vec::new();
-    for channel in outward::channels(&config.outward)? {
-        let told = channel.notify(JobId::new(), &notice).await;
-        let error = told.err().map(|error| chain(&error));
-        came_of.push((channel.channel().to_owned(), error));
-    }
-    if output.is_json() {
-        let each = |(channel, error): &(String, Option<String>)| json!({ "channel": channel, "sent": error.is_none(), "error": error });
-        output.emit(&came_of.iter().map(each).collect::<Vec<_>>());
-    } else {
-        output.list(["channel", "came of it"], &came_of, |(channel, error)| {
-            [channel.clone(), error.clone().unwrap_or_else(|| "sent".to_owned())]
-        });
-    }
-    if came_of.len() == 1 {
+    let tested = api.post::<Tested>("/api/notifications/test", json!({})).await?.it.items;
+    output.list(["channel", "came of it"], &tested, |tested| {
+        let came = tested.error.clone().unwrap_or_else(|| "sent".to_owned());
+        [tested.channel.clone(), came]
+    });
+    if tested.len() == 1 {
         output.note("only the log is told; docs/notifications.md says how to set other channels");
     }
-    match came_of.iter().filter(|(_, error)| error.is_some()).count() {
+    match tested.iter().filter(|tested| tested.error.is_some()).count() {
         0 => Ok(()),
         failed => bail!("{} could not be told", count(failed, "channel")),
     }

@@ -5,12 +5,13 @@ use std::io::Read;
 
 use anyhow::bail;
 use postq_calendar::{At, Rule, duration, zone};
+use postq_core::error::chain;
 use postq_core::id::PostId;
 use postq_core::schedule::Timing;
 use serde_json::{Value, json};
 
-use super::more;
-use crate::api::shown::{CalledOff, Part, Post as Taken, Preview, Schedule, Shown};
+use super::{job, more, schedule};
+use crate::api::shown::{CalledOff, Job, Part, Post as Taken, Preview, Schedule, Shown};
 use crate::api::{Api, Refused, until_out};
 use crate::cli::{NewPost, Paging, Post, PostCommand, Time};
 use crate::output::{Output, Usage, count, cut};
@@ -20,6 +21,9 @@ use crate::{signals, watch};
 /// the desk says what is wrong.
 const MOST_INPUT: u64 = 1_024 * 1_024;
 
+/// Jobs that `show` shows.
+const JOBS: usize = 100;
+
 /// A change that meets another one is tried again so often.
 const TRIES: u32 = 3;
 
@@ -28,6 +32,7 @@ pub(super) async fn run(api: &Api, output: Output, command: Post) -> anyhow::Res
         None if command.new.preview => preview(api, output, &command.new).await,
         None => new(api, output, command.new).await,
         Some(PostCommand::List(paging)) => list(api, output, &paging).await,
+        Some(PostCommand::Show { post }) => show(api, output, &post).await,
         Some(PostCommand::Edit { post, text, time, priority }) => {
             let amendment = amendment(&time, priority)?;
             edit(api, output, &post, text.as_deref(), amendment).await
@@ -38,6 +43,7 @@ pub(super) async fn run(api: &Api, output: Output, command: Post) -> anyhow::Res
 
 /// What is handed in.
 fn submission(new: &NewPost) -> anyhow::Result<Value> {
+    ensure_rule(&new.time, None)?;
     Ok(json!({
         "parts": parts(new.text.as_deref().unwrap_or_default())?,
         "accounts": new.accounts,
@@ -150,6 +156,31 @@ fn row(post: &Taken) -> [String; 5] {
     ]
 }
 
+/// A post, when it goes out, and its jobs.
+async fn show(api: &Api, output: Output, name: &str) -> anyhow::Result<()> {
+    let post = find(api, name).await?;
+    let paging = Paging { limit: JOBS, after: None, newest: false };
+    let jobs = api.list::<Job>("/api/jobs", &[("post", post.id.to_string())], &paging).await?;
+    if output.is_json() {
+        output.emit(&json!({ "post": post, "jobs": jobs }));
+        return Ok(());
+    }
+    let names = api.names().await?;
+    output.say(format!("post      {}", post.id));
+    if let Some(key) = &post.key {
+        output.say(format!("key       {key}"));
+    }
+    output.say(format!("state     {}\nrevision  {}", post.state, post.revision));
+    for planned in &post.schedules {
+        let [id, rule, next, accounts] = schedule::row(planned, &names);
+        output.say(format!("schedule  {id}: {rule}; next {next}; to {accounts}"));
+    }
+    let texts: Vec<&str> = post.parts.iter().map(|part| part.text.as_str()).collect();
+    output.say(format!("\n{}\n", texts.join("\n---\n")));
+    output.list(job::COLUMNS, &jobs, |unit| job::row(unit, &names));
+    Ok(())
+}
+
 async fn cancel(api: &Api, output: Output, name: &str) -> anyhow::Result<()> {
     let post = find(api, name).await?;
     let path = format!("/api/posts/{}/cancel", post.id);
@@ -180,6 +211,8 @@ pub(super) async fn find(api: &Api, name: &str) -> anyhow::Result<Shown<Taken>> 
 
 /// What is to change of a schedule; none if nothing is.
 fn amendment(time: &Time, priority: Option<i16>) -> anyhow::Result<Option<Value>> {
+    // Its zone may be the one that the schedule has: whether it fits, the desk says.
+    ensure_rule(time, Some("UTC"))?;
     let rule = rule_of(time)?;
     if rule.is_none() && time.tz.is_none() && priority.is_none() {
         return Ok(None);
@@ -295,6 +328,21 @@ pub(super) fn parts(text: &str) -> anyhow::Result<Vec<Part>> {
     let lines: Vec<&str> = text.lines().collect();
     let parts = lines.split(|line| line.trim() == "---");
     Ok(parts.map(|lines| Part::of(lines.join("\n").trim())).collect())
+}
+
+/// Fails if a cron expression or a recurrence cannot be read, in the zone that is given or in this one.
+fn ensure_rule(time: &Time, or: Option<&str>) -> Result<(), Usage> {
+    let (option, timing) = match time.clone() {
+        Time { cron: Some(expr), .. } => {
+            ("--cron", Timing::Cron { expr, from: None, count: None, until: None })
+        }
+        Time { rrule: Some(expr), .. } => ("--rrule", Timing::Rrule { expr }),
+        _ => return Ok(()),
+    };
+    match Rule::new(&timing, time.tz.as_deref().or(or)) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Usage(format!("{option}: {}", chain(&error)))),
+    }
 }
 
 /// The rule that the options say; none if they say nothing.

@@ -1,9 +1,8 @@
 //! `postqd schedule`: when posts go out.
 
-use chrono::{DateTime, Utc};
 use postq_calendar::{At, zone};
 use postq_core::id::ScheduleId;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::post::{parts, rule, with_media};
 use super::{job, more, post};
@@ -111,28 +110,37 @@ async fn edit_one(
 
 async fn show(api: &Api, output: Output, id: ScheduleId) -> anyhow::Result<()> {
     let schedule = find(api, id).await?;
-    let paging = Paging { limit: JOBS, after: None };
+    let paging = Paging { limit: JOBS, after: None, newest: false };
     let jobs = api.list::<Job>("/api/jobs", &[("schedule", id.to_string())], &paging).await?;
     let occurrences: Shown<Occurrences> = api.get(&path(id, "occurrences")).await?;
-    let skipped: &[DateTime<Utc>] = &occurrences.skipped;
+    let Occurrences { skipped, edited, paused_until } = &occurrences.it;
     if output.is_json() {
-        let value: Value = json!({ "schedule": schedule, "skipped": skipped, "jobs": jobs });
-        output.emit(&value);
+        output.emit(&json!({
+            "schedule": schedule,
+            "skipped": skipped,
+            "edited": edited,
+            "paused_until": paused_until,
+            "jobs": jobs,
+        }));
         return Ok(());
     }
     let names = api.names().await?;
     let [_, rule, next, accounts] = row(&schedule, &names);
     output.say(format!("schedule  {id}\npost      {}\nrule      {rule}", schedule.post_id));
-    output.say(format!("next      {next}"));
+    let paused = if paused_until.is_some() { " (paused until then)" } else { "" };
+    output.say(format!("next      {next}{paused}"));
     for at in skipped {
-        output.say(format!("skips     {}", zone::show(*at, schedule.tz.as_deref())));
+        let instead = edited.iter().find(|edited| edited.at == *at);
+        let instead = instead.map(|edited| format!("; post {} instead", edited.post));
+        let at = zone::show(*at, schedule.tz.as_deref());
+        output.say(format!("skips     {at}{}", instead.unwrap_or_default()));
     }
     output.say(format!("accounts  {accounts}\n"));
     output.list(job::COLUMNS, &jobs, |job| job::row(job, &names));
     Ok(())
 }
 
-fn row(schedule: &Planned, names: &Names) -> [String; 4] {
+pub(super) fn row(schedule: &Planned, names: &Names) -> [String; 4] {
     let tz = schedule.tz.as_deref();
     let next = match (schedule.enabled, schedule.next_run_at, &schedule.problem) {
         (_, _, Some(problem)) => format!("off: {problem}"),

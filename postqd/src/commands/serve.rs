@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use crate::compose::Node;
 use crate::incoming::FromX;
 use crate::output::Usage;
+use crate::outward;
 use crate::reach::Doors;
 use crate::recorder::Recorder;
 use crate::signals;
@@ -26,7 +27,7 @@ pub(super) async fn run(node: Node) -> anyhow::Result<()> {
     let stop = signals::shutdown()?;
     let recorder = Recorder::install()?;
     let engine = node.engine_in_its_roles().await?;
-    let web = Web { recorded: Some(Arc::new(recorder.clone())), ..web(&node, engine.clone()) };
+    let web = Web { recorded: Some(Arc::new(recorder.clone())), ..web(&node, engine.clone())? };
     let router = router(&node, web).await?;
     #[cfg(feature = "otel")]
     let router = router.layer(axum::middleware::from_fn(crate::traces::join));
@@ -62,10 +63,11 @@ async fn router(node: &Node, web: Web) -> anyhow::Result<Router> {
 }
 
 /// The parts of the API over a node's store.
-pub(crate) fn web(node: &Node, engine: Engine) -> Web {
+pub(crate) fn web(node: &Node, engine: Engine) -> anyhow::Result<Web> {
     let config = &node.config;
     let mut web = Web::new(engine, node.store.tokens.clone(), node.store.idempotency.clone());
     web.pools = Some(node.store.pools.clone());
+    web.channels = outward::channels(&config.outward)?;
     web.services.extend(node.store.redis.iter().map(|(_, breaker)| breaker.clone()));
     web.settings.hosts.clone_from(&config.allowed_hosts);
     web.settings.origins.clone_from(&config.allowed_origins);
@@ -81,7 +83,7 @@ pub(crate) fn web(node: &Node, engine: Engine) -> Web {
         web.reach = Some(Arc::new(Doors(vec![x])));
         web.identify = Some(Arc::new(Whoami(Arc::clone(&node.x))));
     }
-    web
+    Ok(web)
 }
 
 /// A caller may make the requests of so many seconds at once.

@@ -38,6 +38,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("requests_per_second", "POSTQ_REQUESTS_PER_SECOND", "50", "requests to the API that one token may make; twice as many at once"),
     setting("metrics_open", "POSTQ_METRICS_OPEN", "off", "on: /metrics needs no token wherever it is asked from; else it needs one but from this host itself"),
     secret("encryption_key", "POSTQ_ENCRYPTION_KEY", "seals the accounts' credentials: 32 bytes in hex or base64; without it the file `key` in the data folder"),
+    secret("encryption_keys_old", "POSTQ_ENCRYPTION_KEYS_OLD", "keys that seal nothing more and still open, with commas between; `postqd vault rotate` makes them needless"),
     secret("database_url", "DATABASE_URL", "Postgres, shared by any number of nodes: postgres://user:password@host:5432/database; without it a SQLite file in the data folder"),
     setting("pg_schema", "POSTQ_PG_SCHEMA", "postq", "the schema in Postgres that everything is kept in"),
     setting("pg_connections", "POSTQ_PG_CONNECTIONS", "10", "connections to Postgres for the work; three more renew, wake and listen"),

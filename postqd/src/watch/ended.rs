@@ -253,7 +253,7 @@ impl Ended {
         self.waiting.clear();
         for (ids, before) in &mut self.portions {
             let filter = JobFilter { schedules: Some(ids.clone()), ..JobFilter::default() };
-            let mut page = Page { after: *before, limit: JOBS };
+            let mut page = Page { after: *before, ..Page::first(JOBS) };
             let mut all_ended = true;
             loop {
                 let jobs = node.backend.jobs.list(TenantId::DEFAULT, &filter, page).await?;

@@ -5,16 +5,19 @@
 //! - [`Postgres::start`] is for tests that kill, freeze or restart it: it is theirs alone.
 //! - [`Redis::start`] is for every test, as it takes milliseconds; [`Redis::given`] tells of another one, named
 //!   by `POSTQ_TEST_REDIS_URL`.
+//! - [`ChromeDriver::start`] is for tests that use the dashboard, each with a browser of its own.
 //!
 //! The server runs as an unprivileged user when the tests run as root. One that cannot be started
 //! fails the test: no quiet skip.
 
+mod chromedriver;
 mod postgres;
 mod process;
 mod redis;
 mod shared;
 mod user;
 
+pub use crate::chromedriver::ChromeDriver;
 pub use crate::postgres::Postgres;
 pub use crate::redis::Redis;
 pub use crate::shared::SharedPostgres;

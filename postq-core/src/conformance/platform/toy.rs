@@ -7,7 +7,7 @@ use super::*;
 use crate::failure::FailureClass;
 use crate::id::AccountId;
 use crate::intent::Receipt;
-use crate::platform::{Pace, PlatformName, Violation};
+use crate::platform::{Length, Measure, Pace, PlatformName, Violation};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flaw {
@@ -23,6 +23,7 @@ enum Flaw {
     PublishesWhenLooking,
     Blind,
     FindsTheClaimed,
+    TakesTheLong,
 }
 
 #[derive(Debug)]
@@ -32,6 +33,9 @@ struct Toy {
     out: Mutex<Vec<(Live, String)>>,
     trouble: Mutex<Option<Trouble>>,
 }
+
+/// The most characters of a text.
+const MOST: usize = 500;
 
 const SECRET: &str = r#"{"access_token":"hunter2"}"#;
 
@@ -78,8 +82,10 @@ impl Platform for Toy {
 
     fn validate(&self, parts: &[Part]) -> Vec<Violation> {
         let bad = parts.iter().any(|part| part.text.is_empty());
-        let named = self.has(Flaw::RefusesAll) || (bad && !self.has(Flaw::TakesAll));
-        let violation = Violation { part: 0, message: "the text is empty".into() };
+        let fits = |part: &Part| Measure::measure(self, &part.text).length <= MOST;
+        let long = !self.has(Flaw::TakesTheLong) && !parts.iter().all(fits);
+        let named = self.has(Flaw::RefusesAll) || long || (bad && !self.has(Flaw::TakesAll));
+        let violation = Violation { part: 0, message: "the text is empty, or too long".into() };
         if named { vec![violation] } else { Vec::new() }
     }
 
@@ -112,6 +118,10 @@ impl Platform for Toy {
         Ok(Published { receipt, limits: Vec::new() })
     }
 
+    fn measure(&self) -> Option<&dyn Measure> {
+        Some(self)
+    }
+
     fn reconcile(&self) -> Option<&dyn Reconcile> {
         Some(self)
     }
@@ -142,6 +152,12 @@ impl Reconcile for Toy {
             }),
             None => Look::Absent,
         })
+    }
+}
+
+impl Measure for Toy {
+    fn measure(&self, text: &str) -> Length {
+        Length { length: text.chars().count(), limit: MOST }
     }
 }
 
@@ -206,6 +222,7 @@ flaws! {
     publish_gives_up_in_time fails for NeverGivesUp: "it gives up in time";
     a_thread_is_a_chain fails for ForgetsTheParent: "left == right";
     failures_keep_secrets fails for Tells: "shows what it must not";
+    what_is_too_long_is_refused fails for TakesTheLong: "is taken";
     a_look_changes_nothing fails for PublishesWhenLooking: "left == right";
     a_look_finds_what_is_out fails for Blind: "a look finds it";
     a_look_finds_nothing_that_is_not_ours fails for FindsTheClaimed: "claimed by another";

@@ -12,7 +12,7 @@ use crate::id::{JobId, TenantId};
 use crate::job::{DeadReason, JobKind, Lane, NewJob, Resolution, Topic};
 use crate::machine::JobState;
 use crate::retry::RetryDecision;
-use crate::store::{Controlled, JobFilter, Page};
+use crate::store::{Controlled, JobFilter, Order, Page};
 
 /// An id or dedupe key that is there already is left out of an insert, the rest goes in.
 pub async fn a_dedupe_key_makes_one_job(backend: Backend) {
@@ -79,10 +79,26 @@ pub async fn pages_are_stable(backend: Backend) {
     let mut expected: Vec<_> = jobs.iter().map(|job| job.id).collect();
     expected.sort_unstable();
 
+    let mut back = Vec::new();
+    let mut page = Page::first(3).ordered(Order::Newest);
+    loop {
+        let filter = JobFilter::default();
+        let list = world.backend.jobs.list(TenantId::DEFAULT, &filter, page).await.expect("list");
+        let Some(last) = list.last() else { break };
+        page.after = Some(last.id().as_uuid());
+        back.extend(list.iter().map(|job| job.id()));
+        if back.len() < 6 {
+            // Newer ones are on no later page.
+            world.insert(&[world.job(at)]).await;
+        }
+    }
+    back.reverse();
+    assert_eq!(back, expected, "newest first, those that were there");
+
     let mut seen: Vec<JobId> = Vec::new();
     let mut after: Option<Uuid> = None;
     loop {
-        let page = Page { after, limit: 3 };
+        let page = Page { after, ..Page::first(3) };
         let filter = JobFilter::default();
         let list = world.backend.jobs.list(TenantId::DEFAULT, &filter, page).await.expect("list");
         assert!(list.len() <= 3, "at most what was asked for");

@@ -9,6 +9,7 @@ pub mod posts;
 pub mod publications;
 pub mod schedules;
 pub mod snapshots;
+pub mod spans;
 pub mod upkeep;
 
 /// Writes one test per rule of the stores; see [`conformance`](crate::conformance).
@@ -61,6 +62,7 @@ macro_rules! store_conformance {
                 a_replayed_moment_is_never_planned_again,
                 a_moment_that_had_an_intent_is_never_planned_again,
                 missed_occurrences_are_recorded,
+                what_follows_from_a_missed_occurrence_is_made_with_it,
                 a_broken_schedule_blocks_nobody,
                 only_what_is_asked_for_is_planned,
                 planning_tells_the_next_moment,
@@ -100,6 +102,12 @@ macro_rules! store_conformance {
                 claimed_lists_every_part,
                 publications_stay,
                 an_older_publication_has_its_text,
+            } }
+            $crate::conformance_rules! { $fresh, store::spans {
+                publish_jobs_are_found_by_their_time,
+                a_publication_without_its_job_is_found_by_its_time,
+                what_is_coming_is_found_by_its_time,
+                what_an_edit_would_move_is_movable,
             } }
             $crate::conformance_rules! { $fresh, store::snapshots {
                 a_snapshot_is_kept_once,

@@ -8,18 +8,21 @@ use std::time::Duration;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use super::schedules::{jobs_of, load, once, plan, put};
+use crate::account::Account;
 use crate::backend::Backend;
 use crate::clock::{Clock, SystemClock};
 use crate::conformance::PATIENCE;
 use crate::conformance::fixtures::{TestResolver, World, account, cut};
 use crate::content::{Content, MediaRef, Part, Post};
-use crate::feed::{Only, Settle};
+use crate::feed::{Claim, Only, Settle};
 use crate::id::JobId;
-use crate::job::{DeadReason, DedupeKey, JobKind, Topic};
+use crate::job::{DeadReason, DedupeKey, JobKind, NewJob, Topic};
 use crate::machine::JobState;
 use crate::retry::RetryDecision;
 use crate::schedule::{Misfire, Schedule, Timing};
-use crate::store::{Edited, PlanRequest, Planned, ReplayKey, Replayed, Retention, ScheduleEdit};
+use crate::store::{
+    Edited, FollowUp, MissedJob, PlanRequest, Planned, ReplayKey, Replayed, Retention, ScheduleEdit,
+};
 
 async fn plan_with(world: &World, request: &PlanRequest) -> Planned {
     world.backend.schedules.plan(request, &TestResolver::shared()).await.expect("plan")
@@ -148,12 +151,16 @@ pub async fn planners_share_the_work(backend: Backend) {
 /// Gives a schedule that happens once, though it is no one-shot, its time again: a one-shot that is
 /// out, or may be, cannot be moved.
 async fn moved_back(world: &World, schedule: &Schedule, at: DateTime<Utc>) -> usize {
+    move_back(world, schedule, at).await;
+    plan_all(world).await.jobs.len()
+}
+
+async fn move_back(world: &World, schedule: &Schedule, at: DateTime<Utc>) {
     let timing = every(world, 3_600, at, 1).timing;
     let edit = ScheduleEdit { timing: Some((timing, Some(at))), ..ScheduleEdit::default() };
     let revision = load(&world.backend, schedule.id).await.revision;
     let edited = world.backend.schedules.edit(schedule.id, revision, &edit).await.expect("edit");
     assert!(matches!(edited, Edited::Applied { .. }), "{edited:?}");
-    plan_all(world).await.jobs.len()
 }
 
 /// A moment that was published is never planned again, though its job is gone.
@@ -260,6 +267,61 @@ pub async fn missed_occurrences_are_recorded(backend: Backend) {
     assert_eq!((jobs[99].state, jobs[100].state), (JobState::Cancelled, JobState::Planned));
     assert!(planned.jobs.contains(&jobs[100].id()));
     assert_idle(&world).await;
+}
+
+/// Notes what is missed in a job of its own.
+#[derive(Debug)]
+struct Noting;
+
+impl FollowUp for Noting {
+    fn of_missed(&self, missed: MissedJob<'_>) -> Option<NewJob> {
+        let payload = serde_json::json!({
+            "of": missed.job.dedupe_key,
+            "account": missed.account,
+            "platform": missed.platform,
+            "reason": missed.reason,
+        });
+        Some(NewJob { payload, ..NewJob::new(JobKind::notify(), Topic::notify(), missed.now) })
+    }
+}
+
+/// What follows from a missed job is made with it, once, and can be claimed.
+pub async fn what_follows_from_a_missed_occurrence_is_made_with_it(backend: Backend) {
+    let world = World::new(backend).await;
+    let other = account(&world.backend, "other").await;
+    let at = world.at(-3_600_000).await;
+    let late = Schedule {
+        misfire: Misfire::Skip,
+        accounts: vec![world.account.id, other.id],
+        ..once(&world, at)
+    };
+    let on_time = once(&world, world.at(0).await);
+    put(&world.backend, &[late.clone(), on_time.clone()]).await;
+    let mut request = PlanRequest::new(world.node);
+    request.follow_up = Some(Arc::new(Noting));
+
+    let planned = plan_with(&world, &request).await;
+    plan_with(&world, &request).await;
+    // The same moment again: its jobs are there, and so is what followed.
+    move_back(&world, &late, at).await;
+    plan_with(&world, &request).await;
+
+    assert_eq!((planned.missed, planned.jobs.len()), (1, 1), "{planned:?}");
+    let claim = Claim { topic: Topic::notify(), ..world.claim(10) };
+    let claimed = world.claim_n(&claim, 2).await;
+    let mut told: Vec<_> = claimed.iter().map(|job| job.made.payload.clone()).collect();
+    told.sort_by_key(|told| told["account"].to_string());
+    let expected = |account: &Account| {
+        serde_json::json!({
+            "of": DedupeKey::occurrence(late.id, at, account.id),
+            "account": account.name,
+            "platform": account.platform,
+            "reason": "missed",
+        })
+    };
+    let mut accounts = [expected(&world.account), expected(&other)];
+    accounts.sort_by_key(|told| told["account"].to_string());
+    assert_eq!(told, accounts);
 }
 
 /// A schedule that cannot be resolved is switched off with its problem, and holds nobody back.

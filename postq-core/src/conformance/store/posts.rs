@@ -184,7 +184,7 @@ pub async fn the_list_tells_where_posts_stand(backend: Backend) {
     let schedule = Schedule::new(world.post.id, vec![world.account.id], timing, at);
     let ended = Schedule { next_run_at: None, ..schedule.clone() };
     world.backend.schedules.insert(&[ended]).await.expect("an ended schedule");
-    assert_eq!(state().await.state(), PostState::Draft, "an ended schedule is not live");
+    assert_eq!(state().await.state(), PostState::Cancelled, "an ended schedule is not live");
     let live = Schedule { id: crate::id::ScheduleId::new(), next_run_at: Some(at), ..schedule };
     world.backend.schedules.insert(std::slice::from_ref(&live)).await.expect("a live schedule");
     let tally = state().await;
@@ -215,6 +215,12 @@ pub async fn the_list_tells_where_posts_stand(backend: Backend) {
     let resolved = world.backend.control.resolve(replay, Resolution::Discarded).await;
     assert_eq!(resolved.expect("resolve"), Controlled::Applied);
     assert_eq!(state().await.state(), PostState::Published, "nobody misses it");
+    let tally = state().await;
+    let held = world.dead_letter().await;
+    let resolved = world.backend.control.resolve(held.id(), Resolution::MarkedPublished).await;
+    assert_eq!(resolved.expect("resolve"), Controlled::Applied);
+    let after = state().await;
+    assert_eq!((after.succeeded, after.dead), (tally.succeeded + 1, 0), "a person says it is out");
 }
 
 /// What was written comes back to the character, variants and media too.
@@ -265,7 +271,7 @@ pub async fn tenants_are_apart(backend: Backend) {
     let mut listed: Vec<PostId> = Vec::new();
     let mut after: Option<Uuid> = None;
     loop {
-        let page = backend.posts.list(tenant, Page { after, limit: 2 }).await.expect("list");
+        let page = backend.posts.list(tenant, Page { after, ..Page::first(2) }).await.expect("list");
         assert!(page.len() <= 2, "at most what was asked for");
         let Some((last, _)) = page.last() else { break };
         after = Some(last.id.as_uuid());

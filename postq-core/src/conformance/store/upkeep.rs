@@ -92,7 +92,7 @@ pub async fn waiting_shows_what_a_queue_should_hold(backend: Backend) {
     let mut seen: Vec<QueuedJob> = Vec::new();
     let mut after: Option<Uuid> = None;
     loop {
-        let page = Page { after, limit: 2 };
+        let page = Page { after, ..Page::first(2) };
         let waiting = world.backend.upkeep.waiting(&Topic::publish(), until, page).await;
         let waiting = waiting.expect("waiting");
         assert!(waiting.len() <= 2, "at most what was asked for");

@@ -104,6 +104,8 @@ async fn a_paused_schedule_goes_on_by_itself() {
     plan(desk.backend(), 25 * 24).await;
 
     assert_eq!(first, utc("2026-04-01T07:00:00Z"));
+    let now = async || desk.find_schedule(id).await.unwrap();
+    assert_eq!(desk.paused_until(&now().await).await.unwrap(), None, "planned up to its end");
     assert!(paused.iter().all(|(_, state)| *state == JobState::Cancelled), "{paused:?}");
     let planned = states(&desk, id).await;
     assert_eq!(planned.iter().filter(|state| **state == JobState::Planned).count(), 1);
@@ -115,7 +117,10 @@ async fn a_paused_schedule_goes_on_by_itself() {
     }
     // Switching it on ends the pause.
     desk.pause_until(id, utc("2026-05-01T00:00:00Z")).await.unwrap();
+    let until = desk.paused_until(&now().await).await.unwrap();
+    assert_eq!(until, Some(utc("2026-05-01T07:00:00Z")));
     desk.switch(id, true).await.unwrap();
+    assert_eq!(desk.paused_until(&now().await).await.unwrap(), None);
     let next = desk.find_schedule(id).await.unwrap().next_run_at;
     assert_eq!(next, Some(utc("2026-03-08T08:00:00Z")));
 }
@@ -140,6 +145,11 @@ async fn an_edited_occurrence_goes_out_in_its_place_once() {
     plan(desk.backend(), 2 * 24).await;
 
     assert_eq!((first.post, first.schedule), (again.post, again.schedule), "one post");
+    let other_day = utc("2026-03-10T08:00:00Z");
+    desk.skip(id, other_day).await.unwrap();
+    let left_out = desk.skipped(id).await.unwrap();
+    assert_eq!(left_out, [at, other_day]);
+    assert_eq!(desk.stand_ins(id, &left_out).await.unwrap(), [(at, first.post)]);
     assert_eq!(first.first, utc("2026-03-09T09:00:00Z"));
     assert!(other.contains(&format!("postqd post edit {}", first.post)), "{other}");
     assert_eq!(moments(&desk, first.schedule).await, [("09 09".to_owned(), JobState::Planned)]);

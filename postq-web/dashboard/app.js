@@ -1,0 +1,120 @@
+// The frame: who is signed in, where one is, and what is on the left.
+
+import { get } from "./api.js";
+import { html, render, useEffect, useRef, useState } from "./dom.js";
+import { Icon, Sign } from "./icons.js";
+import { isLive, listen, restart } from "./live.js";
+import { go, link, useRoute } from "./route.js";
+import { leave, session } from "./session.js";
+import { Busy, Toasts, Trouble, useLoaded } from "./ui.js";
+import { Accounts } from "./views/accounts.js";
+import { Calendar } from "./views/calendar.js";
+import { Compose } from "./views/compose.js";
+import { DeadLetters } from "./views/dead.js";
+import { Job } from "./views/job.js";
+import { Login } from "./views/login.js";
+import { Nodes } from "./views/nodes.js";
+import { Post } from "./views/post.js";
+import { Posts } from "./views/posts.js";
+import { Queue } from "./views/queue.js";
+import { Settings } from "./views/settings.js";
+
+const PLACES = [
+  ["/", "Calendar", "calendar"],
+  ["/compose", "Compose", "compose"],
+  ["/posts", "Posts", "posts"],
+  ["/queue", "Queue", "queue"],
+  ["/dead-letters", "Dead letters", "dead"],
+  ["/accounts", "Accounts", "accounts"],
+  ["/nodes", "Nodes", "nodes"],
+  ["/settings", "Settings", "settings"],
+];
+
+const VIEWS = [
+  [/^\/$/, () => html`<${Calendar} />`],
+  [/^\/compose$/, (_, query) => html`<${Compose} key=${query.toString()} query=${query} />`],
+  [/^\/posts$/, () => html`<${Posts} />`],
+  [/^\/posts\/([0-9a-f-]{36})$/, ([, id]) => html`<${Post} key=${id} id=${id} />`],
+  [/^\/queue$/, () => html`<${Queue} />`],
+  [/^\/jobs\/([0-9a-f-]{36})$/, ([, id]) => html`<${Job} key=${id} id=${id} />`],
+  [/^\/dead-letters$/, () => html`<${DeadLetters} />`],
+  [/^\/accounts(?:\/([0-9a-f-]{36}))?$/, ([, id]) => html`<${Accounts} chosen=${id} />`],
+  [/^\/nodes$/, () => html`<${Nodes} />`],
+  [/^\/settings$/, () => html`<${Settings} />`],
+];
+
+function App() {
+  const [who, setWho] = useState();
+  const [error, setError] = useState();
+  const look = async () => {
+    try {
+      const now = await session();
+      if (!now.scope) restart();
+      setWho(now);
+      setError(undefined);
+    } catch (problem) {
+      setError(problem);
+    }
+  };
+  useEffect(() => {
+    look();
+    addEventListener("signed-out", look);
+    return () => removeEventListener("signed-out", look);
+  }, []);
+  useEffect(() => {
+    if (!error) return undefined;
+    const timer = setTimeout(look, 2000);
+    return () => clearTimeout(timer);
+  }, [error]);
+  if (!who) return html`<main>${error ? html`<${Trouble} error=${error} />` : html`<${Busy} />`}</main>`;
+  if (!who.scope) return html`<${Login} onDone=${() => { restart(); look(); }} />`;
+  return html`<${Frame} who=${who} />`;
+}
+
+function Frame({ who }) {
+  const route = useRoute();
+  const [live, setLive] = useState(true);
+  useEffect(() => listen((event) => event.kind === "state" && setLive(isLive())), []);
+  const dead = useLoaded(() => get("/dead-letters/causes"), []);
+  const open = (dead.value?.items ?? []).reduce((sum, cause) => sum + cause.count, 0);
+  const view = VIEWS.map(([pattern, show]) => [pattern.exec(route.path), show]).find(([found]) => found);
+  // Whoever follows a link by keyboard begins at the new page's title.
+  const first = useRef(true);
+  useEffect(() => {
+    if (!first.current) document.getElementById("title")?.focus({ preventScroll: true });
+    first.current = false;
+    scrollTo(0, 0);
+  }, [route.path]);
+  return html`<a class="skip" href="#main">To the content</a>
+    <div class="frame">
+      <div class="side">
+        <a class="brand" ...${link("/")} aria-label="postq"><${Sign} /><span>postq</span></a>
+        <nav aria-label="Pages"><ul>
+          ${PLACES.map(([path, word, icon]) => html`<li><a ...${link(path)} aria-current=${isHere(path, route.path) ? "page" : undefined} aria-label=${word}>
+            <${Icon} name=${icon} /><span class="word">${word}</span>
+            ${path === "/dead-letters" && open > 0 && html`<span class="badge bad count">${open}</span>`}
+          </a></li>`)}
+        </ul></nav>
+        <div class="foot">
+          <span>${who.scope === "read" ? "You may look, and change nothing" : `Scope: ${who.scope}`}</span>
+          ${who.name && html`<button type="button" class="btn small" onClick=${leave}><${Icon} name="sign_out" />Sign out</button>`}
+        </div>
+      </div>
+      <div>
+        ${!live && html`<div class="lost" role="status">postq does not answer; this page goes on as soon as it is back</div>`}
+        <main id="main" tabindex="-1" data-scope=${who.scope}>${view ? view[1](view[0], route.query) : html`<${Nowhere} />`}</main>
+      </div>
+    </div>
+    <${Toasts} />`;
+}
+
+function isHere(path, now) {
+  if (path === "/posts" && now.startsWith("/jobs/")) return true;
+  return path === "/" ? now === "/" : now.startsWith(path);
+}
+
+function Nowhere() {
+  return html`<div class="card empty"><h1>There is no such page</h1><button type="button" class="btn" onClick=${() => go("/")}>To the calendar</button></div>`;
+}
+
+render(html`<${App} />`, document.getElementById("app"));

@@ -1,0 +1,62 @@
+// What happens, as it happens: one stream for the whole page.
+
+import { mount } from "./api.js";
+
+const listeners = new Set();
+const KINDS = ["job.succeeded", "job.retrying", "job.waiting", "job.dead", "job.missed", "platform.event", "reset"];
+
+/** A stream that is away for less is not worth a word: it comes back by itself with all that was missed. */
+const PATIENCE = 3000;
+
+/** A stream that the browser has given up is opened again after so long. */
+const AGAIN_AFTER = 3000;
+
+let source;
+let timer;
+let isAway = false;
+
+/** Calls back with each event, and with `{kind: "state"}` when the stream is gone, and when it is back. */
+export function listen(callback) {
+  listeners.add(callback);
+  if (!source) open();
+  return () => listeners.delete(callback);
+}
+
+export const isLive = () => !isAway;
+
+/** After signing in or out: the stream belongs to a session. */
+export function restart() {
+  source?.close();
+  source = undefined;
+  if (listeners.size) open();
+}
+
+function open() {
+  // The browser reconnects by itself and says what it has seen last, unless it was refused.
+  source = new EventSource(`${mount}/api/events`);
+  source.onopen = there;
+  source.onerror = () => {
+    timer ??= setTimeout(gone, PATIENCE);
+    if (source?.readyState === EventSource.CLOSED) setTimeout(restart, AGAIN_AFTER);
+  };
+  for (const kind of KINDS) {
+    source.addEventListener(kind, (event) => tell({ kind, data: JSON.parse(event.data) }));
+  }
+}
+
+function there() {
+  clearTimeout(timer);
+  timer = undefined;
+  if (!isAway) return;
+  isAway = false;
+  tell({ kind: "state", isBack: true });
+}
+
+function gone() {
+  isAway = true;
+  tell({ kind: "state", isBack: false });
+}
+
+function tell(event) {
+  for (const listener of [...listeners]) listener(event);
+}

@@ -1,0 +1,238 @@
+import { all, get, patch, post } from "../api.js";
+import { html, useEffect, useMemo, useRef, useState } from "../dom.js";
+import { Icon } from "../icons.js";
+import { go, link } from "../route.js";
+import { may } from "../session.js";
+import { here, isZone, localOf, moment } from "../time.js";
+import { Badge, Empty, Field, Head, Loaded, Tabs, Trouble, platformName, toast, useLoaded } from "../ui.js";
+
+const KINDS = [["now", "Now"], ["once", "At a time"], ["again", "Again and again"], ["draft", "Draft"]];
+/** A post that has its own schedule keeps it: here its text is edited. */
+const KEPT = [["kept", "As it is"]];
+const UNKNOWN_ZONE = "A name like Europe/Berlin";
+const DAYS = [["1", "Mon"], ["2", "Tue"], ["3", "Wed"], ["4", "Thu"], ["5", "Fri"], ["6", "Sat"], ["0", "Sun"]];
+
+function fresh(query) {
+  const at = query.get("at");
+  return {
+    parts: [{ text: "" }],
+    variants: {},
+    accounts: [],
+    kind: at ? "once" : "now",
+    at: at ?? localOf(Date.now() + 3600e3),
+    tz: here,
+    days: ["1", "2", "3", "4", "5"],
+    time: "09:00",
+  };
+}
+
+/** The form for a post that is there: to edit it, or to write another like it. */
+function filled(old, isCopy, query) {
+  const form = { ...fresh(query), parts: old.parts, variants: old.variants, accounts: [...new Set(old.schedules.flatMap((one) => one.accounts))] };
+  if (isCopy) return form;
+  const [only] = old.schedules;
+  if (!only) return { ...form, kind: "draft" };
+  const canMove = old.schedules.length === 1 && only.schedule.kind === "one_shot" && only.next_run_at;
+  if (!canMove) return { ...form, kind: "kept" };
+  const tz = only.tz ?? here;
+  return { ...form, kind: "once", tz, at: localOf(only.next_run_at, tz) };
+}
+
+/** The rule that the form means; none for a draft. */
+function rule(form) {
+  if (form.kind === "draft" || form.kind === "kept") return undefined;
+  if (form.kind === "now") return { kind: "now" };
+  if (form.kind === "once") return { kind: "one_shot", at: form.at, tz: form.tz };
+  const [hour, minute] = form.time.split(":").map(Number);
+  const days = form.days.length === 7 ? "*" : form.days.join(",");
+  return { kind: "cron", expr: `${minute} ${hour} * * ${days}`, tz: form.tz };
+}
+
+function written(form, names) {
+  const isKept = (part, n) => n === 0 || part.text.trim() || part.media?.length;
+  return {
+    parts: form.parts.filter(isKept),
+    ...(Object.keys(form.variants).length ? { variants: form.variants } : {}),
+    accounts: names,
+    ...(rule(form) ? { schedule: rule(form) } : {}),
+  };
+}
+
+export function Compose({ query }) {
+  const id = query.get("post") ?? query.get("copy");
+  const isCopy = query.has("copy");
+  const loaded = useLoaded(async () => {
+    const [accounts, old] = await Promise.all([all("/accounts"), id ? get(`/posts/${id}`) : undefined]);
+    return { accounts, old };
+  }, [], { live: false });
+  return html`<${Head} title=${id && !isCopy ? "Edit" : "Compose"} />
+    <${Loaded} of=${loaded}>${({ accounts, old }) => accounts.length === 0
+      ? html`<${Empty} title="First, an account" icon="accounts"><p>A post goes to accounts. A dry run sends nothing, and is good for a first try.</p><a class="btn main" ...${link("/accounts")}>Connect an account</a><//>`
+      : html`<${Form} accounts=${accounts} old=${isCopy ? undefined : old} start=${old ? filled(old, isCopy, query) : undefined} query=${query} />`}<//>`;
+}
+
+/** Hands in what was written: a new post, or the change of one that is there. */
+async function handIn(form, body, old, key) {
+  if (!old) return post("/posts", body, { key });
+  const isNew = JSON.stringify([form.parts, form.variants]) !== JSON.stringify([old.parts, old.variants]);
+  const changed = isNew ? await patch(`/posts/${old.id}`, { parts: body.parts, variants: form.variants }, { tag: old.tag }) : old;
+  const [only] = old.schedules;
+  if (only && form.kind === "once") await patch(`/schedules/${only.id}`, { schedule: body.schedule, accounts: body.accounts });
+  else if (!only && body.schedule) await post("/schedules", { post_id: old.id, accounts: body.accounts, schedule: body.schedule }, { key });
+  return changed;
+}
+
+const SAID = { now: "It goes out now", once: "It is scheduled", again: "It is scheduled", draft: "The draft is kept", kept: "The text is changed" };
+const DO = { now: "Publish now", once: "Schedule", again: "Schedule", draft: "Keep the draft", kept: "Save" };
+
+/** What one may choose of the time: all, but for a post that has its schedule. */
+function kinds(old, form) {
+  if (!old || old.schedules.length === 0) return KINDS;
+  return form.kind === "kept" ? KEPT : KINDS.filter(([kind]) => kind === "once");
+}
+
+function Form({ accounts, old, start, query }) {
+  const [form, setForm] = useState(() => start ?? { ...fresh(query), accounts: accounts.length === 1 ? [accounts[0].id] : [] });
+  const [tab, setTab] = useState("all");
+  const [error, setError] = useState();
+  const [busy, setBusy] = useState(false);
+  const key = useRef(crypto.randomUUID());
+  const set = (change) => setForm((old) => ({ ...old, ...change }));
+  const chosen = accounts.filter((account) => form.accounts.includes(account.id));
+  const platforms = [...new Set(chosen.map((account) => account.platform))];
+  const names = chosen.map((account) => account.id);
+  const body = useMemo(() => written(form, names), [form]);
+  const preview = usePreview(body);
+  const texts = tab === "all" ? form.parts : form.variants[tab] ?? form.parts;
+  const setTexts = (next) => (tab === "all" ? set({ parts: next }) : set({ variants: { ...form.variants, [tab]: next } }));
+  const problems = preview.value?.errors ?? [];
+  const violations = (preview.value?.platforms ?? []).flatMap((one) => one.violations.map((violation) => ({ ...violation, platform: one.platform })));
+  const blank = form.parts.every((part) => !part.text.trim() && !part.media?.length);
+  const stop = blank || (!["draft", "kept"].includes(form.kind) && !names.length) || violations.length > 0 || !may("write");
+  const submit = async (event) => {
+    event.preventDefault();
+    setBusy(true);
+    try {
+      const made = await handIn(form, body, old, key.current);
+      toast(SAID[form.kind]);
+      const jobs = form.kind === "now" ? await get("/jobs", { post: made.id, limit: 2 }).catch(() => ({ items: [] })) : { items: [] };
+      go(jobs.items.length === 1 ? `/jobs/${jobs.items[0].id}` : `/posts/${made.id}`);
+    } catch (problem) {
+      // Another body needs another key; the same one after a time-out must not.
+      if (problem.status) key.current = crypto.randomUUID();
+      setError(problem);
+      setBusy(false);
+    }
+  };
+  return html`<form class="compose" onSubmit=${submit}>
+    <div class="stack wide">
+      <fieldset class="card"><legend class="label">To</legend><div class="picks">${accounts.map((account) => html`<label class="check" key=${account.id}>
+        <input type="checkbox" checked=${form.accounts.includes(account.id)} disabled=${form.kind === "kept"} onChange=${(event) => set({ accounts: event.target.checked ? [...form.accounts, account.id] : form.accounts.filter((id) => id !== account.id) })} />
+        ${account.name} <span class="muted small">${platformName(account.platform)}</span>${account.blocks.length > 0 && html`<${Badge} look="warn">${account.blocks[0].reason.replaceAll("_", " ")}<//>`}</label>`)}</div></fieldset>
+      <div class="card stack">
+        ${platforms.length > 1 && html`<${Tabs} label="Text for" of=${[["all", "All platforms"], ...platforms.map((name) => [name, form.variants[name] ? `${platformName(name)} (own text)` : platformName(name)])]} now=${tab} onPick=${setTab} />`}
+        ${tab !== "all" && !form.variants[tab] && html`<p class="small muted">The same as for all; type to give ${platformName(tab)} a text of its own.</p>`}
+        ${texts.map((part, n) => html`<${Part} key=${`${tab} ${n}`} n=${n} of=${texts.length} part=${part} wrong=${violations.filter((one) => one.part === n && (tab === "all" || one.platform === tab))}
+          counts=${counts(preview.value, n, tab)}
+          onText=${(text) => setTexts(texts.map((one, at) => (at === n ? { ...one, text } : one)))} onGone=${() => setTexts(texts.filter((_, at) => at !== n))} />`)}
+        <div class="row"><button type="button" class="btn small" onClick=${() => setTexts([...texts, { text: "" }])}><${Icon} name="plus" />Add to the thread</button>
+          ${tab !== "all" && form.variants[tab] && html`<button type="button" class="btn small" onClick=${() => set({ variants: Object.fromEntries(Object.entries(form.variants).filter(([name]) => name !== tab)) })}>Same as for all</button>`}</div>
+      </div>
+      <fieldset class="card stack"><legend class="label">When</legend>
+        <${Tabs} label="When" of=${kinds(old, form)} now=${form.kind} onPick=${(kind) => set({ kind })} />
+        ${form.kind === "once" && html`<div class="fields"><${Field} id="at" label="Date and time">${(about) => html`<input ...${about} type="datetime-local" required value=${form.at} onInput=${(event) => set({ at: event.target.value })} />`}<//><${Zone} form=${form} set=${set} /></div>`}
+        ${form.kind === "again" && html`<div class="fields"><${Field} id="time" label="At">${(about) => html`<input ...${about} type="time" required value=${form.time} onInput=${(event) => set({ time: event.target.value })} />`}<//><${Zone} form=${form} set=${set} /></div>
+          <div class="row" role="group" aria-label="Days">${DAYS.map(([day, word]) => html`<label class="check"><input type="checkbox" checked=${form.days.includes(day)} onChange=${(event) => set({ days: event.target.checked ? [...form.days, day].sort() : form.days.filter((other) => other !== day) })} />${word}</label>`)}</div>`}
+        <${Occurrences} form=${form} preview=${preview} />
+      </fieldset>
+      <${Trouble} error=${error} />
+      <div class="row end">${problems.length > violations.length && names.length > 0 && !blank && html`<span class="wrong grow" role="status">${problems[0].message}</span>`}
+        <button class="btn main" disabled=${busy || stop}>${busy ? "Handing in…" : DO[form.kind]}</button></div>
+    </div>
+    <aside class="stack" aria-label="Preview"><h2>Preview</h2>
+      ${preview.error && html`<${Trouble} error=${preview.error} />`}
+      ${!preview.value ? html`<p class="muted">Choose an account and write: here is what each platform gets.</p>` : preview.value.platforms.map((one) => html`<${Shown} key=${one.platform} of=${one} />`)}
+    </aside>
+  </form>`;
+}
+
+function Zone({ form, set }) {
+  const zones = useMemo(() => Intl.supportedValuesOf("timeZone"), []);
+  const [typed, setTyped] = useState(form.tz);
+  const input = (event) => {
+    const tz = event.target.value.trim();
+    setTyped(event.target.value);
+    event.target.setCustomValidity(isZone(tz) ? "" : UNKNOWN_ZONE);
+    // A zone that is half typed means nothing yet.
+    set({ tz: isZone(tz) ? tz : undefined });
+  };
+  return html`<${Field} id="tz" label="Time zone" wrong=${!form.tz && UNKNOWN_ZONE}>${(about) => html`<input ...${about} list="zones" required value=${typed} onInput=${input} /><datalist id="zones">${zones.map((zone) => html`<option value=${zone} />`)}</datalist>`}<//>`;
+}
+
+/** How long a part is for each platform that counts it. */
+function counts(preview, n, tab) {
+  return (preview?.platforms ?? [])
+    .filter((one) => tab === "all" || one.platform === tab)
+    .map((one) => ({ platform: one.platform, ...(one.lengths?.[n] ?? {}) }))
+    .filter((one) => one.limit);
+}
+
+function Part({ n, of, part, wrong, counts, onText, onGone }) {
+  const id = `part-${n}`;
+  return html`<div>
+    <div class="row"><label class="grow" for=${id}>${of > 1 ? `Part ${n + 1} of ${of}` : "Text"}</label>
+      ${of > 1 && html`<button type="button" class="btn quiet small" onClick=${onGone} aria-label=${`Remove part ${n + 1}`}>Remove</button>`}</div>
+    <textarea id=${id} rows=${of > 1 ? 3 : 6} value=${part.text} onInput=${(event) => onText(event.target.value)} aria-invalid=${wrong.length ? "true" : undefined} aria-describedby=${`${id}-about`}></textarea>
+    <div id=${`${id}-about`} aria-live="polite"><p class="hint counts">${counts.map((one) => html`<span class=${one.length > one.limit ? "wrong" : ""}>${platformName(one.platform)} ${one.length} / ${one.limit}</span>`)}</p>
+      ${wrong.map((one) => html`<p class="wrong">${platformName(one.platform)}: ${one.message}</p>`)}</div>
+  </div>`;
+}
+
+const HINTS = {
+  now: "It goes out as soon as it is handed in.",
+  draft: "It is kept among the posts until you give it a time.",
+  kept: "What is out stays as it is; what is to come says this from now on.",
+};
+
+function Occurrences({ form, preview }) {
+  const times = preview.value?.occurrences ?? [];
+  const [words, setWords] = useState("");
+  const asked = form.kind === "again" && form.tz && form.time && form.days.length ? rule(form) : undefined;
+  useEffect(() => {
+    let over = false;
+    if (!asked) setWords("");
+    else post("/preview", { kind: "cron", expr: asked.expr, tz: asked.tz, count: 1 }).then((shown) => !over && setWords(shown.explanation), () => !over && setWords(""));
+    return () => {
+      over = true;
+    };
+  }, [asked && `${asked.expr} ${asked.tz}`]);
+  if (HINTS[form.kind]) return html`<p class="hint">${HINTS[form.kind]}</p>`;
+  return html`<div aria-live="polite">${words && html`<p>${words[0].toUpperCase()}${words.slice(1)}</p>`}
+    ${times.length > 0 && html`<ol class="times">${times.slice(0, 5).map((at) => html`<li><time datetime=${at}>${moment(at, form.tz)}</time>${form.tz !== here && html` <span class="muted small">here ${moment(at)}</span>`}</li>`)}</ol>`}</div>`;
+}
+
+function Shown({ of }) {
+  return html`<section class="card stack" aria-label=${platformName(of.platform)}><div class="row"><h3 class="grow">${platformName(of.platform)}</h3><span class="small muted">${of.accounts.join(", ")}</span></div>
+    ${of.parts.map((part, n) => html`<div class="bubble">${of.parts.length > 1 && html`<span class="small muted">${n + 1}/${of.parts.length}</span>`}<p class="text">${part.text || html`<span class="muted">(no text)</span>`}</p></div>`)}
+    ${of.violations.length === 0 ? html`<${Badge} look="good"><${Icon} name="out" />Would be taken<//>` : of.violations.map((one) => html`<p class="wrong">${one.message}</p>`)}</section>`;
+}
+
+/** What the platforms say of it, a moment after the last key. */
+function usePreview(body) {
+  const [state, setState] = useState({});
+  useEffect(() => {
+    if (!body.accounts.length || body.parts.every((part) => !part.text.trim())) {
+      setState({});
+      return undefined;
+    }
+    let over = false;
+    const timer = setTimeout(() => {
+      post("/posts/preview", body).then((value) => !over && setState({ value }), (error) => !over && setState((old) => ({ ...old, error })));
+    }, 250);
+    return () => {
+      over = true;
+      clearTimeout(timer);
+    };
+  }, [JSON.stringify(body)]);
+  return state;
+}

@@ -1,0 +1,35 @@
+import { all, get } from "../api.js";
+import { html, useState } from "../dom.js";
+import { Icon } from "../icons.js";
+import { link } from "../route.js";
+import { Empty, Head, Loaded, PostState, When, gist, useLoaded } from "../ui.js";
+
+const STEP = 50;
+
+/** The newest posts, as many as are shown. */
+async function load(most) {
+  const [accounts, items] = await Promise.all([all("/accounts"), all("/posts", { order: "newest", limit: STEP }, most + 1)]);
+  return { accounts: new Map(accounts.map((account) => [account.id, account.name])), items: items.slice(0, most), isMore: items.length > most };
+}
+
+export function Posts() {
+  const [most, setMost] = useState(STEP);
+  const loaded = useLoaded(() => load(most), [most]);
+  return html`<${Head} title="Posts" lead="Everything that was written, the newest first: drafts, what is scheduled, what is out.">
+      <a class="btn main" ...${link("/compose")}><${Icon} name="plus" />Write a post</a><//>
+    <${Loaded} of=${loaded}>${({ items, accounts, isMore }) => items.length === 0
+      ? html`<${Empty} title="Nothing is written yet" icon="posts"><a class="btn main" ...${link("/compose")}>Write a post</a><//>`
+      : html`<ul class="card flush">${items.map((post) => html`<${Line} key=${post.id} post=${post} accounts=${accounts} />`)}</ul>
+        ${isMore && html`<div class="row center"><button type="button" class="btn" onClick=${() => setMost(most + STEP)}>Show more</button></div>`}`}<//>`;
+}
+
+function Line({ post, accounts }) {
+  const names = [...new Set(post.schedules.flatMap((schedule) => schedule.accounts))].map((id) => accounts.get(id) ?? "a removed account");
+  const next = post.schedules.map((schedule) => schedule.next_run_at).filter(Boolean).sort()[0];
+  return html`<li class="line">
+    <span class="grow"><a ...${link(`/posts/${post.id}`)}>${gist(post.parts)}</a><br />
+      <span class="small muted">${names.join(", ") || "no account yet"}${post.parts.length > 1 ? ` · thread of ${post.parts.length}` : ""}</span></span>
+    <span class="small muted">${next ? html`next <${When} at=${next} />` : html`written <${When} at=${post.created_at} />`}</span>
+    <${PostState} of=${post.state} />
+  </li>`;
+}

@@ -1,0 +1,120 @@
+//! The cookie of the dashboard's session: the token itself, where no script can read it.
+
+use axum::http::header::{COOKIE, HOST, HeaderValue, ORIGIN};
+use axum::http::{HeaderMap, Uri};
+use cookie::time::Duration;
+use cookie::{Cookie, SameSite};
+use secrecy::{ExposeSecret, SecretString};
+
+/// What its name begins with.
+const NAME: &str = "postq_session";
+
+/// Whoever has not signed in for so long does it again. Revoking the token ends its sessions at once.
+const LASTS: Duration = Duration::days(30);
+
+/// The token of a request's session.
+pub(crate) fn token(headers: &HeaderMap) -> Option<SecretString> {
+    let name = name(headers);
+    let all = headers.get_all(COOKIE).iter().filter_map(|header| header.to_str().ok());
+    let mut all = all.flat_map(Cookie::split_parse).filter_map(Result::ok);
+    let found = all.find(|cookie| cookie.name() == name)?;
+    Some(found.value().to_owned().into())
+}
+
+/// What makes a browser keep the token, for the pages below `mount`.
+pub(crate) fn set(headers: &HeaderMap, mount: &str, token: &SecretString) -> Option<HeaderValue> {
+    let mut cookie = bare(headers, mount, token.expose_secret());
+    cookie.set_max_age(LASTS);
+    let mut value = HeaderValue::try_from(cookie.to_string()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// What makes a browser forget it.
+pub(crate) fn clear(headers: &HeaderMap, mount: &str) -> Option<HeaderValue> {
+    let mut cookie = bare(headers, mount, "");
+    cookie.set_max_age(Duration::ZERO);
+    HeaderValue::try_from(cookie.to_string()).ok()
+}
+
+/// What comes before `own`, the router's own part of the path.
+pub(crate) fn mount<'a>(whole: &'a Uri, own: &Uri) -> &'a str {
+    let path = whole.path().trim_end_matches('/');
+    path.strip_suffix(own.path().trim_end_matches('/')).unwrap_or_default()
+}
+
+fn bare<'a>(headers: &HeaderMap, mount: &'a str, value: &'a str) -> Cookie<'a> {
+    let page = headers.get(ORIGIN).map(HeaderValue::as_bytes).unwrap_or_default();
+    Cookie::build((name(headers), value))
+        .path(if mount.is_empty() { "/" } else { mount })
+        .http_only(true)
+        .same_site(SameSite::Strict)
+        .secure(page.starts_with(b"https://"))
+        .build()
+}
+
+/// Browsers keep one jar for all ports of a host: two daemons on one machine have a name each.
+fn name(headers: &HeaderMap) -> String {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let port = host.rsplit_once(':').map(|(_, port)| port);
+    match port.filter(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())) {
+        Some(port) => format!("{NAME}_{port}"),
+        None => NAME.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn it_is_kept_where_only_we_get_it() {
+        let token = "postq_1_2".to_owned().into();
+
+        let plain = set(&headers(&[("host", "localhost:8484")]), "", &token).unwrap();
+        let safe = [("host", "post.example.com"), ("origin", "https://post.example.com")];
+        let safe = set(&headers(&safe), "/below", &token).unwrap();
+
+        assert_eq!(
+            plain,
+            "postq_session_8484=postq_1_2; HttpOnly; SameSite=Strict; Path=/; Max-Age=2592000"
+        );
+        assert_eq!(
+            safe,
+            "postq_session=postq_1_2; HttpOnly; SameSite=Strict; Secure; Path=/below; Max-Age=2592000"
+        );
+        assert!(!format!("{plain:?}").contains("postq_1_2"));
+    }
+
+    #[test]
+    fn it_is_found_among_others() {
+        let read = |pairs| token(&headers(pairs)).map(|token| token.expose_secret().to_owned());
+
+        let cookie = ("cookie", "a=b; postq_session=other; postq_session_8484=mine");
+        assert_eq!(read(&[("host", "[::1]:8484"), cookie]).as_deref(), Some("mine"));
+        assert_eq!(read(&[("host", "[::1]"), cookie]).as_deref(), Some("other"));
+        assert_eq!(read(&[("host", "localhost:1"), cookie]), None);
+        assert_eq!(read(&[("host", "localhost")]), None);
+    }
+
+    #[test]
+    fn the_mount_is_what_comes_before() {
+        for (whole, own, expected) in [
+            ("/", "/", ""),
+            ("/compose", "/compose", ""),
+            ("/below/here", "/", "/below/here"),
+            ("/below/here/", "/", "/below/here"),
+            ("/below/jobs/1", "/jobs/1", "/below"),
+        ] {
+            assert_eq!(mount(&Uri::from_static(whole), &Uri::from_static(own)), expected);
+        }
+    }
+}

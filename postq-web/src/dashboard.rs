@@ -1,0 +1,166 @@
+//! The dashboard: a page and its files, embedded. All that it shows and does goes through the API.
+
+use std::sync::LazyLock;
+
+use axum::Router;
+use axum::extract::{OriginalUri, Path};
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::{HeaderValue, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use sha2::{Digest, Sha256};
+
+use crate::cookie;
+use crate::document::escaped;
+use crate::problem::{Code, Problem};
+use crate::web::App;
+
+/// Everything comes from here, and no script or style is written into the page itself.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+     form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+);
+
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+
+/// The page may change with the next version of the program: it is asked for each time.
+const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// A file under the hash of all files never changes.
+const KEEP: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+
+/// The paths that the page itself understands.
+const PAGES: [&str; 10] = [
+    "/",
+    "/compose",
+    "/posts",
+    "/posts/{id}",
+    "/queue",
+    "/jobs/{id}",
+    "/dead-letters",
+    "/accounts",
+    "/nodes",
+    "/settings",
+];
+
+const PAGE: &str = include_str!("../dashboard/index.html");
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const IMAGE: &str = "image/svg+xml";
+
+/// A file of the page.
+struct File {
+    name: &'static str,
+    kind: &'static str,
+    content: &'static [u8],
+}
+
+macro_rules! files {
+    ($($kind:ident $name:literal),+ $(,)?) => {
+        &[$(File { name: $name, kind: $kind, content: include_bytes!(concat!("../dashboard/", $name)) }),+]
+    };
+}
+
+const FILES: &[File] = files![
+    STYLE "style.css",
+    IMAGE "icon.svg",
+    SCRIPT "api.js",
+    SCRIPT "app.js",
+    SCRIPT "dom.js",
+    SCRIPT "icons.js",
+    SCRIPT "live.js",
+    SCRIPT "route.js",
+    SCRIPT "session.js",
+    SCRIPT "time.js",
+    SCRIPT "ui.js",
+    SCRIPT "vendor/hooks.js",
+    SCRIPT "vendor/htm.js",
+    SCRIPT "vendor/preact.js",
+    SCRIPT "views/accounts.js",
+    SCRIPT "views/calendar.js",
+    SCRIPT "views/compose.js",
+    SCRIPT "views/dead.js",
+    SCRIPT "views/job.js",
+    SCRIPT "views/login.js",
+    SCRIPT "views/nodes.js",
+    SCRIPT "views/post.js",
+    SCRIPT "views/posts.js",
+    SCRIPT "views/queue.js",
+    SCRIPT "views/settings.js",
+];
+
+/// What tells these files from those of every other version.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let mut hash = Sha256::new();
+    for file in FILES {
+        hash.update(file.name.len().to_be_bytes());
+        hash.update(file.name);
+        hash.update(file.content);
+    }
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+});
+
+/// Its pages and files. They tell nothing of anybody's posts, and need no token.
+pub(crate) fn routes() -> Router<App> {
+    let pages = PAGES.iter().fold(Router::new(), |router, path| router.route(path, get(page)));
+    pages.route("/assets/{version}/{*name}", get(file))
+}
+
+/// The page; what it loads and asks is below whatever it is mounted.
+async fn page(OriginalUri(whole): OriginalUri, own: Uri) -> Response {
+    let mount = escaped(cookie::mount(&whole, &own));
+    let scripts = FILES.iter().filter(|file| file.kind == SCRIPT && file.name != "app.js");
+    let early: String = scripts
+        .map(|file| format!("<link rel=\"modulepreload\" href=\"MOUNT/assets/VERSION/{}\">\n", file.name))
+        .collect();
+    let page = PAGE.replace("<!-- EARLY -->", &early).replace("VERSION", &VERSION);
+    let page = page.replace("MOUNT", &mount);
+    let headers =
+        [(CONTENT_TYPE, HTML), (CONTENT_SECURITY_POLICY, POLICY), (CACHE_CONTROL, ASK_AGAIN)];
+    (headers, page).into_response()
+}
+
+async fn file(Path((version, name)): Path<(String, String)>) -> Result<Response, Problem> {
+    let file = FILES.iter().find(|file| file.name == name);
+    let file = file.ok_or_else(|| Problem::new(Code::NoSuchPath, "there is no such file"))?;
+    // While nodes are replaced one by one, a page may ask another version than its own for its files.
+    let keep = if version == *VERSION { KEEP } else { ASK_AGAIN };
+    let headers = [(CONTENT_TYPE, HeaderValue::from_static(file.kind)), (CACHE_CONTROL, keep)];
+    Ok((headers, file.content).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_embedded() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboard");
+        let mut found = Vec::new();
+        for part in ["", "views", "vendor"] {
+            for entry in std::fs::read_dir(folder.join(part)).unwrap() {
+                let path = entry.unwrap().path();
+                let kind = path.extension().and_then(|kind| kind.to_str()).unwrap_or_default();
+                if ["js", "css", "svg"].contains(&kind) {
+                    let name = path.strip_prefix(&folder).unwrap();
+                    found.push(name.to_str().unwrap().to_owned());
+                }
+            }
+        }
+        found.sort();
+        let mut embedded: Vec<&str> = FILES.iter().map(|file| file.name).collect();
+        embedded.sort_unstable();
+        assert_eq!(found, embedded);
+    }
+
+    #[test]
+    fn nothing_comes_from_elsewhere_nor_from_within_the_page() {
+        for file in FILES.iter().filter(|file| !file.name.starts_with("vendor/")) {
+            let text = std::str::from_utf8(file.content).unwrap();
+            assert!(!text.contains("innerHTML"), "{}", file.name);
+            assert!(!text.contains("style="), "{}: the policy refuses it", file.name);
+        }
+        assert!(!PAGE.contains("http"), "no request to another host");
+    }
+}

@@ -1,0 +1,16 @@
+//! The dashboard in a real Chromium, as a person uses it: on a real daemon, with the mouse or the keyboard.
+//!
+//! Each test leaves pictures in `target/screens`. It fails, too, if the browser's console has an error, or if
+//! the page asks anybody but its daemon.
+
+#![allow(missing_docs, reason = "a test")]
+
+mod api;
+mod browser;
+mod compose;
+mod first_post;
+mod looks;
+mod page;
+#[path = "../support/mod.rs"]
+mod support;
+mod town;
