@@ -41,7 +41,7 @@ impl Calendar {
 
     /// The rule of a schedule.
     pub fn rule(&self, timing: &Timing, tz: Option<&str>) -> Result<Arc<Rule>, ScheduleError> {
-        if matches!(timing, Timing::OneShot { .. } | Timing::Interval { .. }) {
+        if matches!(timing, Timing::OneShot { .. } | Timing::Interval { .. } | Timing::Unset) {
             return Rule::new(timing, tz).map(Arc::new);
         }
         let key = (timing.clone(), tz.map(str::to_owned));

@@ -64,6 +64,7 @@ impl Rule {
                 let recurrence = recurrence.map_err(|error| within("rrule", expr, &error))?;
                 Way::Recurrence(Box::new(recurrence))
             }
+            Timing::Unset => return Err(invalid("has no time yet; give it one")),
             _ => {
                 return Err(invalid(
                     "this version of the calendar does not know this kind of rule",

@@ -118,7 +118,7 @@ pub enum PostState {
 /// What the state of a post is told from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PostTally {
-    /// Schedules, whether they will fire again or not.
+    /// Schedules that have a time, whether they will fire again or not.
     pub schedules: u32,
     /// Schedules that will fire again.
     pub live_schedules: u32,

@@ -100,7 +100,7 @@ pub fn ensure_few(looks: &[Take]) -> Result<(), LimitError> {
 /// 5. After `tighten(key, remaining, resets_at)` at most `remaining` slots are given before
 ///    `resets_at`.  (`tightening_holds_back`)
 /// 6. A later reading may tighten further before the reset, never loosen.  (`a_reading_never_loosens`)
-/// 7. `look` tells what `take` would answer, takes nothing and makes no bucket.  (`looking_takes_nothing`,
+/// 7. `look` tells what `take` would answer, and takes nothing.  (`looking_takes_nothing`,
 ///    `a_look_tells_what_a_take_would_get`)
 /// 8. `look` takes up to [`MOST_LOOKS`] at once; more are `Invalid`.  (`looks_are_bounded`)
 ///

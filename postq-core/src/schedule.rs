@@ -57,13 +57,15 @@ pub enum Timing {
         /// `DTSTART`, or else the schedule's.
         expr: String,
     },
+    /// No time yet: the schedule of a draft, which keeps its accounts and is switched off.
+    Unset,
 }
 
 impl Timing {
     /// Whether it ends by itself.
     pub fn is_finite(&self) -> bool {
         match self {
-            Self::OneShot { .. } => true,
+            Self::OneShot { .. } | Self::Unset => true,
             Self::Interval { count, until, .. } | Self::Cron { count, until, .. } => {
                 count.is_some() || until.is_some()
             }

@@ -457,3 +457,27 @@ async fn a_platforms_reading_goes_to_the_limiter_in_force() {
 
     assert!(nodes.take(0, wide).await >= resets_at);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_look_is_at_the_limiter_in_force() {
+    let rate = Rate { every: Duration::from_secs(2), burst: NonZeroU32::new(5).unwrap() };
+    let nodes = nodes(2);
+    let take = Take { key: "x/".to_owned(), rate, not_before: DateTime::UNIX_EPOCH };
+    let look = async |node: usize| nodes.limiters[node].look(std::slice::from_ref(&take)).await;
+    assert_eq!(look(0).await.expect("look at the fast one")[0].left, 5);
+    nodes.ways[0].is(DOWN);
+
+    let error = look(0).await.expect_err("the fast one is in force, and away");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(nodes.source().await.1, Source::Fast, "a look changes nothing");
+    nodes.take(0, rate).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    for node in [0, 1] {
+        let budget = look(node).await.expect("look at the store's")[0];
+        assert_eq!(budget.left, 0, "a bucket that moves starts empty");
+        assert_eq!(nodes.take(node, rate).await, budget.next_at);
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(look(1).await.expect("look at the store's")[0].left, 1, "without a burst");
+}

@@ -12,7 +12,7 @@ use postq_core::store::PlanRequest;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Shared;
-use crate::webhooks::TellMissed;
+use crate::webhooks::{Listeners, TellMissed};
 
 /// A lost wake-up costs the planner at most this: half the default look-ahead, so that nothing is
 /// late for it.
@@ -29,9 +29,10 @@ const DISPATCH_BATCH: usize = 1_000;
 pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
     let mut beat = shared.health.beat("planner", SLOW_SWEEP);
     let topic = Topic::plan();
+    let listeners = shared.listeners.as_ref().map(Listeners::apart);
     while !shutdown.is_cancelled() {
         let pause = async {
-            match round(&shared).await {
+            match round(&shared, listeners.as_ref()).await {
                 Ok((mark, until)) => {
                     beat.ok();
                     if let Err(error) = shared.wait(&topic, mark, until).await {
@@ -50,15 +51,18 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
 }
 
 /// Plans all that is due for planning; answers from which change on and until when to wait.
-async fn round(shared: &Arc<Shared>) -> Result<(Mark, DateTime<Utc>), StoreError> {
+async fn round(
+    shared: &Arc<Shared>,
+    listeners: Option<&Listeners>,
+) -> Result<(Mark, DateTime<Utc>), StoreError> {
     let settings = &shared.settings;
     let mut request = PlanRequest::new(shared.node);
     request.look_ahead = settings.look_ahead;
     request.prepare_ahead = settings.prepare_ahead;
     request.only = settings.only.clone();
     request.max_attempts = settings.max_attempts;
-    if let Some(tell) = TellMissed::new(shared).await {
-        request.follow_up = Some(Arc::new(tell));
+    if let Some(listeners) = listeners {
+        request.follow_up = Some(Arc::new(TellMissed::new(shared, listeners).await));
     }
     for round in 1.. {
         let plan = shared.backend.schedules.plan(&request, &shared.resolver);

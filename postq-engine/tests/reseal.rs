@@ -175,10 +175,13 @@ async fn what_no_key_opens_is_named_and_stays_as_it_is() {
     assert_eq!(world.opened(good.id).await, "of good");
 }
 
+/// Something that somebody else does.
+type Happens = Box<dyn FnOnce() -> tokio::task::JoinHandle<()> + Send>;
+
 /// Lets something happen between what is read and what is written.
 struct Meanwhile {
     vault: Arc<dyn Vault>,
-    happens: Mutex<Option<Box<dyn FnOnce() -> tokio::task::JoinHandle<()> + Send>>>,
+    happens: Mutex<Option<Happens>>,
 }
 
 impl std::fmt::Debug for Meanwhile {

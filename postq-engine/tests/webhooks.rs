@@ -416,6 +416,22 @@ async fn what_a_planner_finds_missed_is_told_once_to_each() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_endpoint_that_was_just_added_hears_of_what_ends_next() {
+    let world = World::new().await;
+    // The planner has looked who wants to know of what it finds missed.
+    world.say("later", world.clock.now() + TimeDelta::days(1)).await;
+    world.sleep(1).await;
+    world.endpoint("all", &[]).await;
+
+    let now = world.clock.now();
+    world.say("now", now).await;
+
+    world.until("told", async |world| !world.sent().is_empty()).await;
+    assert_eq!(world.sent()[0].body["type"], "job.succeeded");
+    assert!(world.clock.now() < now + TimeDelta::hours(1), "not of the other one alone");
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_made_of_what_is_missed_where_nobody_wants_to_know() {
     let mut world = World::at_rest().await;
     let skipped = |schedule: &mut Schedule| schedule.misfire = Misfire::Skip;

@@ -255,6 +255,22 @@ async fn a_certificate_that_nobody_vouches_for_gets_no_mail() {
     assert_eq!(server.mails().len(), 0);
 }
 
+#[tokio::test]
+async fn a_mail_server_that_says_a_line_without_an_end_is_left_soon() {
+    for (tls, scheme) in [(Tls::None, "smtp"), (Tls::Wrapped, "smtps")] {
+        let server = MailServer::start(tls, Fault::Endless).await;
+        let mail = mail(format!("{scheme}://localhost:{}", server.port()), &server.root);
+
+        let error = mail.notify(JobId::new(), &dead()).await.expect_err("it never ends");
+
+        let told = chain(&error);
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{told}");
+        assert!(told.contains("says more than 256 KiB"), "{told}");
+        // What was not read waits in the system's buffers.
+        assert!(server.said() < 64 * 1_024 * 1_024, "{} bytes", server.said());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_mail_server_that_says_nothing_is_left() {
     let server = MailServer::start(Tls::None, Fault::Silent).await;

@@ -20,7 +20,8 @@ use crate::tx::{Sql, Tx, read, write};
 /// A page of posts with what their states are told from. Publications count as successes, so that a
 /// post stays published when its jobs have been cleaned away.
 pub(crate) const LIST: &str = "SELECT p.*,
-         (SELECT count(*) FROM {s}.schedules s WHERE s.post_id = p.id) AS schedules,
+         (SELECT count(*) FROM {s}.schedules s
+          WHERE s.post_id = p.id AND s.timing <> '{\"kind\":\"unset\"}') AS schedules,
          (SELECT count(*) FROM {s}.schedules s
           WHERE s.post_id = p.id AND s.enabled AND s.next_run_at IS NOT NULL) AS live_schedules,
          t.waiting, t.dead,

@@ -184,6 +184,10 @@ async fn in_seconds(limiter: &dyn RateLimiter, key: &str) -> i64 {
     (limiter.take(&slow(key)).await.expect("take") - asked).num_seconds()
 }
 
+async fn left(limiter: &dyn RateLimiter, key: &str) -> u32 {
+    limiter.look(&[slow(key)]).await.expect("look")[0].left
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bucket_that_was_lost_starts_empty() {
     let server = Server::start();
@@ -194,13 +198,16 @@ async fn a_bucket_that_was_lost_starts_empty() {
 
     flush(&server);
     reserve(&redis.queue()).await;
+    assert_eq!(left(&other, "x/new").await, 2);
     assert_eq!(in_seconds(&other, "x/new").await, 0, "who knows of no wipe makes nobody wait");
+    assert_eq!(left(&limiter, "x/a").await, 0, "who knows of one sees it as the next take will");
 
     assert!(
         (58..=60).contains(&in_seconds(&limiter, "x/a").await),
         "the next place, not the first"
     );
     assert!((118..=120).contains(&in_seconds(&limiter, "x/a").await));
+    assert_eq!(left(&other, "x/b").await, 0, "now all know");
     assert!((58..=60).contains(&in_seconds(&other, "x/b").await), "now all know");
 }
 

@@ -16,7 +16,8 @@ use crate::writer::Tx;
 /// A page of posts with what their states are told from. Publications count as successes, so that
 /// a post stays published when its jobs have been cleaned away.
 const LIST: &str = "SELECT posts.*,
-         (SELECT count(*) FROM schedules WHERE post_id = posts.id) AS schedules,
+         (SELECT count(*) FROM schedules
+          WHERE post_id = posts.id AND timing <> '{\"kind\":\"unset\"}') AS schedules,
          (SELECT count(*) FROM schedules
           WHERE post_id = posts.id AND enabled = 1 AND next_run_at IS NOT NULL) AS live_schedules,
          (SELECT count(*) FROM jobs WHERE post_id = posts.id

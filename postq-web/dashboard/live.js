@@ -13,22 +13,37 @@ const AGAIN_AFTER = 3000;
 
 let source;
 let timer;
+let again;
 let isAway = false;
 
 /** Calls back with each event, and with `{kind: "state"}` when the stream is gone, and when it is back. */
 export function listen(callback) {
   listeners.add(callback);
-  if (!source) open();
+  if (!source && !document.hidden) open();
   return () => listeners.delete(callback);
 }
 
 export const isLive = () => !isAway;
 
+// A browser has six connections to a server for all its tabs: those that nobody sees need none.
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) shut();
+  else if (!source && listeners.size) {
+    open();
+    tell({ kind: "state", isBack: true });
+  }
+});
+
 /** After signing in or out: the stream belongs to a session. */
 export function restart() {
+  shut();
+  if (listeners.size && !document.hidden) open();
+}
+
+function shut() {
   source?.close();
   source = undefined;
-  if (listeners.size) open();
+  clearTimeout(again);
 }
 
 function open() {
@@ -37,7 +52,7 @@ function open() {
   source.onopen = there;
   source.onerror = () => {
     timer ??= setTimeout(gone, PATIENCE);
-    if (source?.readyState === EventSource.CLOSED) setTimeout(restart, AGAIN_AFTER);
+    if (source?.readyState === EventSource.CLOSED) again = setTimeout(restart, AGAIN_AFTER);
   };
   for (const kind of KINDS) {
     source.addEventListener(kind, (event) => tell({ kind, data: JSON.parse(event.data) }));

@@ -47,6 +47,19 @@ export function State({ of }) {
   return html`<span class=${`badge ${look}`}><${Icon} name=${icon} />${word}</span>`;
 }
 
+/** What holds an account back. */
+const BLOCKS = {
+  paused: ["warn", "Paused", "held"],
+  rate_limit: ["warn", "Waits for a limit", "waiting"],
+  credits: ["bad", "Out of credits", "dead"],
+  needs_attention: ["bad", "Needs you", "dead"],
+};
+
+export function Block({ of }) {
+  const [look, word, icon] = BLOCKS[of.reason] ?? ["warn", of.reason.replaceAll("_", " "), "held"];
+  return html`<span class=${`badge ${look}`}><${Icon} name=${icon} />${word}${of.until && html`, until <${When} at=${of.until} />`}</span>`;
+}
+
 export function PostState({ of }) {
   const [look, word, icon] = POST_STATES[of] ?? ["", of, "waiting"];
   return html`<span class=${`badge ${look}`}><${Icon} name=${icon} />${word}</span>`;

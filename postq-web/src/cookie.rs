@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn it_is_kept_where_only_we_get_it() {
-        let token = "postq_1_2".to_owned().into();
+        let token = SecretString::from("postq_1_2");
 
         let plain = set(&headers(&[("host", "localhost:8484")]), "", &token).unwrap();
         let safe = [("host", "post.example.com"), ("origin", "https://post.example.com")];
@@ -96,7 +96,9 @@ mod tests {
 
     #[test]
     fn it_is_found_among_others() {
-        let read = |pairs| token(&headers(pairs)).map(|token| token.expose_secret().to_owned());
+        let read = |pairs: &[(&'static str, &'static str)]| {
+            token(&headers(pairs)).map(|token| token.expose_secret().to_owned())
+        };
 
         let cookie = ("cookie", "a=b; postq_session=other; postq_session_8484=mine");
         assert_eq!(read(&[("host", "[::1]:8484"), cookie]).as_deref(), Some("mine"));

@@ -30,7 +30,7 @@ const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 const KEEP: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 /// The paths that the page itself understands.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "/",
     "/compose",
     "/posts",
@@ -39,6 +39,7 @@ const PAGES: [&str; 10] = [
     "/jobs/{id}",
     "/dead-letters",
     "/accounts",
+    "/accounts/{id}",
     "/nodes",
     "/settings",
 ];
@@ -112,7 +113,9 @@ async fn page(OriginalUri(whole): OriginalUri, own: Uri) -> Response {
     let mount = escaped(cookie::mount(&whole, &own));
     let scripts = FILES.iter().filter(|file| file.kind == SCRIPT && file.name != "app.js");
     let early: String = scripts
-        .map(|file| format!("<link rel=\"modulepreload\" href=\"MOUNT/assets/VERSION/{}\">\n", file.name))
+        .map(|file| {
+            format!("<link rel=\"modulepreload\" href=\"MOUNT/assets/VERSION/{}\">\n", file.name)
+        })
         .collect();
     let page = PAGE.replace("<!-- EARLY -->", &early).replace("VERSION", &VERSION);
     let page = page.replace("MOUNT", &mount);

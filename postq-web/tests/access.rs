@@ -38,13 +38,17 @@ fn unlimited() -> Plan {
 }
 
 /// What needs no token, and why.
-const OPEN: [&str; 6] = [
+const OPEN: [&str; 9] = [
     // Probes have none, and learn nothing but whether it works.
     "GET /healthz",
     "GET /readyz",
     // What the API is like is no secret, and people read it before they have one.
     "GET /api/openapi.json",
     "GET /api/docs",
+    // Whoever signs in has no session yet.
+    "GET /api/session",
+    "POST /api/session",
+    "DELETE /api/session",
     // A platform has no token of ours: its signature is the proof (see `incoming.rs`).
     "GET /api/incoming/{platform}",
     "POST /api/incoming/{platform}",

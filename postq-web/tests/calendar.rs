@@ -169,10 +169,10 @@ async fn dead_letters_are_told_by_what_became_of_them() {
     let mut letters = Vec::new();
     for words in ["refuse a", "refuse b", "refuse c"] {
         let (post, _) = scheduled(&site, words, &["acme"], json!({"kind": "now"})).await;
-        let path = format!("/api/dead-letters?all=true&limit=500");
+        let path = "/api/dead-letters?all=true&limit=500";
         let of_post = |item: &Value| item["post_id"] == json!(post);
         let found = |body: &Value| body["items"].as_array().unwrap().iter().any(of_post);
-        let body = site.until(&path, found).await;
+        let body = site.until(path, found).await;
         let letter = body["items"].as_array().unwrap().iter().find(|item| of_post(item)).unwrap();
         letters.push(letter["id"].as_str().unwrap().to_owned());
     }

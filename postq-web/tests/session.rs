@@ -147,8 +147,10 @@ async fn the_page_loads_its_own_files_and_nothing_else() {
         assert_eq!(base.join(file).unwrap().host(), base.host());
         let file = site.get(file).await.is(200);
         assert!(file.header("cache-control").contains("immutable"));
-        assert!(["text/javascript; charset=utf-8", "text/css; charset=utf-8", "image/svg+xml"]
-            .contains(&file.header("content-type")));
+        assert!(
+            ["text/javascript; charset=utf-8", "text/css; charset=utf-8", "image/svg+xml"]
+                .contains(&file.header("content-type"))
+        );
         weight += file.text.len();
     }
     assert!(weight < 150_000, "the first page weighs {weight} bytes");

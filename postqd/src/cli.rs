@@ -391,6 +391,11 @@ pub(crate) enum Account {
         /// Its name, as `postqd account list` shows it
         name: String,
     },
+    /// Shows how fast may be published, and how much of that is left now
+    Limits {
+        /// Of this account and its platform's app; of everything if left out
+        name: Option<String>,
+    },
     /// Takes an account and its credentials away; what it published stays
     Remove {
         /// Its name, as `postqd account list` shows it

@@ -73,7 +73,7 @@ fn an_import_is_a_report_until_it_is_applied() {
 fn lists_begin_with_the_newest_where_that_is_asked_for() {
     let place = Place::new();
     let rows = "a,+1h,dry_run:a,hello\nb,+2h,dry_run:a,you\nc,+3h,dry_run:a,all\n";
-    place.write("c.csv", &format!("key,at,accounts,text\n{rows}"));
+    place.write("c.csv", format!("key,at,accounts,text\n{rows}"));
     place.run(&["import", "c.csv", "--apply"]).exits(0);
     let list = |args: &[&str]| {
         let listed = place.run(&[&["post", "list", "--json"], args].concat()).exits(0).values();

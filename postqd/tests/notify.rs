@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use fake_x::FakeX;
 use postq_core::clock::{Clock, SystemClock};
 use postq_outbound::signing::{Signed, SigningKey};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use receivers::Server;
 use receivers::smtp::{Fault, MailServer, Tls};
@@ -214,18 +214,40 @@ async fn a_test_tells_what_came_of_each_channel() {
     let json = world.run(&["notify", "test", "--json"], "").exits(1).values();
     let of =
         |name: &str| json[0].as_array().unwrap().iter().find(|c| c["channel"] == name).unwrap();
-    assert_eq!(
-        (of("webhook")["sent"].clone(), of("mail")["sent"].clone()),
-        (true.into(), false.into())
-    );
+    assert_eq!(of("webhook")["delivered"], true);
+    assert_eq!(of("mail")["delivered"], false);
 
     let place = Place::new();
     place.run(&["notify", "test"]).exits(0).tells("only the log is told");
     place.run(&["doctor"]).tells("the log alone");
-    place
-        .run_with("POSTQ_SERVER", "http://127.0.0.1:1", &["notify", "test"])
-        .exits(2)
-        .tells("works on this machine alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_is_asked_by_whom_it_tells() {
+    let world = World::new(200, Fault::None).await;
+    let set = world.set();
+    let served = tokio::task::block_in_place(|| world.place.serve_with(&environment(&set)));
+    let elsewhere = Place::new();
+    let test = |args: &[&str]| {
+        let server = format!("http://{}", served.listen);
+        tokio::task::block_in_place(|| elsewhere.run_with("POSTQ_SERVER", &server, args))
+    };
+
+    let shown = served.ask("GET", "/api/notifications", "", "");
+    let good = test(&["notify", "test"]).exits(0);
+
+    assert_eq!(world.counts(), [1, 1, 1], "by the daemon's channels, which this machine has not");
+    for channel in ["log", "webhook", "slack", "mail"] {
+        assert!(good.out.lines().any(|line| line.starts_with(channel) && line.contains("sent")));
+    }
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let to = |channel: usize| shown["channels"][channel]["to"].clone();
+    let local = |server: &Server| {
+        json!([server.url("").trim_start_matches("http://").trim_end_matches('/')])
+    };
+    assert_eq!([to(0), to(1), to(2)], [json!([]), local(&world.webhook), local(&world.slack)]);
+    assert_eq!(to(3), json!(["ann@example.com", "bob@example.com"]));
+    no_secret(&(shown.to_string() + &good.out + &good.err));
 }
 
 // By Python's hmac, with the secret `consumer-s3cret`.

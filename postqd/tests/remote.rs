@@ -182,6 +182,7 @@ async fn accounts_posts_and_schedules_are_told_alike() {
     both.told(0, &["account", "pause", "news", "--note", "holidays"]);
     both.shown(0, &["account", "list"]);
     both.shown(0, &["account", "show", "news"]);
+    both.shown(0, &["account", "limits"]);
     both.told(1, &["account", "pause", "nwes"]);
     both.told(1, &["post", "held", "--account", "news", "--key", "h"]);
     both.told(0, &["post", "cancel", "h"]);

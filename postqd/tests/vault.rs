@@ -190,8 +190,6 @@ async fn a_key_is_replaced_while_posts_go_out() {
     let mut add = add.spawn().unwrap();
     std::io::Write::write_all(&mut add.stdin.take().unwrap(), b"tok-42\n").unwrap();
     assert!(add.wait_with_output().unwrap().status.success());
-    let environment =
-        |set: &[(&'static str, String)]| -> Vec<(&'static str, String)> { set.to_vec() };
 
     // A node that does not have the new key would not open what is sealed with it.
     let served = place.serve_with(&borrowed(&only_old));

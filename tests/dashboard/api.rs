@@ -43,10 +43,6 @@ impl Api {
         self.send("POST", path, Some(body))
     }
 
-    pub(crate) fn patch(&self, path: &str, body: &Value) -> Value {
-        self.send("PATCH", path, Some(body))
-    }
-
     fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
         let answer = self.try_send(method, &format!("/api{path}"), body);
         let (status, text) = answer.unwrap_or_else(|| panic!("{method} {path}: no answer"));

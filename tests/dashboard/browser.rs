@@ -29,7 +29,7 @@ impl Size {
         }
     }
 
-    fn height(self) -> u32 {
+    fn height(self) -> u64 {
         match self {
             Self::Desktop => 800,
             Self::Phone => 844,
@@ -53,8 +53,10 @@ pub(crate) struct Browser {
 pub(crate) struct Request {
     id: String,
     pub(crate) url: String,
-    /// What came over the wire, headers and all; 0 as long as it lasts.
+    /// What came over the wire, headers and all.
     pub(crate) bytes: u64,
+    /// It was answered whole, or given up.
+    pub(crate) is_over: bool,
 }
 
 impl Browser {
@@ -71,7 +73,7 @@ impl Browser {
                 "--disable-gpu",
                 "--disable-background-networking",
                 "--no-first-run",
-                "--lang=en-GB",
+                "--lang=en-US",
                 "--window-size=1280,800",
                 // It ends with whoever holds the other end of the pipe, however that one ends.
                 "--remote-debugging-pipe",
@@ -79,7 +81,6 @@ impl Browser {
                 "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
                 format!("--user-data-dir={}", profile.display()),
             ],
-            "prefs": { "intl.accept_languages": "en-GB,en" },
         });
         let wanted = json!({
             "browserName": "chrome",
@@ -99,6 +100,7 @@ impl Browser {
             is_checked: AtomicBool::new(false),
             _driver: driver,
         };
+        // The viewer's own, which pages ask for; the browser itself may have no other words than the American.
         browser.cdp("Emulation.setLocaleOverride", json!({ "locale": "en-GB" })).await;
         browser.resize(Size::Desktop).await;
         browser.paint("light").await;
@@ -106,10 +108,15 @@ impl Browser {
     }
 
     pub(crate) async fn resize(&self, size: Size) {
+        self.stretch(size, None).await;
+    }
+
+    /// As wide as that, and at least so high.
+    pub(crate) async fn stretch(&self, size: Size, height: Option<u64>) {
         let is_phone = size == Size::Phone;
         let metrics = json!({
             "width": size.width(),
-            "height": size.height(),
+            "height": height.unwrap_or_default().max(size.height()),
             "deviceScaleFactor": if is_phone { 2 } else { 1 },
             "mobile": is_phone,
         });
@@ -160,7 +167,8 @@ impl Browser {
             .filter(|message| !expected.iter().any(|part| message.contains(part)))
             .collect();
         assert!(errors.is_empty(), "the browser's console has errors: {errors:#?}");
-        let foreign = self.requests().await.into_iter().filter(|request| !request.url.starts_with(base));
+        let foreign =
+            self.requests().await.into_iter().filter(|request| !request.url.starts_with(base));
         let foreign: Vec<_> = foreign.map(|request| request.url).collect();
         assert!(foreign.is_empty(), "the page asks others: {foreign:#?}");
     }
@@ -187,16 +195,26 @@ fn note(requests: &mut Vec<Request>, event: &Value) {
             let url = params["request"]["url"].as_str().unwrap_or_default().to_owned();
             // The browser's own first page, and images within a style sheet, come from nowhere.
             if url.starts_with("http") || url.starts_with("ws") {
-                requests.push(Request { id: id(), url, bytes: 0 });
+                requests.push(Request { id: id(), url, bytes: 0, is_over: false });
             }
         }
         Some("Network.loadingFinished") => {
             let id = id();
             let bytes = params["encodedDataLength"].as_f64().unwrap_or_default();
             if let Some(request) = requests.iter_mut().rev().find(|request| request.id == id) {
-                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+                #[allow(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a count"
+                )]
                 let bytes = bytes as u64;
-                request.bytes = bytes;
+                (request.bytes, request.is_over) = (bytes, true);
+            }
+        }
+        Some("Network.loadingFailed") => {
+            let id = id();
+            if let Some(request) = requests.iter_mut().rev().find(|request| request.id == id) {
+                request.is_over = true;
             }
         }
         _ => {}

@@ -3,6 +3,7 @@ use fake_x::FakeX;
 use serde_json::json;
 
 use crate::api::Api;
+use crate::browser::Size;
 use crate::page::{Page, keys};
 use crate::support::Home;
 
@@ -28,13 +29,13 @@ async fn a_post_too_long_for_one_platform_is_mended_with_a_text_of_its_own() {
     page.fill("Time zone", "Europe/Berlin").await;
     page.fill("Text", LONG).await;
     page.sees("/ 280").await;
-    page.sees("x: part 1").await;
+    page.sees("as X counts, at most 280").await;
     let submit = page.shown("button", "Schedule").await;
     assert!(!submit.is_enabled().await.expect("a button"), "it would be refused");
-    page.whole("compose-too-long").await;
+    page.whole("compose-too-long", Size::Desktop).await;
 
-    page.click("button", "x").await;
-    page.sees("type to give x a text of its own").await;
+    page.click("button", "X").await;
+    page.sees("type to give X a text of its own").await;
     page.fill("Text", SHORT).await;
     page.until("both are content", async || {
         let text = page.text().await;
@@ -42,14 +43,17 @@ async fn a_post_too_long_for_one_platform_is_mended_with_a_text_of_its_own() {
     })
     .await;
     // In words, and the next times, in the viewer's zone.
-    page.sees("06:45").await;
+    page.sees("6:45").await;
     let first = next_weekday().format("%-d %b").to_string();
     page.sees(&first).await;
-    page.whole("compose-mended").await;
+    page.whole("compose-mended", Size::Desktop).await;
     page.click("button", "Schedule").await;
 
-    page.until("the calendar", async || page.path().await == "/").await;
-    page.sees("06:45").await;
+    page.sees("It is scheduled").await;
+    page.click("link", "Calendar").await;
+    // It may begin next week only, or next month.
+    page.click("button", "List").await;
+    page.sees("6:45").await;
     page.sees("From Monday on").await;
     page.screen("compose-in-the-calendar").await;
     let schedules = api.get("/schedules");
@@ -130,7 +134,8 @@ async fn a_post_is_written_and_published_with_the_keyboard_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn markup_in_a_post_is_shown_as_text_everywhere() {
-    const MARKUP: &str = "<img src=x onerror=\"document.title='taken over'\"><b>bold</b> <script>alert(1)</script>";
+    const MARKUP: &str =
+        "<img src=x onerror=\"document.title='taken over'\"><b>bold</b> <script>alert(1)</script>";
     let x = FakeX::start().await.expect("a free port");
     x.set_faults(fake_x::Faults::script([fake_x::Fault::NoCredits]));
     let home = Home::with_x(&x.base_url()).env("POSTQ_MAX_ATTEMPTS", "1");
@@ -147,7 +152,11 @@ async fn markup_in_a_post_is_shown_as_text_everywhere() {
     for path in ["/", "/queue", "/dead-letters", "/accounts", "/nodes", "/settings"] {
         page.go(path).await;
         page.until_true("it is loaded", crate::page::IS_LOADED).await;
-        let injected = page.eval("return document.querySelectorAll('main img, main b, main i, main script').length").await;
+        let injected = page
+            .eval(
+                "return document.querySelectorAll('main img, main b, main i, main script').length",
+            )
+            .await;
         assert_eq!(injected, 0, "{path}");
     }
     page.go("/").await;
@@ -158,7 +167,10 @@ async fn markup_in_a_post_is_shown_as_text_everywhere() {
     page.click("checkbox", "<i>X</i>").await;
     page.fill("Text", MARKUP).await;
     page.sees("Would be taken").await;
-    assert_eq!(page.eval("return document.querySelectorAll('main img, main b, main script').length").await, 0);
+    assert_eq!(
+        page.eval("return document.querySelectorAll('main img, main b, main script').length").await,
+        0
+    );
     page.screen("markup").await;
     page.done().await;
 }

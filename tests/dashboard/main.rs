@@ -9,8 +9,13 @@ mod api;
 mod browser;
 mod compose;
 mod first_post;
+mod letters;
+mod live;
 mod looks;
+mod moving;
 mod page;
+mod phone;
+mod signing_in;
 #[path = "../support/mod.rs"]
 mod support;
 mod town;

@@ -4,8 +4,7 @@ use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use fantoccini::actions::{InputSource, KeyAction, KeyActions};
 use fantoccini::elements::{Element, ElementRef};
 use serde_json::{Value, json};
 
@@ -25,6 +24,7 @@ pub(crate) mod keys {
     pub(crate) const CONTROL: &str = "\u{e009}";
     pub(crate) const ENTER: &str = "\u{e007}";
     pub(crate) const NONE: &str = "\u{e000}";
+    pub(crate) const RIGHT: &str = "\u{e014}";
     pub(crate) const SPACE: &str = "\u{e00d}";
     pub(crate) const TAB: &str = "\u{e004}";
 }
@@ -126,12 +126,26 @@ impl Page {
         self.screen("failed").await;
         let (path, text) = (self.path().await, self.text().await);
         let console = self.browser.console().await;
-        panic!("within {PATIENCE:?}: {what}\n--- {path}\n{text}\n--- console\n{console:#?}");
+        let open = self.browser.requests().await.into_iter().filter(|request| !request.is_over);
+        let open: Vec<_> = open.map(|request| request.url).collect();
+        panic!(
+            "within {PATIENCE:?}: {what}\n--- {path}\n{text}\n--- console\n{console:#?}\n--- not answered\n{open:#?}"
+        );
     }
 
     /// Whether there is such a thing now.
     pub(crate) async fn has(&self, role: &str, name: &str) -> bool {
         self.find(role, name, "").await.is_some()
+    }
+
+    /// Whether there is a thing of just that name now.
+    pub(crate) async fn has_exactly(&self, role: &str, name: &str) -> bool {
+        let script = FIND.replace(
+            "called((own) => own.startsWith(wanted)) ?? called((own) => own.includes(wanted)) ?? ",
+            "",
+        );
+        let args = vec![json!(role), json!(name), json!("")];
+        !self.eval_with(&script, args).await.is_null()
     }
 
     async fn find(&self, role: &str, name: &str, near: &str) -> Option<Element> {
@@ -161,7 +175,8 @@ impl Page {
                 },
             };
             if begun.elapsed() > PATIENCE {
-                let next_to = if near.is_empty() { String::new() } else { format!(" near {near:?}") };
+                let next_to =
+                    if near.is_empty() { String::new() } else { format!(" near {near:?}") };
                 self.fail(&format!("the {role} {name:?}{next_to}: {problem}")).await;
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;
@@ -178,10 +193,10 @@ impl Page {
         self.act((role, name, near), async |element| element.click().await).await;
     }
 
-
     /// Waits until there is such a thing, whether it can be used or not; answers it.
     pub(crate) async fn shown(&self, role: &str, name: &str) -> Element {
-        self.until(&format!("the {role} {name:?} is there"), async || self.has(role, name).await).await;
+        self.until(&format!("the {role} {name:?} is there"), async || self.has(role, name).await)
+            .await;
         self.find(role, name, "").await.expect("it was there a moment ago")
     }
 
@@ -202,21 +217,25 @@ impl Page {
         .await;
     }
 
-    /// What is in a field.
-    pub(crate) async fn value(&self, label: &str) -> String {
-        let value = self.act(("field", label, ""), async |element| element.prop("value").await).await;
-        value.unwrap_or_default()
-    }
-
-    /// Presses keys, wherever the focus is.
+    /// Presses keys one after the other, wherever the focus is.
     pub(crate) async fn press(&self, keys: &str) {
-        let focused = self.browser.client.active_element().await.expect("something has the focus");
-        focused.send_keys(keys).await.expect("keys");
+        let pressed = keys.chars().fold(KeyActions::new("keyboard".to_owned()), |all, key| {
+            all.then(KeyAction::Down { value: key }).then(KeyAction::Up { value: key })
+        });
+        self.browser.client.perform_actions(pressed).await.expect("keys");
     }
 
-    /// Goes on with the tab key until the focus is on a thing of that name, looking each time whether the focus
-    /// can be seen.
+    /// Goes on with the tab key to a thing of that name, looking each time whether the focus can be seen.
     pub(crate) async fn tab_to(&self, name: &str) {
+        self.tab_until(name, |own| own == name || own.starts_with(&format!("{name} "))).await;
+    }
+
+    /// The same, to a thing in whose name these words are.
+    pub(crate) async fn tab_to_what_says(&self, words: &str) {
+        self.tab_until(words, |own| own.contains(words)).await;
+    }
+
+    async fn tab_until(&self, wanted: &str, is_it: impl Fn(&str) -> bool) {
         const MOST: usize = 120;
         let mut passed = Vec::new();
         for _ in 0..MOST {
@@ -224,12 +243,12 @@ impl Page {
             let at = self.eval(FOCUS).await;
             assert_eq!(at["is_seen"], true, "the focus cannot be seen on {at}");
             let own = at["name"].as_str().unwrap_or_default();
-            if own == name || own.starts_with(&format!("{name} ")) {
+            if is_it(own) {
                 return;
             }
             passed.push(own.to_owned());
         }
-        panic!("{MOST} times the tab key, and never on {name:?}: {passed:?}");
+        panic!("{MOST} times the tab key, and never on {wanted:?}: {passed:?}");
     }
 
     /// What is on the screen, into `target/screens`.
@@ -239,13 +258,12 @@ impl Page {
     }
 
     /// The whole page, into `target/screens`.
-    pub(crate) async fn whole(&self, name: &str) {
-        let size = &self.browser.cdp("Page.getLayoutMetrics", json!({})).await["cssContentSize"];
-        let clip = json!({ "x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1 });
-        let asked = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
-        let image = self.browser.cdp("Page.captureScreenshot", asked).await;
-        let image = image["data"].as_str().expect("an image");
-        save(name, &STANDARD.decode(image).expect("base64"));
+    pub(crate) async fn whole(&self, name: &str, size: Size) {
+        let height = self.eval("return document.documentElement.scrollHeight").await;
+        // What stays in view has one place in a picture without an edge.
+        self.browser.stretch(size, height.as_u64()).await;
+        self.screen(name).await;
+        self.browser.resize(size).await;
     }
 
     /// Fails if anything is wider than the window.

@@ -24,19 +24,84 @@ const ACCOUNTS: [(&str, Option<&str>); 6] = [
 
 /// What is out: how many days ago, at what time, by whom.
 const OUT: [(i64, u32, &str, &str); 16] = [
-    (20, 6, "Bakery Sommer", "The first stollen are cooling. From nine o'clock at the counter, as long as they last."),
-    (19, 17, "Museum by the Mill", "Thank you to the 214 people who came to the night of the museums. The wheel turned until one."),
-    (17, 6, "Bakery Sommer", "Rye from the Hansen fields is back: the dark loaf, two days old, is at its best now."),
-    (16, 10, "Town library", "New on the shelves: 42 books that you asked for. The list hangs beside the door."),
-    (14, 9, "Museum by the Mill", "How does a millstone get its grooves? On Saturday at eleven we show it, with hammer and chisel."),
-    (13, 6, "Bakery Sommer", "Closed tomorrow for the wedding of our master baker. We are sorry, and very happy."),
-    (11, 15, "Allotment society", "The water is turned off on the 15th. Please drain your pipes before the first hard frost."),
-    (10, 6, "Bakery Sommer", "Martin's geese of yeast dough, with and without raisins. Today only."),
-    (9, 18, "Volunteer fire brigade", "Practice at the old sawmill tonight from seven: do not be alarmed by the smoke."),
-    (7, 9, "Museum by the Mill", "The grain loft is open again after three weeks of work on the beams."),
-    (6, 16, "Town library", "Story time on Thursday: the bear who could not sleep. For everyone from four to ninety-four."),
-    (5, 6, "Bakery Sommer", "Two hundred cinnamon rolls before seven. You are quick, but so are we: the next tray at ten."),
-    (3, 11, "Museum by the Mill", "Found while cleaning: a miller's account book of 1847. We read it with you on Sunday at two."),
+    (
+        20,
+        6,
+        "Bakery Sommer",
+        "The first stollen are cooling. From nine o'clock at the counter, as long as they last.",
+    ),
+    (
+        19,
+        17,
+        "Museum by the Mill",
+        "Thank you to the 214 people who came to the night of the museums. The wheel turned until one.",
+    ),
+    (
+        17,
+        6,
+        "Bakery Sommer",
+        "Rye from the Hansen fields is back: the dark loaf, two days old, is at its best now.",
+    ),
+    (
+        16,
+        10,
+        "Town library",
+        "New on the shelves: 42 books that you asked for. The list hangs beside the door.",
+    ),
+    (
+        14,
+        9,
+        "Museum by the Mill",
+        "How does a millstone get its grooves? On Saturday at eleven we show it, with hammer and chisel.",
+    ),
+    (
+        13,
+        6,
+        "Bakery Sommer",
+        "Closed tomorrow for the wedding of our master baker. We are sorry, and very happy.",
+    ),
+    (
+        11,
+        15,
+        "Allotment society",
+        "The water is turned off on the 15th. Please drain your pipes before the first hard frost.",
+    ),
+    (
+        10,
+        6,
+        "Bakery Sommer",
+        "Martin's geese of yeast dough, with and without raisins. Today only.",
+    ),
+    (
+        9,
+        18,
+        "Volunteer fire brigade",
+        "Practice at the old sawmill tonight from seven: do not be alarmed by the smoke.",
+    ),
+    (
+        7,
+        9,
+        "Museum by the Mill",
+        "The grain loft is open again after three weeks of work on the beams.",
+    ),
+    (
+        6,
+        16,
+        "Town library",
+        "Story time on Thursday: the bear who could not sleep. For everyone from four to ninety-four.",
+    ),
+    (
+        5,
+        6,
+        "Bakery Sommer",
+        "Two hundred cinnamon rolls before seven. You are quick, but so are we: the next tray at ten.",
+    ),
+    (
+        3,
+        11,
+        "Museum by the Mill",
+        "Found while cleaning: a miller's account book of 1847. We read it with you on Sunday at two.",
+    ),
     (2, 6, "Bakery Sommer", "Today the walnut bread, with nuts from Mrs Keller's tree."),
     (1, 12, "Rehearsal", "A test of the Advent calendar: door number one."),
     (0, 0, "Museum by the Mill", "The mill turns again on Sunday, from two o'clock."),
@@ -44,34 +109,52 @@ const OUT: [(i64, u32, &str, &str); 16] = [
 
 /// What comes once: in how many days, at what time, by whom.
 const COMING: [(i64, u32, &[&str], &str); 12] = [
-    (1, 17, &["Museum by the Mill"], "Tomorrow evening: how flour was weighed, and how it was weighed wrongly on purpose."),
+    (
+        1,
+        17,
+        &["Museum by the Mill"],
+        "Tomorrow evening: how flour was weighed, and how it was weighed wrongly on purpose.",
+    ),
     (2, 9, &["Bakery Sommer"], "The gingerbread is sliced. Come and try a corner."),
     (3, 18, &["Town library"], "Reading by candlelight on Friday at seven. Bring a cushion."),
-    (3, 8, &["Museum by the Mill", "Rehearsal"], "Advent market in the mill's yard: Saturday and Sunday, from noon to eight."),
+    (
+        3,
+        8,
+        &["Museum by the Mill", "Rehearsal"],
+        "Advent market in the mill's yard: Saturday and Sunday, from noon to eight.",
+    ),
     (4, 7, &["Bakery Sommer"], "Advent wreaths of yeast dough: please order by Thursday."),
     (5, 12, &["Museum by the Mill"], "Last tickets for the lantern walk along the mill stream."),
-    (6, 14, &["Bakery Sommer", "Museum by the Mill"], "Coffee and plum cake in the mill, baked in its own oven for the first time since 1911."),
+    (
+        6,
+        14,
+        &["Bakery Sommer", "Museum by the Mill"],
+        "Coffee and plum cake in the mill, baked in its own oven for the first time since 1911.",
+    ),
     (8, 10, &["Town library"], "The library is closed for stocktaking from the 1st to the 3rd."),
     (9, 16, &["Museum by the Mill"], "St Nicholas comes by boat. At four, at the weir."),
     (11, 7, &["Bakery Sommer"], "Speculaas from our grandmother's moulds."),
-    (13, 11, &["Museum by the Mill"], "Winter hours from Monday on: Friday to Sunday, eleven to four."),
+    (
+        13,
+        11,
+        &["Museum by the Mill"],
+        "Winter hours from Monday on: Friday to Sunday, eleven to four.",
+    ),
     (15, 6, &["Bakery Sommer"], "Open on the fourth Sunday of Advent, from seven to eleven."),
 ];
 
 /// A town with a past, a future, and some trouble.
 pub(crate) struct Town {
-    pub(crate) home: Home,
     pub(crate) daemon: Daemon,
-    pub(crate) api: Api,
-    /// A token of each scope.
+    /// A token that may do everything.
     pub(crate) admin: String,
-    pub(crate) read: String,
     /// A job that is held.
     pub(crate) held: String,
     /// A post that goes out again and again.
     pub(crate) post: String,
     _second: Daemon,
     _x: FakeX,
+    _home: Home,
 }
 
 impl Town {
@@ -103,19 +186,16 @@ impl Town {
         let second = home.serve();
         Api::of(&second).await;
         api.post("/webhooks", &json!({ "url": "https://hooks.example.org/postq", "events": [] }));
-        let token = |name: &str, scope: &str| {
+        let token = |api: &Api, name: &str, scope: &str| {
             let made = api.post("/tokens", &json!({ "name": name, "scope": scope }));
             made["token"].as_str().expect("a token").to_owned()
         };
-        let admin = token("Ida at the office", "admin");
-        let api = api.clone().with_token(&admin);
-        let token = |name: &str, scope: &str| {
-            let made = api.post("/tokens", &json!({ "name": name, "scope": scope }));
-            made["token"].as_str().expect("a token").to_owned()
-        };
-        let read = token("Screen in the hall", "read");
-        token("Newsletter of the town", "write");
-        Self { home, daemon, api, admin, read, held, post, _second: second, _x: x }
+        let admin = token(&api, "Ida at the office", "admin");
+        // With the first one, everybody needs one.
+        let api = api.with_token(&admin);
+        token(&api, "Screen in the hall", "read");
+        token(&api, "Newsletter of the town", "write");
+        Self { daemon, admin, held, post, _second: second, _x: x, _home: home }
     }
 }
 
@@ -144,9 +224,11 @@ fn plan(api: &Api) -> String {
         let new = json!({ "text": text, "accounts": accounts, "schedule": { "kind": "one_shot", "at": at } });
         api.post("/posts", &new);
     }
-    let thread = ["How a loaf is made, in three parts. First the sourdough, which is older than our shop.",
+    let thread = [
+        "How a loaf is made, in three parts. First the sourdough, which is older than our shop.",
         "Then it rests. Fourteen hours, under linen, while we sleep and it does not.",
-        "Then the oven: 280 degrees at first, and the door stays shut whatever you smell."];
+        "Then the oven: 280 degrees at first, and the door stays shut whatever you smell.",
+    ];
     let parts: Vec<Value> = thread.iter().map(|text| json!({ "text": text })).collect();
     api.post("/posts", &json!({ "parts": parts, "accounts": ["Bakery Sommer"] }));
     repeats["id"].as_str().expect("an id").to_owned()
@@ -165,7 +247,8 @@ async fn trouble(api: &Api, x: &FakeX) -> String {
         let post = api.publish("Museum by the Mill", text);
         api.until_job(&post, "dead_letter").await;
     }
-    let held = held(api, x, "Bakery Sommer", "Bread of yesterday, half the price, until noon.").await;
+    let held =
+        held(api, x, "Bakery Sommer", "Bread of yesterday, half the price, until noon.").await;
 
     x.answer(Target::Create, Canned::new(401, r#"{"title":"Unauthorized","status":401}"#));
     api.publish("Town library", "The returns box is full. Please ring, we come down.");
@@ -220,14 +303,20 @@ fn age(database: &Connection) {
         }
         let by = planned - day(-days, hour).timestamp_micros();
         for (table, columns, key, value) in [
-            ("jobs", &["planned_at", "run_at", "enqueued_at", "started_at", "finished_at"][..], "id", &id),
+            (
+                "jobs",
+                &["planned_at", "run_at", "enqueued_at", "started_at", "finished_at"][..],
+                "id",
+                &id,
+            ),
             ("job_events", &["at"], "job_id", &id),
             ("evidence", &["made_at", "published_at"], "root", &root),
             ("published_posts", &["published_at"], "job_id", &id),
             ("posts", &["created_at"], "id", &post),
             ("schedules", &["created_at", "last_run_at"], "id", &schedule),
         ] {
-            let sets: Vec<_> = columns.iter().map(|column| format!("{column} = {column} - ?1")).collect();
+            let sets: Vec<_> =
+                columns.iter().map(|column| format!("{column} = {column} - ?1")).collect();
             let change = format!("UPDATE {table} SET {} WHERE {key} = ?2", sets.join(", "));
             database.execute(&change, rusqlite::params![by, value]).expect(table);
         }

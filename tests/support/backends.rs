@@ -404,7 +404,8 @@ impl Bench {
     pub(crate) async fn all_jobs(&self) -> Vec<Job> {
         let (mut jobs, all): (Vec<Job>, _) = (Vec::new(), JobFilter::default());
         loop {
-            let page = Page { after: jobs.last().map(|job| job.id().as_uuid()), ..Page::first(1_000) };
+            let page =
+                Page { after: jobs.last().map(|job| job.id().as_uuid()), ..Page::first(1_000) };
             let listed = self.backend.jobs.list(TenantId::DEFAULT, &all, page).await;
             let more = listed.expect("jobs");
             if more.is_empty() {

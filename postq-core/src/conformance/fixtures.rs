@@ -425,7 +425,7 @@ impl Steps {
                 }
                 steps
             }
-            Timing::Cron { .. } | Timing::Rrule { .. } => {
+            Timing::Cron { .. } | Timing::Rrule { .. } | Timing::Unset => {
                 let why = "the suites have no rules, only intervals";
                 return Err(ScheduleError::new(ErrorKind::Invalid, why));
             }

@@ -186,7 +186,7 @@ async fn look(limiter: &dyn RateLimiter, key: &str, rate: Rate) -> Budget {
     budgets[0]
 }
 
-/// `look` takes nothing and makes no bucket.
+/// `look` takes nothing.
 pub async fn looking_takes_nothing(limiter: Arc<dyn RateLimiter>) {
     let slow = rate(Duration::from_secs(600), 3);
 

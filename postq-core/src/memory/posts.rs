@@ -9,6 +9,7 @@ use crate::job::Resolution;
 use crate::machine::JobState;
 use crate::memory::MemoryBackend;
 use crate::memory::state::State;
+use crate::schedule::Timing;
 use crate::store::{Edited, Page, PostStore};
 
 #[async_trait]
@@ -109,7 +110,7 @@ impl State {
 fn tally(state: &State, id: PostId) -> PostTally {
     let mut tally = PostTally::default();
     for schedule in state.schedules.values().filter(|schedule| schedule.post_id == id) {
-        tally.schedules += 1;
+        tally.schedules += u32::from(schedule.timing != Timing::Unset);
         if schedule.enabled && schedule.next_run_at.is_some() {
             tally.live_schedules += 1;
         }

@@ -53,8 +53,7 @@ impl Desk {
             return Err(self.why_refused(id, submission.key.as_deref(), error.into()).await);
         }
         if !accounts.is_empty() {
-            let timing = Timing::OneShot { at: now, local: None };
-            let mut schedule = Schedule::new(id, accounts, timing, now);
+            let mut schedule = Schedule::new(id, accounts, Timing::Unset, now);
             schedule.id = first_schedule(id);
             schedule.tenant_id = self.tenant();
             schedule.priority = submission.priority;

@@ -7,7 +7,7 @@ use postq_core::job::NewJob;
 use postq_core::store::{FollowUp, MissedJob};
 use postq_core::webhook::EventKind;
 
-use super::{Event, Letter};
+use super::{Event, Letter, Listeners};
 use crate::engine::Shared;
 
 /// Makes one delivery of each missed job, whoever and however many want it: who that is is asked when
@@ -20,13 +20,11 @@ pub(crate) struct TellMissed {
 }
 
 impl TellMissed {
-    /// None without webhooks.
-    pub(crate) async fn new(shared: &Arc<Shared>) -> Option<Self> {
-        let listeners = shared.listeners.as_ref()?;
+    pub(crate) async fn new(shared: &Arc<Shared>, listeners: &Listeners) -> Self {
         let tenant = TenantId::DEFAULT;
         let wanting = listeners.wanting(tenant, EventKind::JobMissed).await;
         let quiet = wanting.is_empty().then_some(tenant);
-        Some(Self { shared: Arc::clone(shared), quiet })
+        Self { shared: Arc::clone(shared), quiet }
     }
 }
 

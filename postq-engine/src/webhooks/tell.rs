@@ -40,6 +40,12 @@ impl Listeners {
         Self { store, known: Mutex::default() }
     }
 
+    /// The same with a memory of its own: who asks all the time keeps others from hearing of an endpoint
+    /// that was just added.
+    pub(crate) fn apart(&self) -> Self {
+        Self::new(Arc::clone(&self.store))
+    }
+
     /// The endpoints of a tenant; none if the store does not say so in time.
     async fn endpoints(&self, tenant: TenantId) -> Option<Arc<Vec<Endpoint>>> {
         // One asks, and the others that come meanwhile share the answer: the lock is held until then,

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use lettre::Message;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MessageBuilder};
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
-use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use lettre::transport::smtp::client::{Certificate, TlsParameters};
 use postq_core::clock::Clock;
 use postq_core::error::{ErrorKind, NotifyError, chain};
 use postq_core::id::JobId;
@@ -19,6 +19,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::message::{one_line, plain, subject};
+use super::smtp::{self, Encryption};
 use super::{Place, failed};
 
 /// How long a mail may take, from the connection on.
@@ -121,23 +122,12 @@ impl Mail {
         builder.body(plain(notice, &self.place)).map_err(wrong)
     }
 
-    /// A connection is made for each mail: they are rare.
-    fn transport(&self) -> Result<AsyncSmtpTransport<Tokio1Executor>, NotifyError> {
-        let server = &self.server;
-        let tls = match server.security {
-            Security::Tls => Tls::Wrapper(self.parameters()?),
-            Security::StartTls => Tls::Required(self.parameters()?),
-            Security::None => Tls::None,
-        };
-        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&server.host)
-            .port(server.port)
-            .tls(tls)
-            .timeout(Some(WITHIN));
-        if let Some((user, password)) = &server.login {
-            let password = password.expose_secret().to_owned();
-            builder = builder.credentials(Credentials::new(user.clone(), password));
-        }
-        Ok(builder.build())
+    fn encryption(&self) -> Result<Encryption, NotifyError> {
+        Ok(match self.server.security {
+            Security::Tls => Encryption::Tls(self.parameters()?),
+            Security::StartTls => Encryption::StartTls(self.parameters()?),
+            Security::None => Encryption::None,
+        })
     }
 
     fn parameters(&self) -> Result<TlsParameters, NotifyError> {
@@ -156,17 +146,22 @@ impl Notifier for Mail {
     }
 
     async fn notify(&self, id: JobId, notice: &Notice) -> Result<(), NotifyError> {
-        let (message, transport) = (self.message(id, notice)?, self.transport()?);
-        let host = &self.server.host;
-        match tokio::time::timeout(WITHIN, transport.send(message)).await {
-            Ok(Ok(_taken)) => Ok(()),
+        let (message, encryption) = (self.message(id, notice)?, self.encryption()?);
+        let Server { host, port, login, .. } = &self.server;
+        let login = login.as_ref().map(|(user, password)| {
+            Credentials::new(user.clone(), password.expose_secret().to_owned())
+        });
+        // A connection is made for each mail: they are rare.
+        let sent = smtp::send(host, *port, encryption, login, &message);
+        match tokio::time::timeout(WITHIN, sent).await {
+            Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
                 // What the server refuses for good is not tried again.
-                let kind = match error.is_permanent() {
+                let kind = match error.is_permanent {
                     true => ErrorKind::Invalid,
                     false => ErrorKind::Unavailable,
                 };
-                let why = one_line(&chain(&error), 300);
+                let why = one_line(&error.why, 300);
                 Err(failed(kind, format!("send a mail by \"{host}\": {why}")))
             }
             Err(_) => {

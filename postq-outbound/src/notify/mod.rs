@@ -7,6 +7,7 @@
 mod mail;
 mod message;
 mod slack;
+mod smtp;
 mod webhook;
 
 use std::time::Duration;

@@ -23,6 +23,8 @@ pub enum Fault {
     WrongPassword,
     /// Says nothing at all.
     Silent,
+    /// Begins its greeting, and never ends the line.
+    Endless,
     /// Closes the connection in the middle of a mail.
     CutsOff,
     /// Says nothing of STARTTLS, as if somebody between had taken it out.
@@ -63,6 +65,8 @@ struct State {
     /// Everything that was said to it in the clear.
     clear: Mutex<String>,
     connections: Mutex<usize>,
+    /// Bytes of a line without an end.
+    said: Mutex<usize>,
 }
 
 impl MailServer {
@@ -106,8 +110,22 @@ impl MailServer {
         self.state.clear.lock().unwrap().clone()
     }
 
+    /// How much of a line without an end was listened to, or is on its way.
+    pub fn said(&self) -> usize {
+        *self.state.said.lock().unwrap()
+    }
+
     pub fn connections(&self) -> usize {
         *self.state.connections.lock().unwrap()
+    }
+}
+
+/// Says one line until nobody listens any more.
+async fn go_on<S: AsyncWrite + Unpin>(mut stream: S, state: &State) -> std::io::Result<()> {
+    stream.write_all(b"220 ").await?;
+    loop {
+        stream.write_all(&[b'a'; 4_096]).await?;
+        *state.said.lock().unwrap() += 4_096;
     }
 }
 
@@ -123,8 +141,14 @@ async fn accept(
     }
     if tls == Tls::Wrapped {
         let mut secure = BufReader::new(acceptor.accept(stream).await?);
+        if fault == Fault::Endless {
+            return go_on(secure, state).await;
+        }
         secure.write_all(b"220 test ESMTP\r\n").await?;
         return talk(&mut secure, Tls::None, fault, state, true).await.map(|_| ());
+    }
+    if fault == Fault::Endless {
+        return go_on(stream, state).await;
     }
     let mut plain = BufReader::new(stream);
     plain.write_all(b"220 test ESMTP\r\n").await?;

@@ -2,7 +2,7 @@ import { all, get, patch, post, remove } from "../api.js";
 import { html, useEffect, useState } from "../dom.js";
 import { Icon } from "../icons.js";
 import { may } from "../session.js";
-import { Act, Badge, Dialog, Empty, Field, Head, Loaded, Trouble, When, platformName, useLoaded } from "../ui.js";
+import { Act, Badge, Block, Dialog, Empty, Field, Head, Loaded, Trouble, When, platformName, useLoaded } from "../ui.js";
 
 async function load() {
   const [accounts, about, limits] = await Promise.all([all("/accounts"), get("/about"), get("/limits")]);
@@ -29,10 +29,7 @@ export function Accounts({ chosen }) {
 /** How it stands: the first block that says something to a person. */
 function health(account) {
   const block = account.blocks[0];
-  if (!block) return html`<${Badge} look="good"><${Icon} name="out" />Works<//>`;
-  const look = block.reason === "needs_attention" ? "bad" : "warn";
-  const words = { needs_attention: "Needs you", paused: "Paused", rate_limited: "Waits for a limit" };
-  return html`<${Badge} look=${look}><${Icon} name=${look === "bad" ? "dead" : "held"} />${words[block.reason] ?? block.reason.replaceAll("_", " ")}<//>`;
+  return block ? html`<${Block} of=${{ ...block, until: null }} />` : html`<${Badge} look="good"><${Icon} name="out" />Works<//>`;
 }
 
 /** How much of a limit is left, in words. */
@@ -66,7 +63,7 @@ function Account({ account, limits, again }) {
   };
   return html`<section class="card stack" id=${account.id} aria-label=${account.name}>
     <div class="row"><h2 class="grow">${account.name} <span class="muted small">${platformName(account.platform)}</span></h2>${health(account)}</div>
-    ${account.blocks.map((block) => html`<p class="note warn"><span>${block.note || block.reason.replaceAll("_", " ")}${block.until ? html` — until <${When} at=${block.until} />` : ""}</span></p>`)}
+    ${account.blocks.map((block) => html`<p class="note warn"><span>${block.note || block.reason.replaceAll("_", " ")}${block.until ? html`, until <${When} at=${block.until} />` : ""}</span></p>`)}
     <dl class="pairs">
       <dt>Credentials</dt><dd>${account.has_credentials ? "sealed" : account.platform === "dry_run" ? "none needed" : "missing"}</dd>
       ${account.token_expires_at && html`<dt>Token</dt><dd><${Expiry} at=${account.token_expires_at} /></dd>`}
@@ -79,7 +76,7 @@ function Account({ account, limits, again }) {
         ? html`<${Act} look="small" done="It goes on" run=${act(() => post(`/accounts/${account.id}/resume`))}>Resume<//>`
         : html`<${Act} look="small" done="Paused" run=${act(() => post(`/accounts/${account.id}/pause`, { note: "paused in the dashboard" }))}>Pause<//>`)}
       ${may("admin") && account.platform !== "dry_run" && html`<button type="button" class="btn small" onClick=${() => setAsk("token")}>New token</button>`}
-      <span class="grow"></span>
+      <span class="space"></span>
       ${may("admin") && html`<button type="button" class="btn small bad" onClick=${() => setAsk("remove")}>Remove</button>`}
     </div>
     ${ask === "token" && html`<${Token} account=${account} onClose=${() => setAsk()} onDone=${() => { setAsk(); again(); }} />`}

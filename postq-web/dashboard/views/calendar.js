@@ -48,7 +48,7 @@ export function Calendar() {
       <div class="row"><button type="button" class="btn small" aria-label="Earlier" onClick=${() => step(-1)}><${Icon} name="left" /></button>
         <button type="button" class="btn small" onClick=${() => setDate(dateOf(Date.now()))}>Today</button>
         <button type="button" class="btn small" aria-label="Later" onClick=${() => step(1)}><${Icon} name="right" /></button></div>
-      <a class="btn main" ...${link("/compose")}><${Icon} name="plus" />Write a post</a>
+      ${may("write") && html`<a class="btn main" ...${link("/compose")}><${Icon} name="plus" />Write a post</a>`}
     <//>
     <p class="row muted small" aria-live="polite"><strong class="period">${span === "month" ? month(`${date.slice(0, 8)}15T12:00:00Z`) : `${day(startOf(days[0]))} – ${day(startOf(days.at(-1)))}`}</strong><span>Times in ${here} (${zoneName(here)})</span></p>
     <${Loaded} of=${loaded}>${(value) => html`
@@ -89,9 +89,10 @@ const names = (entry, accounts) => entry.accounts.map((id) => accounts.get(id)?.
 const zoned = (entry) => (entry.tz && entry.tz !== here ? `${clock(entry.at, entry.tz)} in ${entry.tz}` : "");
 
 function Grid({ span, days, date, items, accounts, onMove, onDrop }) {
+  const [whole, setWhole] = useState(new Set());
   const found = byDay(days, items);
   const today = dateOf(Date.now());
-  const most = span === "month" ? 3 : 40;
+  const most = (date) => (span === "month" && !whole.has(date) ? 3 : 200);
   const over = (event) => {
     event.preventDefault();
     event.dataTransfer.dropEffect = "move";
@@ -102,14 +103,14 @@ function Grid({ span, days, date, items, accounts, onMove, onDrop }) {
     const entry = items[at];
     if (entry?.movable) onDrop(entry, onto);
   };
-  return html`<div class=${`grid-days ${span}`}>
+  return html`<div class="scroll"><div class=${`grid-days ${span}`}>
     ${days.slice(0, 7).map((date) => html`<div class="weekday" key=${date} aria-hidden="true">${day(startOf(date)).split(/[ ,]/)[0]}</div>`)}
     ${days.map((one) => html`<section key=${one} class=${`day ${one === today ? "today" : ""} ${span === "month" && one.slice(0, 7) !== date.slice(0, 7) ? "other" : ""}`} aria-label=${day(startOf(one))} onDragOver=${over} onDrop=${dropped(one)}>
-      <div class="row"><span class="number">${Number(one.slice(8))}</span><span class="grow"></span>${may("write") && one >= today && html`<a class="add" ...${link(`/compose?at=${one}T09:00`)} aria-label=${`Write a post for ${day(startOf(one))}`}><${Icon} name="plus" /></a>`}</div>
-      <ul>${found.get(one).slice(0, most).map((entry) => html`<${Entry} key=${`${entry.schedule_id} ${entry.at} ${entry.job_id}`} entry=${entry} n=${items.indexOf(entry)} accounts=${accounts} onMove=${onMove} />`)}</ul>
-      ${found.get(one).length > most && html`<span class="small muted">${found.get(one).length - most} more</span>`}
+      <div class="row"><span class="number">${Number(one.slice(8))}</span><span class="space"></span>${may("write") && one >= today && html`<a class="add" ...${link(`/compose?at=${one}T09:00`)} aria-label=${`Write a post for ${day(startOf(one))}`}><${Icon} name="plus" /></a>`}</div>
+      <ul>${found.get(one).slice(0, most(one)).map((entry) => html`<${Entry} key=${`${entry.schedule_id} ${entry.at} ${entry.job_id}`} entry=${entry} n=${items.indexOf(entry)} accounts=${accounts} onMove=${onMove} />`)}</ul>
+      ${found.get(one).length > most(one) && html`<button type="button" class="more" onClick=${() => setWhole(new Set([...whole, one]))}>${found.get(one).length - most(one)} more</button>`}
     </section>`)}
-  </div>`;
+  </div></div>`;
 }
 
 function Entry({ entry, n, accounts, onMove }) {
@@ -134,7 +135,7 @@ const place = (entry) => (entry.job_id ? `/jobs/${entry.job_id}` : `/posts/${ent
 
 function List({ days, items, accounts, onMove }) {
   const found = [...byDay(days, items)].filter(([, entries]) => entries.length);
-  if (!found.length) return html`<${Empty} title="Nothing in these days" icon="calendar"><a class="btn main" ...${link("/compose")}>Write a post</a><//>`;
+  if (!found.length) return html`<${Empty} title="Nothing in these days" icon="calendar">${may("write") && html`<a class="btn main" ...${link("/compose")}>Write a post</a>`}<//>`;
   return html`<div class="stack wide">${found.map(([date, entries]) => html`<section class="stack" key=${date} aria-label=${day(startOf(date))}><h2>${day(startOf(date))}</h2>
     <ul class="card flush">${entries.map((entry) => html`<li class="line" key=${`${entry.schedule_id} ${entry.at} ${entry.job_id}`}>
       <time datetime=${entry.at}>${clock(entry.at)}</time><${State} of=${entry.state} />

@@ -4,7 +4,7 @@ import { Icon } from "../icons.js";
 import { go, link } from "../route.js";
 import { may } from "../session.js";
 import { here, isZone, localOf, moment } from "../time.js";
-import { Badge, Empty, Field, Head, Loaded, Tabs, Trouble, platformName, toast, useLoaded } from "../ui.js";
+import { Badge, Block, Empty, Field, Head, Loaded, Tabs, Trouble, platformName, toast, useLoaded } from "../ui.js";
 
 const KINDS = [["now", "Now"], ["once", "At a time"], ["again", "Again and again"], ["draft", "Draft"]];
 /** A post that has its own schedule keeps it: here its text is edited. */
@@ -26,12 +26,15 @@ function fresh(query) {
   };
 }
 
+/** It has no time yet; its accounts, if it has any, are kept in a schedule without one. */
+const isDraft = (old) => old.schedules.every((one) => one.schedule.kind === "unset");
+
 /** The form for a post that is there: to edit it, or to write another like it. */
 function filled(old, isCopy, query) {
   const form = { ...fresh(query), parts: old.parts, variants: old.variants, accounts: [...new Set(old.schedules.flatMap((one) => one.accounts))] };
   if (isCopy) return form;
   const [only] = old.schedules;
-  if (!only) return { ...form, kind: "draft" };
+  if (isDraft(old)) return { ...form, kind: "draft" };
   const canMove = old.schedules.length === 1 && only.schedule.kind === "one_shot" && only.next_run_at;
   if (!canMove) return { ...form, kind: "kept" };
   const tz = only.tz ?? here;
@@ -77,7 +80,8 @@ async function handIn(form, body, old, key) {
   const isNew = JSON.stringify([form.parts, form.variants]) !== JSON.stringify([old.parts, old.variants]);
   const changed = isNew ? await patch(`/posts/${old.id}`, { parts: body.parts, variants: form.variants }, { tag: old.tag }) : old;
   const [only] = old.schedules;
-  if (only && form.kind === "once") await patch(`/schedules/${only.id}`, { schedule: body.schedule, accounts: body.accounts });
+  const change = { accounts: body.accounts, ...(body.schedule ? { schedule: body.schedule, enabled: true } : {}) };
+  if (only && form.kind !== "kept") await patch(`/schedules/${only.id}`, change);
   else if (!only && body.schedule) await post("/schedules", { post_id: old.id, accounts: body.accounts, schedule: body.schedule }, { key });
   return changed;
 }
@@ -87,7 +91,7 @@ const DO = { now: "Publish now", once: "Schedule", again: "Schedule", draft: "Ke
 
 /** What one may choose of the time: all, but for a post that has its schedule. */
 function kinds(old, form) {
-  if (!old || old.schedules.length === 0) return KINDS;
+  if (!old || isDraft(old)) return KINDS;
   return form.kind === "kept" ? KEPT : KINDS.filter(([kind]) => kind === "once");
 }
 
@@ -128,7 +132,7 @@ function Form({ accounts, old, start, query }) {
     <div class="stack wide">
       <fieldset class="card"><legend class="label">To</legend><div class="picks">${accounts.map((account) => html`<label class="check" key=${account.id}>
         <input type="checkbox" checked=${form.accounts.includes(account.id)} disabled=${form.kind === "kept"} onChange=${(event) => set({ accounts: event.target.checked ? [...form.accounts, account.id] : form.accounts.filter((id) => id !== account.id) })} />
-        ${account.name} <span class="muted small">${platformName(account.platform)}</span>${account.blocks.length > 0 && html`<${Badge} look="warn">${account.blocks[0].reason.replaceAll("_", " ")}<//>`}</label>`)}</div></fieldset>
+        ${account.name} <span class="muted small">${platformName(account.platform)}</span>${account.blocks.length > 0 && html`<${Block} of=${{ ...account.blocks[0], until: null }} />`}</label>`)}</div></fieldset>
       <div class="card stack">
         ${platforms.length > 1 && html`<${Tabs} label="Text for" of=${[["all", "All platforms"], ...platforms.map((name) => [name, form.variants[name] ? `${platformName(name)} (own text)` : platformName(name)])]} now=${tab} onPick=${setTab} />`}
         ${tab !== "all" && !form.variants[tab] && html`<p class="small muted">The same as for all; type to give ${platformName(tab)} a text of its own.</p>`}

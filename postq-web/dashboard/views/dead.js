@@ -102,7 +102,7 @@ function Cause({ cause, letters, posts, accounts, again }) {
     ${isHeld && html`<p class="note warn"><span>It may be out, and the platform cannot tell. Look there first. If it is there, mark it as published.</span></p>`}
     ${may("write") && html`<div class="row">
       <label class="check"><input type="checkbox" checked=${picked.length === mine.length} onChange=${(event) => setChosen(event.target.checked ? new Set(mine.map((letter) => letter.id)) : new Set())} />Choose all ${mine.length}</label>
-      <span class="grow"></span>
+      <span class="space"></span>
       ${isHeld
         ? html`<${Act} look="small main" disabled=${!picked.length} run=${resolve("marked_published", "marked as published")}>Mark as published<//>
           <${Act} look="small" disabled=${!picked.length} run=${replay({ send_again: true })} sure=${{ title: "Send again?", text: "If a post is out already, it will be out twice.", yes: "Send again" }}>Send again<//>`

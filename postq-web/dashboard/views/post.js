@@ -15,10 +15,10 @@ function asked(schedule) {
 async function load(id) {
   const [post, accounts, jobs] = await Promise.all([get(`/posts/${id}`), all("/accounts"), get("/jobs", { post: id, order: "newest", limit: 50 })]);
   const schedules = await Promise.all(post.schedules.map(async (schedule) => {
-    const isOver = schedule.schedule.kind === "one_shot" && !schedule.next_run_at;
+    const isOver = ["one_shot", "unset"].includes(schedule.schedule.kind) && !schedule.next_run_at;
     const [times, words] = await Promise.all([
       isOver ? { items: [], skipped: [] } : get(`/schedules/${schedule.id}/occurrences`, { limit: 5 }),
-      schedule.schedule.kind === "one_shot" ? "once" : ask("/preview", { ...asked(schedule), count: 1 }).then((shown) => shown.explanation, () => schedule.schedule.expr ?? ""),
+      isOver || schedule.schedule.kind === "one_shot" ? "once" : ask("/preview", { ...asked(schedule), count: 1 }).then((shown) => shown.explanation, () => schedule.schedule.expr ?? ""),
     ]);
     return { ...schedule, times, words };
   }));
@@ -43,8 +43,8 @@ function Whole({ post, schedules, jobs, accounts, again }) {
     <div class="stack wide">
       <section class="card stack" aria-label="Text"><h2>Text</h2><${Texts} parts=${post.parts} />
         ${Object.entries(post.variants).map(([platform, parts]) => html`<h3>On ${platformName(platform)}</h3><${Texts} parts=${parts} />`)}</section>
-      ${schedules.map((schedule) => html`<${Schedule} key=${schedule.id} schedule=${schedule} accounts=${accounts} act=${act} />`)}
-      ${schedules.length === 0 && jobs.length === 0 && html`<p class="note"><span>It has no time yet. Edit it to give it one.</span></p>`}
+      ${schedules.filter((one) => one.schedule.kind !== "unset").map((schedule) => html`<${Schedule} key=${schedule.id} schedule=${schedule} accounts=${accounts} act=${act} />`)}
+      ${post.state === "draft" && html`<p class="note"><span>It has no time yet. Edit it to give it one.</span></p>`}
       ${jobs.length > 0 && html`<section class="card flush" aria-label="What became of it"><h2 class="pad">What became of it</h2><ul>${jobs.map((job) => html`<li class="line" key=${job.id}>
         <${State} of=${standing(job)} /><a class="grow" ...${link(`/jobs/${job.id}`)}>${accounts.get(job.account_id)?.name ?? "a removed account"}</a><span class="small muted">${moment(job.planned_at)}</span></li>`)}</ul></section>`}
     </div>`;

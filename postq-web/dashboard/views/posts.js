@@ -2,6 +2,7 @@ import { all, get } from "../api.js";
 import { html, useState } from "../dom.js";
 import { Icon } from "../icons.js";
 import { link } from "../route.js";
+import { may } from "../session.js";
 import { Empty, Head, Loaded, PostState, When, gist, useLoaded } from "../ui.js";
 
 const STEP = 50;
@@ -16,9 +17,9 @@ export function Posts() {
   const [most, setMost] = useState(STEP);
   const loaded = useLoaded(() => load(most), [most]);
   return html`<${Head} title="Posts" lead="Everything that was written, the newest first: drafts, what is scheduled, what is out.">
-      <a class="btn main" ...${link("/compose")}><${Icon} name="plus" />Write a post</a><//>
+      ${may("write") && html`<a class="btn main" ...${link("/compose")}><${Icon} name="plus" />Write a post</a>`}<//>
     <${Loaded} of=${loaded}>${({ items, accounts, isMore }) => items.length === 0
-      ? html`<${Empty} title="Nothing is written yet" icon="posts"><a class="btn main" ...${link("/compose")}>Write a post</a><//>`
+      ? html`<${Empty} title="Nothing is written yet" icon="posts">${may("write") && html`<a class="btn main" ...${link("/compose")}>Write a post</a>`}<//>`
       : html`<ul class="card flush">${items.map((post) => html`<${Line} key=${post.id} post=${post} accounts=${accounts} />`)}</ul>
         ${isMore && html`<div class="row center"><button type="button" class="btn" onClick=${() => setMost(most + STEP)}>Show more</button></div>`}`}<//>`;
 }

@@ -2,7 +2,7 @@ import { all, get, post } from "../api.js";
 import { html } from "../dom.js";
 import { link } from "../route.js";
 import { may } from "../session.js";
-import { Act, Badge, Empty, Head, Loaded, State, When, platformName, standing, useLoaded } from "../ui.js";
+import { Act, Block, Empty, Head, Loaded, State, When, platformName, standing, useLoaded } from "../ui.js";
 
 const MOST = 500;
 
@@ -33,7 +33,7 @@ function Lanes({ accounts, health, stats, jobs, again }) {
     <${Depths} topics=${stats.topics} />
     ${shown.length === 0
       ? html`<${Empty} title="Nothing waits" icon="queue"><p>Everything that was due is out. What is planned for later is in the calendar, and comes here a minute before its time.</p>
-          <a class="btn main" ...${link("/compose")}>Write a post</a><//>`
+          ${may("write") && html`<a class="btn main" ...${link("/compose")}>Write a post</a>`}<//>`
       : shown.map((lane) => html`<${Lane} key=${lane.account.id} ...${lane} again=${again} />`)}
   </div>`;
 }
@@ -61,14 +61,14 @@ function Lane({ account, jobs, again }) {
   const next = jobs.sort((a, b) => a.run_at.localeCompare(b.run_at)).slice(0, 5);
   return html`<section class="card stack" aria-label=${account.name}>
     <div class="row"><h2 class="grow">${account.name} <span class="muted small">${platformName(account.platform)}</span></h2>
-      ${account.blocks.map((block) => html`<${Badge} look="warn">${block.reason.replaceAll("_", " ")}${block.until ? html` until <${When} at=${block.until} />` : ""}<//>`)}
+      ${account.blocks.map((block) => html`<${Block} of=${block} />`)}
       <span class="muted small">${jobs.length} in the lane</span></div>
-    <ol class="stack">${next.map((job) => html`<li key=${job.id} class="row">
+    ${next.length > 0 && html`<ol class="rows">${next.map((job) => html`<li key=${job.id} class="row">
       <${State} of=${standing(job)} />
       <a class="grow" ...${link(`/jobs/${job.id}`)}>${job.gist || "(no text)"}</a>
       <span class="small muted">due <${When} at=${job.run_at} />${job.attempt > 1 ? `, attempt ${job.attempt} of ${job.max_attempts}` : ""}</span>
       ${may("write") && ["enqueued", "failed"].includes(job.state) && html`<${Act} look="small" label=${`Due now: ${job.id}`} done="It is due now" run=${async () => { await post(`/jobs/${job.id}/retry`); again(); }}>Due now<//>`}
-    </li>`)}</ol>
+    </li>`)}</ol>`}
     ${jobs.length > next.length && html`<p class="small muted">and ${jobs.length - next.length} more</p>`}
   </section>`;
 }

@@ -179,6 +179,8 @@ pub(crate) enum RuleView {
     },
     /// A recurrence rule of RFC 5545.
     Rrule { expr: String },
+    /// No time yet: what a draft has.
+    Unset {},
     /// A rule that this version does not know.
     Unknown {},
 }
@@ -192,6 +194,7 @@ impl From<Timing> for RuleView {
             }
             Timing::Cron { expr, from, count, until } => Self::Cron { expr, from, count, until },
             Timing::Rrule { expr } => Self::Rrule { expr },
+            Timing::Unset => Self::Unset {},
             _ => Self::Unknown {},
         }
     }

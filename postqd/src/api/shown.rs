@@ -140,6 +140,7 @@ pub(crate) enum Rule {
     Rrule {
         expr: String,
     },
+    Unset {},
     #[serde(other)]
     Unknown,
 }
@@ -168,6 +169,7 @@ impl Rule {
             }
             Self::Cron { expr, from, count, until } => Timing::Cron { expr, from, count, until },
             Self::Rrule { expr } => Timing::Rrule { expr },
+            Self::Unset {} => Timing::Unset,
             Self::Unknown => return None,
         })
     }

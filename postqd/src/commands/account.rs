@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::limits;
 use crate::api::shown::{Account as Connected, Shown};
 use crate::api::{Api, Refused};
 use crate::cli::{Account, OnUnknown};
@@ -54,6 +55,7 @@ pub(super) async fn run(api: &Api, output: Output, command: Account) -> anyhow::
             told(output, &account, "goes on");
             Ok(())
         }
+        Account::Limits { name } => limits::run(api, output, name.as_deref()).await,
         Account::Remove { name } => remove(api, output, &name).await,
     }
 }

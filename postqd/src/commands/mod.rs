@@ -6,6 +6,7 @@ mod dead;
 mod doctor;
 mod import;
 mod job;
+mod limits;
 mod migrate;
 mod node;
 mod notify;

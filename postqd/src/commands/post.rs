@@ -385,6 +385,7 @@ pub(super) fn rule(timing: &Timing, tz: Option<&str>) -> String {
                 until.unwrap_or_default()
             )
         }
+        Timing::Unset => "no time yet".to_owned(),
         _ => Rule::new(timing, tz).map_or_else(|error| error.to_string(), |rule| rule.explain()),
     }
 }

@@ -51,7 +51,8 @@ impl ChromeDriver {
             has_ended || chosen_port(&said()).is_some()
         });
         let port = chosen_port(&said());
-        let port = port.unwrap_or_else(|| panic!("ChromeDriver does not start: {}{INSTALL}", said()));
+        let port =
+            port.unwrap_or_else(|| panic!("ChromeDriver does not start: {}{INSTALL}", said()));
         assert!(has_chromium(), "\"chromium\" is missing{INSTALL}");
         Self { child, port, folder }
     }
@@ -86,7 +87,11 @@ fn chosen_port(said: &str) -> Option<u16> {
 }
 
 fn has_chromium() -> bool {
-    let asked = Command::new("chromium").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let asked = Command::new("chromium")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
     !asked.is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }
 
@@ -96,7 +101,8 @@ mod tests {
 
     #[test]
     fn its_port_is_read_once_it_is_written_whole() {
-        let said = "Starting ChromeDriver on port 0\nChromeDriver was started successfully on port 40";
+        let said =
+            "Starting ChromeDriver on port 0\nChromeDriver was started successfully on port 40";
 
         assert_eq!(chosen_port(said), None);
         assert_eq!(chosen_port(&format!("{said}17.\n")), Some(4_017));

@@ -180,8 +180,13 @@ pub async fn the_list_tells_where_posts_stand(backend: Backend) {
     assert_eq!(state().await.state(), PostState::Draft);
 
     let at = world.at(3_600_000).await;
+    let accounts = vec![world.account.id];
+    let mut draft = Schedule::new(world.post.id, accounts.clone(), Timing::Unset, at);
+    draft.enabled = false;
+    world.backend.schedules.insert(&[draft]).await.expect("a draft's schedule");
+    assert_eq!(state().await.state(), PostState::Draft, "it has no time yet");
     let timing = Timing::OneShot { at, local: None };
-    let schedule = Schedule::new(world.post.id, vec![world.account.id], timing, at);
+    let schedule = Schedule::new(world.post.id, accounts, timing, at);
     let ended = Schedule { next_run_at: None, ..schedule.clone() };
     world.backend.schedules.insert(&[ended]).await.expect("an ended schedule");
     assert_eq!(state().await.state(), PostState::Cancelled, "an ended schedule is not live");
@@ -271,7 +276,8 @@ pub async fn tenants_are_apart(backend: Backend) {
     let mut listed: Vec<PostId> = Vec::new();
     let mut after: Option<Uuid> = None;
     loop {
-        let page = backend.posts.list(tenant, Page { after, ..Page::first(2) }).await.expect("list");
+        let page =
+            backend.posts.list(tenant, Page { after, ..Page::first(2) }).await.expect("list");
         assert!(page.len() <= 2, "at most what was asked for");
         let Some((last, _)) = page.last() else { break };
         after = Some(last.id.as_uuid());

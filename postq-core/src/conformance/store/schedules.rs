@@ -103,7 +103,8 @@ pub async fn schedules_are_inserted_once(backend: Backend) {
     let first = world.backend.schedules.list(TenantId::DEFAULT, Page::first(1)).await;
     assert_eq!(first.expect("list")[0].id, ids[0]);
     let after: Option<Uuid> = Some(ids[0].as_uuid());
-    let rest = world.backend.schedules.list(TenantId::DEFAULT, Page { after, ..Page::first(10) }).await;
+    let rest =
+        world.backend.schedules.list(TenantId::DEFAULT, Page { after, ..Page::first(10) }).await;
     let rest: Vec<_> = rest.expect("list").into_iter().map(|schedule| schedule.id).collect();
     assert_eq!(rest, [ids[1]]);
     let none = world.backend.schedules.list(TenantId::new(), Page::first(10)).await;

@@ -76,11 +76,11 @@ pub async fn a_publication_without_its_job_is_found_by_its_time(backend: Backend
 
     world.backend.upkeep.clean(&Retention::NOTHING, 100).await.expect("clean");
 
-    let both = [first.remote_id.clone(), second.remote_id];
+    let both = [first.remote_id, second.remote_id];
     assert_eq!(found(ours, span.clone(), 10).await, both);
-    assert_eq!(found(ours, span.clone(), 1).await, [first.remote_id.clone()], "the earliest");
+    assert_eq!(found(ours, span.clone(), 1).await, both[..1], "the earliest");
     let before = span.start..second.published_at;
-    assert_eq!(found(ours, before, 10).await, [first.remote_id]);
+    assert_eq!(found(ours, before, 10).await, both[..1]);
     assert!(found(TenantId::new(), span, 10).await.is_empty());
 }
 
