@@ -406,7 +406,7 @@ impl ScheduleEdit {
 ///     and whose next one is before it; earliest first.  (`what_is_coming_is_found_by_its_time`)
 /// 14. `movable` answers exactly those for which an edit with new timing would take effect now.
 ///     (`what_an_edit_would_move_is_movable`)
-/// 13. What `PlanRequest::follow_up` says follows from a missed job is made with it, once, and can be
+/// 15. What `PlanRequest::follow_up` says follows from a missed job is made with it, once, and can be
 ///     claimed.  (`what_follows_from_a_missed_occurrence_is_made_with_it`)
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]

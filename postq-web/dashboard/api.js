@@ -1,6 +1,11 @@
 // The API, as the dashboard asks it: one function, one kind of error.
 
+/** A request without an answer is sent again so often, */
 const RETRIES = 2;
+
+/** and one that came too early so often, if it may come so soon. */
+const MOST_WAITS = 5;
+const LONGEST_WAIT = 5000;
 
 /** What all paths begin with: postq may be mounted below a path of another site. */
 export const mount = document.documentElement.dataset.mount;
@@ -11,6 +16,31 @@ export class Refused extends Error {
     super(problem.detail || problem.title);
     Object.assign(this, { status: 0, code: "unreachable", remedy: "", errors: [] }, problem);
   }
+
+  /** Nobody knows what became of it, or nothing did yet: the very same may go through when it is sent again. */
+  get isPassing() {
+    return this.status === 0 || this.status === 429 || this.status >= 500 || this.code === "in_progress";
+  }
+}
+
+/** A key that nothing else has. `crypto.randomUUID` is there only with https and on this machine. */
+export const unique = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/** The key of what a form hands in: the same one for the same body until it is known what became of it. */
+export function keyring() {
+  let key;
+  let last;
+  return {
+    of(body) {
+      const text = JSON.stringify(body);
+      if (text !== last) key = unique();
+      last = text;
+      return key;
+    },
+    answered(problem) {
+      if (!problem.isPassing) last = undefined;
+    },
+  };
 }
 
 const SESSION = "/api/session";
@@ -25,7 +55,7 @@ async function ask(method, path, body, { tag, key } = {}) {
   const headers = { accept: "application/json" };
   if (body !== undefined) headers["content-type"] = "application/json";
   if (tag) headers["if-match"] = tag;
-  if (method === "POST") headers["idempotency-key"] = key ?? crypto.randomUUID();
+  if (method === "POST") headers["idempotency-key"] = key ?? unique();
   const init = { method, headers, credentials: "same-origin", cache: "no-store" };
   if (body !== undefined) init.body = JSON.stringify(body);
   const answer = await send(path, init);
@@ -43,16 +73,20 @@ async function ask(method, path, body, { tag, key } = {}) {
   return etag && read && typeof read === "object" ? { ...read, tag: etag } : read;
 }
 
-/** A request that got no answer is sent again: reading is harmless, and a POST has its key. */
+/** A request that got no answer is sent again: reading is harmless, and a POST has its key. So is one that was refused as one too many. */
 async function send(path, init) {
   const again = init.method === "GET" || init.method === "POST";
   for (let tried = 0; ; tried += 1) {
+    let wait = 300 * 2 ** tried;
     try {
-      return await fetch(mount + path, init);
+      const answer = await fetch(mount + path, init);
+      wait = 1000 * Number(answer.headers.get("retry-after") ?? 1);
+      const isEarly = answer.status === 429 && path !== SESSION;
+      if (!isEarly || wait > LONGEST_WAIT || tried >= MOST_WAITS) return answer;
     } catch {
       if (!again || tried >= RETRIES) throw new Refused(UNREACHABLE);
-      await new Promise((done) => setTimeout(done, 300 * 2 ** tried));
     }
+    await new Promise((done) => setTimeout(done, wait));
   }
 }
 

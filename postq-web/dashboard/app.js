@@ -3,10 +3,10 @@
 import { get } from "./api.js";
 import { html, render, useEffect, useRef, useState } from "./dom.js";
 import { Icon, Sign } from "./icons.js";
-import { isLive, listen, restart } from "./live.js";
+import { isLive, leave as leaveStream, listen } from "./live.js";
 import { go, link, useRoute } from "./route.js";
 import { leave, session } from "./session.js";
-import { Busy, Toasts, Trouble, useLoaded } from "./ui.js";
+import { Busy, Toasts, Trouble, toast, useLoaded } from "./ui.js";
 import { Accounts } from "./views/accounts.js";
 import { Calendar } from "./views/calendar.js";
 import { Compose } from "./views/compose.js";
@@ -49,7 +49,7 @@ function App() {
   const look = async () => {
     try {
       const now = await session();
-      if (!now.scope) restart();
+      if (!now.scope) leaveStream();
       setWho(now);
       setError(undefined);
     } catch (problem) {
@@ -58,8 +58,14 @@ function App() {
   };
   useEffect(() => {
     look();
+    // A page that comes back out of the browser's memory is as old as it was left.
+    const back = (event) => event.persisted && look();
     addEventListener("signed-out", look);
-    return () => removeEventListener("signed-out", look);
+    addEventListener("pageshow", back);
+    return () => {
+      removeEventListener("signed-out", look);
+      removeEventListener("pageshow", back);
+    };
   }, []);
   useEffect(() => {
     if (!error) return undefined;
@@ -67,7 +73,7 @@ function App() {
     return () => clearTimeout(timer);
   }, [error]);
   if (!who) return html`<main>${error ? html`<${Trouble} error=${error} />` : html`<${Busy} />`}</main>`;
-  if (!who.scope) return html`<${Login} onDone=${() => { restart(); look(); }} />`;
+  if (!who.scope) return html`<${Login} />`;
   return html`<${Frame} who=${who} />`;
 }
 
@@ -90,14 +96,14 @@ function Frame({ who }) {
       <div class="side">
         <a class="brand" ...${link("/")} aria-label="postq"><${Sign} /><span>postq</span></a>
         <nav aria-label="Pages"><ul>
-          ${PLACES.map(([path, word, icon]) => html`<li><a ...${link(path)} aria-current=${isHere(path, route.path) ? "page" : undefined} aria-label=${word}>
+          ${PLACES.map(([path, word, icon]) => html`<li><a ...${link(path)} aria-current=${isHere(path, route.path) ? "page" : undefined}>
             <${Icon} name=${icon} /><span class="word">${word}</span>
-            ${path === "/dead-letters" && open > 0 && html`<span class="badge bad count">${open}</span>`}
+            ${path === "/dead-letters" && open > 0 && html` <span class="badge bad count">${open}</span>`}
           </a></li>`)}
         </ul></nav>
         <div class="foot">
           <span>${who.scope === "read" ? "You may look, and change nothing" : `Scope: ${who.scope}`}</span>
-          ${who.name && html`<button type="button" class="btn small" onClick=${leave}><${Icon} name="sign_out" />Sign out</button>`}
+          ${who.name && html`<button type="button" class="btn small" onClick=${() => leave().catch((problem) => toast(problem.message, "bad"))}><${Icon} name="sign_out" />Sign out</button>`}
         </div>
       </div>
       <div>

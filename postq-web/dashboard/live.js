@@ -34,8 +34,15 @@ document.addEventListener("visibilitychange", () => {
   }
 });
 
-/** After signing in or out: the stream belongs to a session. */
-export function restart() {
+/** Nobody is signed in: the stream belonged to a session. */
+export function leave() {
+  shut();
+  clearTimeout(timer);
+  timer = undefined;
+  isAway = false;
+}
+
+function restart() {
   shut();
   if (listeners.size && !document.hidden) open();
 }
@@ -52,7 +59,10 @@ function open() {
   source.onopen = there;
   source.onerror = () => {
     timer ??= setTimeout(gone, PATIENCE);
-    if (source?.readyState === EventSource.CLOSED) again = setTimeout(restart, AGAIN_AFTER);
+    if (source?.readyState !== EventSource.CLOSED) return;
+    again = setTimeout(restart, AGAIN_AFTER);
+    // It does not say why it was refused: perhaps the session is over.
+    dispatchEvent(new Event("signed-out"));
   };
   for (const kind of KINDS) {
     source.addEventListener(kind, (event) => tell({ kind, data: JSON.parse(event.data) }));

@@ -1,8 +1,12 @@
 // Who is signed in: the token is in a cookie that no script can read.
 
-import { get, post, remove } from "./api.js";
+import { get, mount, post, remove } from "./api.js";
 
 let who = {};
+
+/** All tabs have the same session: what one does, the others look at. */
+const tabs = new BroadcastChannel(`postq ${mount}`);
+tabs.onmessage = () => dispatchEvent(new Event("signed-out"));
 
 /** `{scope, name}`; without a scope nobody is. */
 export async function session() {
@@ -12,11 +16,17 @@ export async function session() {
 
 export const known = () => who;
 
-export const signIn = (token) => post("/session", { token });
+/** Signs in; the page asks again who is there. */
+export async function signIn(token) {
+  await post("/session", { token });
+  tabs.postMessage("in");
+  dispatchEvent(new Event("signed-out"));
+}
 
 /** Signs out; the page asks again who is there. */
 export async function leave() {
   await remove("/session");
+  tabs.postMessage("out");
   dispatchEvent(new Event("signed-out"));
 }
 

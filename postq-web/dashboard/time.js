@@ -2,13 +2,27 @@
 
 export const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
+const theirs = Intl.DateTimeFormat().resolvedOptions().locale;
+const cycle = new Intl.DateTimeFormat(theirs, { hour: "numeric" }).resolvedOptions().hourCycle;
+
+/** The page is in English, and so are its dates; the clock and the first day of the week are the viewer's. */
+const english = theirs.startsWith("en") ? theirs : `en-GB-u-hc-${cycle}`;
+
 const cache = new Map();
 
 function format(options, zone = here) {
   const key = JSON.stringify([options, zone]);
-  if (!cache.has(key)) cache.set(key, new Intl.DateTimeFormat(undefined, { ...options, timeZone: zone }));
+  if (!cache.has(key)) cache.set(key, new Intl.DateTimeFormat(english, { ...options, timeZone: zone }));
   return cache.get(key);
 }
+
+function weekFrom() {
+  const locale = new Intl.Locale(theirs);
+  return (locale.getWeekInfo?.() ?? locale.weekInfo)?.firstDay ?? 1;
+}
+
+/** The day that a week begins with: 1 is Monday, 7 is Sunday. */
+export const firstDay = weekFrom();
 
 export const clock = (at, zone) => format({ hour: "numeric", minute: "2-digit" }, zone).format(new Date(at));
 export const day = (at, zone) => format({ weekday: "short", day: "numeric", month: "short" }, zone).format(new Date(at));
@@ -21,11 +35,12 @@ export function moment(at, zone = here) {
   return format({ weekday: "short", day: "numeric", month: "short", ...year, hour: "numeric", minute: "2-digit", ...name }, zone).format(new Date(at));
 }
 
+export const weekday = (at, zone) => format({ weekday: "short" }, zone).format(new Date(at));
 export const month = (at, zone) => format({ month: "long", year: "numeric" }, zone).format(new Date(at));
 export const zoneName = (zone) => format({ timeZoneName: "short" }, zone).formatToParts(new Date()).find((part) => part.type === "timeZoneName")?.value ?? zone;
 
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
-const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
+const relative = new Intl.RelativeTimeFormat(english, { numeric: "auto" });
 
 /** "in 5 minutes", "2 days ago". */
 export function ago(at, now = Date.now()) {

@@ -1,5 +1,6 @@
 // The parts that every view is made of.
 
+import { unique } from "./api.js";
 import { html, useEffect, useRef, useState } from "./dom.js";
 import { Icon } from "./icons.js";
 import { ago, long } from "./time.js";
@@ -85,19 +86,25 @@ export function Empty({ title, children, icon }) {
   return html`<div class="card empty">${icon && html`<span class="muted"><${Icon} name=${icon} /></span>`}<h2>${title}</h2>${children}</div>`;
 }
 
+/** With a capital letter, as a sentence begins. */
+export const sentence = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
+
 /** What went wrong and what to do about it. */
 export function Trouble({ error }) {
   if (!error) return null;
   return html`<div class="note bad" role="alert"><div>
-    <p><strong>${error.message}</strong></p>
-    ${(error.errors ?? []).map((one) => html`<p class="small">${one.field}: ${one.message}</p>`)}
-    ${error.remedy && html`<p class="small">${error.remedy}</p>`}
+    <p><strong>${sentence(error.message)}</strong></p>
+    ${(error.errors ?? []).filter((one) => one.message !== error.message).map((one) => html`<p class="small">${one.field}: ${one.message}</p>`)}
+    ${error.remedy && html`<p class="small">${sentence(error.remedy)}</p>`}
   </div></div>`;
 }
 
 export function Busy({ what = "Loading" }) {
   return html`<div class="row muted" role="status"><span class="spin"></span>${what}…</div>`;
 }
+
+/** What failed, and may not fail again, is loaded again after so long. */
+const AGAIN_AFTER = 5000;
 
 /**
  * Loads something, again when what it depends on changes, when something happens, and when the stream of
@@ -122,6 +129,7 @@ export function useLoaded(load, inputs, { live = true } = {}) {
         if (!over) setLoaded({ value, error: undefined });
       } catch (error) {
         if (!over) setLoaded((old) => ({ ...old, error }));
+        if (!over && error.isPassing) timer = setTimeout(run, AGAIN_AFTER);
       }
       running = false;
       if (asked && !over) {
@@ -173,8 +181,11 @@ export function Act({ look = "", run, children, done, disabled, label, sure }) {
 
 export function Dialog({ title, onClose, children }) {
   const node = useRef();
+  // The element goes away rather than closes, so the browser does not give the focus back.
   useEffect(() => {
+    const before = document.activeElement;
     node.current.showModal();
+    return () => before?.focus();
   }, []);
   return html`<dialog ref=${node} aria-label=${title} onClose=${onClose} onCancel=${onClose}>
     <div class="inner"><h2>${title}</h2>${children}</div>
@@ -208,15 +219,28 @@ export function toast(text, look = "good") {
 export function Toasts() {
   const [all, setAll] = useState([]);
   show = (text, look) => {
-    const one = { id: crypto.randomUUID(), text, look };
+    const one = { id: unique(), text, look };
     setAll((old) => [...old.slice(-3), one]);
     setTimeout(() => setAll((old) => old.filter((other) => other.id !== one.id)), look === "bad" ? 12000 : 5000);
   };
   return html`<div class="toasts" role="status" aria-live="polite">${all.map((one) => html`<div key=${one.id} class=${`toast ${one.look}`}>${one.text}</div>`)}</div>`;
 }
 
+function copiedByCommand(text) {
+  const give = (event) => {
+    event.preventDefault();
+    event.clipboardData.setData("text/plain", text);
+  };
+  document.addEventListener("copy", give);
+  const isDone = document.execCommand("copy");
+  document.removeEventListener("copy", give);
+  return isDone;
+}
+
 export async function copy(text) {
-  await navigator.clipboard.writeText(text);
+  // Without https, and from another machine, browsers have nothing but the old way.
+  if (navigator.clipboard) await navigator.clipboard.writeText(text);
+  else if (!copiedByCommand(text)) throw new Error("This browser does not let it be copied: select it, and copy it by hand");
   toast("Copied");
 }
 

@@ -6,19 +6,30 @@ use cookie::time::Duration;
 use cookie::{Cookie, SameSite};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::secret::Presented;
+
 /// What its name begins with.
 const NAME: &str = "postq_session";
 
 /// Whoever has not signed in for so long does it again. Revoking the token ends its sessions at once.
 const LASTS: Duration = Duration::days(30);
 
-/// The token of a request's session.
-pub(crate) fn token(headers: &HeaderMap) -> Option<SecretString> {
+/// Cookies of one name that are looked at.
+const MOST: usize = 3;
+
+/// The tokens that a request's session may be of. Whoever answers at another port or path of this host can
+/// set cookies of any name and content beside ours.
+pub(crate) fn tokens(headers: &HeaderMap) -> Vec<SecretString> {
     let name = name(headers);
-    let all = headers.get_all(COOKIE).iter().filter_map(|header| header.to_str().ok());
-    let mut all = all.flat_map(Cookie::split_parse).filter_map(Result::ok);
-    let found = all.find(|cookie| cookie.name() == name)?;
-    Some(found.value().to_owned().into())
+    let all = headers.get_all(COOKIE).iter().flat_map(|header| header.as_bytes().split(is_between));
+    let all = all.filter_map(|pair| Cookie::parse(std::str::from_utf8(pair).ok()?).ok());
+    let ours = all.filter(|cookie| cookie.name() == name);
+    let tokens = ours.map(|cookie| SecretString::from(cookie.value()));
+    tokens.filter(|token| Presented::read(token).is_some()).take(MOST).collect()
+}
+
+fn is_between(byte: &u8) -> bool {
+    *byte == b';'
 }
 
 /// What makes a browser keep the token, for the pages below `mount`.
@@ -96,15 +107,30 @@ mod tests {
 
     #[test]
     fn it_is_found_among_others() {
-        let read = |pairs: &[(&'static str, &'static str)]| {
-            token(&headers(pairs)).map(|token| token.expose_secret().to_owned())
+        let text = |n: char| format!("postq_{}_{}", "0".repeat(32), n.to_string().repeat(43));
+        let (mine, other) = (text('A'), text('I'));
+        let read = |host: &'static str, cookie: &str| {
+            let mut headers = headers(&[("host", host)]);
+            // Browsers send a value byte by byte as it was set.
+            headers.append("cookie", HeaderValue::from_bytes(cookie.as_bytes()).unwrap());
+            let tokens = tokens(&headers);
+            tokens.iter().map(|token| token.expose_secret().to_owned()).collect::<Vec<_>>()
         };
+        let none: [&str; 0] = [];
 
-        let cookie = ("cookie", "a=b; postq_session=other; postq_session_8484=mine");
-        assert_eq!(read(&[("host", "[::1]:8484"), cookie]).as_deref(), Some("mine"));
-        assert_eq!(read(&[("host", "[::1]"), cookie]).as_deref(), Some("other"));
-        assert_eq!(read(&[("host", "localhost:1"), cookie]), None);
-        assert_eq!(read(&[("host", "localhost")]), None);
+        let cookie =
+            format!("a=b; postq_session={other}; name=J\u{fc}rgen; postq_session_8484={mine}");
+        assert_eq!(read("[::1]:8484", &cookie), [mine.as_str()]);
+        assert_eq!(read("[::1]", &cookie), [other.as_str()]);
+        assert_eq!(read("localhost:1", &cookie), none);
+        assert_eq!(read("localhost", ""), none);
+        let several = format!("postq_session=x; postq_session={other}; postq_session={mine}");
+        assert_eq!(
+            read("localhost", &several),
+            [other.as_str(), &mine],
+            "a bad one hides no good one"
+        );
+        assert_eq!(read("localhost", &format!("postq_session={mine};").repeat(9)).len(), MOST);
     }
 
     #[test]

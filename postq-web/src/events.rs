@@ -21,7 +21,7 @@ use postq_core::job::Fence;
 use postq_engine::{Engine, Report, ReportResult};
 use serde::Serialize;
 use tokio::sync::{Notify, broadcast, mpsc};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -37,7 +37,7 @@ const WAITING: usize = 256;
 /// Jobs of which it is known what was told: more than end while the store is asked for others' jobs.
 const REMEMBERED: usize = 16_384;
 
-/// A stream ends after so long, and its client comes back: a revoked token is good for no longer.
+/// A stream ends after so long, and its client comes back: one that nobody reads from is not kept for ever.
 const LONGEST: Duration = Duration::from_secs(300);
 
 /// A platform told something by itself; see `api::incoming`.
@@ -146,7 +146,7 @@ impl Hub {
     }
 
     /// A stream of events: those after `last_id`, if it is one of ours, and all that come. None if as
-    /// many are open as may be.
+    /// many are open as may be. `stop` ends this one alone, and is cancelled when it is over.
     pub(crate) fn stream(&self, last_id: Option<&str>, stop: CancellationToken) -> Option<Events> {
         let place = Place::take(&self.open, self.most)?;
         self.opened.notify_one();
@@ -156,8 +156,9 @@ impl Hub {
             (backlog, missed, state.sender.subscribe())
         };
         let (sender, queue) = mpsc::channel(WAITING);
-        tokio::spawn(forward(receiver, sender, stop));
-        Some(Events { epoch: self.epoch.clone(), backlog, missed, queue, _place: place })
+        tokio::spawn(forward(receiver, sender, stop.clone()));
+        let epoch = self.epoch.clone();
+        Some(Events { epoch, backlog, missed, queue, _place: place, _over: stop.drop_guard() })
     }
 
     /// Tells something that happened to no job.
@@ -334,6 +335,7 @@ pub(crate) struct Events {
     missed: bool,
     queue: mpsc::Receiver<Arc<Event>>,
     _place: Place,
+    _over: DropGuard,
 }
 
 impl Stream for Events {

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::io::Read as _;
+
 use postq_core::token::Scope;
 use reqwest::{Method, RequestBuilder, Url};
 use serde_json::{Value, json};
@@ -117,6 +119,33 @@ async fn attempts_are_limited_and_hold_up_nobody_else() {
 }
 
 #[tokio::test]
+async fn made_up_ids_count_as_one() {
+    let site = Site::still().await;
+    let mine = site.token(Scope::Admin).await;
+    let guess = |n: usize| json!({"token": format!("postq_{n:032x}_{}", "A".repeat(43))});
+
+    for n in 0..10 {
+        site.post("/api/session", guess(n)).await.refused(401, "unauthorized");
+    }
+
+    site.post("/api/session", guess(11)).await.refused(429, "too_many_requests");
+    sign_in(&site, &mine).await;
+}
+
+#[tokio::test]
+async fn a_foreign_cookie_of_our_name_shuts_nobody_out() {
+    let site = Site::still().await;
+    let token = site.token(Scope::Read).await;
+    let (_, cookie) = sign_in(&site, &token).await;
+    let (name, _) = cookie.split_once('=').unwrap();
+
+    for theirs in [format!("{name}=x"), format!("{name}=postq_{:032x}_{}", 7, "A".repeat(43))] {
+        let ask = site.request(Method::GET, "/api/posts");
+        answer(of_own_page(ask, &format!("{theirs}; {cookie}"))).await.is(200);
+    }
+}
+
+#[tokio::test]
 async fn without_any_token_whoever_is_on_the_machine_is_signed_in() {
     let site = Site::still().await;
 
@@ -143,15 +172,22 @@ async fn the_page_loads_its_own_files_and_nothing_else() {
     let files: Vec<&str> =
         page.text.split(['"']).filter(|part| part.contains("/assets/")).collect();
     assert!(files.len() > 10, "{}", page.text);
-    for file in files {
-        assert_eq!(base.join(file).unwrap().host(), base.host());
-        let file = site.get(file).await.is(200);
+    for path in files {
+        assert_eq!(base.join(path).unwrap().host(), base.host());
+        let file = site.get(path).await.is(200);
         assert!(file.header("cache-control").contains("immutable"));
         assert!(
             ["text/javascript; charset=utf-8", "text/css; charset=utf-8", "image/svg+xml"]
                 .contains(&file.header("content-type"))
         );
-        weight += file.text.len();
+        let asked = site.request(Method::GET, path).header("accept-encoding", "gzip, br");
+        let packed = asked.send().await.unwrap();
+        assert_eq!(packed.headers()["content-encoding"], "gzip");
+        let packed = packed.bytes().await.unwrap();
+        weight += packed.len();
+        let mut unpacked = String::new();
+        flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut unpacked).unwrap();
+        assert!(unpacked == file.text, "{path} is another file when it is packed");
     }
     assert!(weight < 150_000, "the first page weighs {weight} bytes");
     for path in ["/compose", "/queue", "/jobs/0190a1b2-0000-7000-8000-000000000000", "/settings"] {

@@ -22,7 +22,7 @@ impl Api {
     pub(crate) async fn of(daemon: &Daemon) -> Self {
         let api = Self { port: daemon.port, token: None };
         let begun = Instant::now();
-        while !api.try_send("GET", "/readyz", None).is_some_and(|(status, _)| status == 200) {
+        while api.try_send("GET", "/readyz", None).is_none_or(|(status, _)| status != 200) {
             assert!(begun.elapsed() < PATIENCE, "the daemon is not ready within {PATIENCE:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -41,6 +41,10 @@ impl Api {
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
         self.send("POST", path, Some(body))
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> Value {
+        self.send("DELETE", path, None)
     }
 
     fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Value {

@@ -81,6 +81,7 @@ impl Browser {
                 "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
                 format!("--user-data-dir={}", profile.display()),
             ],
+            "prefs": { "intl.accept_languages": "en-GB,en" },
         });
         let wanted = json!({
             "browserName": "chrome",

@@ -75,6 +75,34 @@ fn next_weekday() -> chrono::NaiveDate {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_missing_and_a_time_that_does_not_come_are_said() {
+    let home = Home::new();
+    let daemon = home.serve();
+    let api = Api::of(&daemon).await;
+    api.dry_run("Library of Things");
+    api.dry_run("Repair cafe");
+
+    let page = Page::open(daemon.port, "/compose").await;
+    page.sees("Choose an account").await;
+    page.click("checkbox", "Repair cafe").await;
+    page.sees("Write a text").await;
+    page.fill("Text", "Bring your toaster.").await;
+    page.sees_no("Write a text").await;
+
+    // The clocks of Berlin go from two to three in this night.
+    page.click("button", "At a time").await;
+    page.eval(
+        "const at = document.getElementById('at');
+        at.value = '2035-03-25T02:30';
+        at.dispatchEvent(new Event('input', { bubbles: true }))",
+    )
+    .await;
+    page.sees("does not come that day").await;
+    page.screen("compose-clock-change").await;
+    page.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thread_is_written_part_by_part() {
     let home = Home::new();
     let daemon = home.serve();
@@ -172,5 +200,34 @@ async fn markup_in_a_post_is_shown_as_text_everywhere() {
         0
     );
     page.screen("markup").await;
+    page.done().await;
+}
+
+/// The first answer to a new post is lost on its way, and a proxy says so.
+const LOSE_AN_ANSWER: &str = "const ask = window.fetch;
+    window.fetch = async (url, init) => {
+      const answer = await ask(url, init);
+      if (init.method !== 'POST' || !url.endsWith('/api/posts')) return answer;
+      window.fetch = ask;
+      return new Response('<h1>Gateway timeout</h1>', { status: 504 });
+    }";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_post_whose_answer_was_lost_is_handed_in_once() {
+    let home = Home::new();
+    let daemon = home.serve();
+    let api = Api::of(&daemon).await;
+    api.dry_run("Newsletter");
+    let page = Page::open(daemon.port, "/compose").await;
+    page.fill("Text", SHORT).await;
+    page.eval(LOSE_AN_ANSWER).await;
+
+    page.click("button", "Publish now").await;
+    page.sees("504").await;
+    page.click("button", "Publish now").await;
+    page.sees("Its story").await;
+
+    let posts = api.get("/posts");
+    assert_eq!(posts["items"].as_array().map(Vec::len), Some(1), "{posts}");
     page.done().await;
 }

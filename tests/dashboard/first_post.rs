@@ -58,7 +58,7 @@ async fn the_first_page_weighs_less_than_150_kilobytes() {
     let requests = page.browser.requests().await;
     assert!(requests.len() > 10, "it counts: {requests:#?}");
     let all: u64 = requests.iter().map(|request| request.bytes).sum();
-    println!("the first page: {all} bytes in {} requests", requests.len());
+    eprintln!("the first page: {all} bytes in {} requests", requests.len());
     assert!(all < MOST, "{all} bytes: {requests:#?}");
     page.done().await;
 }

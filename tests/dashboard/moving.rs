@@ -74,6 +74,24 @@ async fn a_post_is_moved_by_keyboard() {
     page.done().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_dialog_gives_the_focus_back() {
+    let (_home, _daemon, _api, page) = begin().await;
+
+    page.tab_to_what_says("Coffee").await;
+    page.press("m").await;
+    page.sees("Move this post").await;
+    page.press(keys::ESCAPE).await;
+
+    page.sees_no("Move this post").await;
+    page.until_true(
+        "the focus is on the post",
+        "return document.activeElement.textContent.includes('Coffee')",
+    )
+    .await;
+    page.done().await;
+}
+
 const IS_ON_THE_18TH: &str = "return [...document.querySelectorAll('main section')]
     .some((day) => / 18 /.test(` ${day.getAttribute('aria-label')} `) && day.textContent.includes('Coffee'))";
 
@@ -105,5 +123,54 @@ async fn a_post_is_moved_by_dragging_it_to_another_day() {
     assert_eq!(moment(&api), expected);
     page.until_true("it is in its new place", IS_ON_THE_18TH).await;
     page.screen("moved-by-dragging").await;
+    page.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_else_is_dropped_on_a_day_moves_nothing() {
+    let (_home, _daemon, api, page) = begin().await;
+    let before = moment(&api);
+    let count = "return performance.getEntriesByType('resource').filter((one) => one.name.includes('/api/schedules')).length";
+
+    page.eval(
+        "const data = new DataTransfer();
+         data.setData('text/plain', 'a word from elsewhere');
+         for (const day of document.querySelectorAll('main section.day'))
+           day.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }))",
+    )
+    .await;
+
+    assert_eq!(page.eval(count).await, 0, "nothing was asked for");
+    page.reload().await;
+    page.sees("Calendar").await;
+    assert_eq!(moment(&api), before);
+    page.done().await;
+}
+
+/// From now on the page sees nothing new.
+const BEHIND: &str = "const ask = window.fetch;
+    window.fetch = (url, init) => init.method === 'GET' ? new Promise(() => {}) : ask(url, init)";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publish_now_of_a_page_that_is_behind_publishes_once() {
+    let (_home, _daemon, api, page) = begin().await;
+    let posts = api.get("/posts");
+    let post = posts["items"][0]["id"].as_str().expect("an id");
+    page.go(&format!("/posts/{post}")).await;
+    page.sees("Publish now").await;
+    page.eval(BEHIND).await;
+
+    for times in 1..=2 {
+        page.click("button", "Publish now").await;
+        page.until("it was asked for", async || {
+            let asked = "return performance.getEntriesByType('resource')
+                .filter((one) => one.name.endsWith('/execute') && one.responseEnd > 0).length";
+            page.eval(asked).await == times
+        })
+        .await;
+    }
+
+    let jobs = api.get(&format!("/jobs?post={post}"));
+    assert_eq!(jobs["items"].as_array().map(Vec::len), Some(1), "{jobs}");
     page.done().await;
 }

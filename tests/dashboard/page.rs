@@ -23,6 +23,7 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 pub(crate) mod keys {
     pub(crate) const CONTROL: &str = "\u{e009}";
     pub(crate) const ENTER: &str = "\u{e007}";
+    pub(crate) const ESCAPE: &str = "\u{e00c}";
     pub(crate) const NONE: &str = "\u{e000}";
     pub(crate) const RIGHT: &str = "\u{e014}";
     pub(crate) const SPACE: &str = "\u{e00d}";

@@ -33,7 +33,7 @@ async fn who_has_no_token_is_kept_out_and_who_may_read_changes_nothing() {
         page.click("button", "Sign in").await;
         page.sees("postqd token create").await;
     }
-    page.sees("this is no good token").await;
+    page.sees("This is no good token").await;
     page.screen("sign-in-refused").await;
     page.until("it has to wait", async || {
         page.click("button", "Sign in").await;
@@ -103,3 +103,59 @@ async fn who_has_no_token_is_kept_out_and_who_may_read_changes_nothing() {
     assert!(!page.reads("Story time").await);
     page.done().await;
 }
+
+/// A page of a browser that is asked over plain HTTP, from another machine: it has less.
+const WITHOUT_HTTPS: &str = "delete Crypto.prototype.randomUUID; \
+    Object.defineProperty(Navigator.prototype, 'clipboard', { value: undefined })";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_token_keeps_its_maker_in_with_and_without_https() {
+    let home = Home::new();
+    let daemon = home.serve();
+    let api = Api::of(&daemon).await;
+    let page = Page::open(daemon.port, "/nodes").await;
+    page.browser
+        .cdp("Page.addScriptToEvaluateOnNewDocument", json!({ "source": WITHOUT_HTTPS }))
+        .await;
+    page.go("/settings").await;
+    page.sees("whoever is on this machine may do everything").await;
+
+    page.fill("Name", "Laptop").await;
+    page.click("button", "Make a token").await;
+
+    page.sees("It is shown this once").await;
+    let token = page.eval("return document.querySelector('dialog .mono').textContent").await;
+    let api = api.with_token(token.as_str().expect("a token"));
+    page.click("button", "Copy").await;
+    page.sees("Copied").await;
+    page.click("button", "I have it").await;
+    page.reload().await;
+    page.sees("Signed in with the token “Laptop”, of the scope admin").await;
+    let tokens = api.get("/tokens");
+    assert_eq!(tokens["items"].as_array().map(Vec::len), Some(1), "{tokens}");
+    page.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_only_looks_on_is_shut_out_with_the_token() {
+    let home = Home::new();
+    let daemon = home.serve();
+    let api = Api::of(&daemon).await;
+    let admin = api.post("/tokens", &json!({ "name": "Office", "scope": "admin" }));
+    let api = api.with_token(admin["token"].as_str().expect("a token"));
+    let theirs = api.post("/tokens", &json!({ "name": "Screen in the hall", "scope": "read" }));
+    let page = Page::open(daemon.port, "/posts").await.expecting(&["401"]);
+    page.fill("Token", theirs["token"].as_str().expect("a token")).await;
+    page.click("button", "Sign in").await;
+    page.sees("Nothing is written yet").await;
+    page.until_true("the stream is open", STREAMS).await;
+
+    api.delete(&format!("/tokens/{}", theirs["id"].as_str().expect("an id")));
+
+    page.sees("Sign in").await;
+    assert!(!page.reads("Nothing is written yet").await);
+    page.done().await;
+}
+
+const STREAMS: &str = "return performance.getEntriesByType('resource')
+    .some((one) => one.name.endsWith('/api/session')) && document.querySelector('.lost') === null";

@@ -69,7 +69,7 @@ function Account({ account, limits, again }) {
       ${account.token_expires_at && html`<dt>Token</dt><dd><${Expiry} at=${account.token_expires_at} /></dd>`}
       ${limits.map((limit) => html`<${Limit} of=${limit} />`)}
       <dt>If an outcome is unknown</dt><dd>${account.on_unknown === "hold" ? "hold it for a person" : "send it again"}</dd>
-      <dt>Since</dt><dd><${When} at=${account.created_at} /></dd>
+      <dt>Connected</dt><dd><${When} at=${account.created_at} /></dd>
     </dl>
     <div class="row">
       ${may("admin") && (isPaused || account.blocks.length > 0

@@ -3,17 +3,17 @@ import { html, useEffect, useState } from "../dom.js";
 import { Icon } from "../icons.js";
 import { link } from "../route.js";
 import { may } from "../session.js";
-import { clock, dateOf, day, here, localOf, moment, month, plusDays, startAt, startOf, zoneName } from "../time.js";
+import { clock, dateOf, day, firstDay, here, localOf, moment, month, plusDays, startAt, startOf, weekday, zoneName } from "../time.js";
 import { Dialog, Empty, Field, Head, Loaded, State, Tabs, Trouble, gist, toast, useLoaded } from "../ui.js";
 
 const SPANS = [["month", "Month"], ["week", "Week"], ["list", "List"]];
 
-/** The dates that are shown: whole weeks from Monday on. */
+/** The dates that are shown: whole weeks, from the day on that the viewer’s begin with. */
 function dates(span, date) {
   if (span === "list") return Array.from({ length: 30 }, (_, n) => plusDays(date, n));
   const first = span === "month" ? `${date.slice(0, 8)}01` : date;
-  const weekday = (new Date(`${first}T12:00:00Z`).getUTCDay() + 6) % 7;
-  const start = plusDays(first, -weekday);
+  const into = (new Date(`${first}T12:00:00Z`).getUTCDay() + 7 - firstDay) % 7;
+  const start = plusDays(first, -into);
   if (span === "week") return Array.from({ length: 7 }, (_, n) => plusDays(start, n));
   const days = Array.from({ length: 42 }, (_, n) => plusDays(start, n));
   return days[35].slice(0, 7) === first.slice(0, 7) ? days : days.slice(0, 35);
@@ -50,7 +50,7 @@ export function Calendar() {
         <button type="button" class="btn small" aria-label="Later" onClick=${() => step(1)}><${Icon} name="right" /></button></div>
       ${may("write") && html`<a class="btn main" ...${link("/compose")}><${Icon} name="plus" />Write a post</a>`}
     <//>
-    <p class="row muted small" aria-live="polite"><strong class="period">${span === "month" ? month(`${date.slice(0, 8)}15T12:00:00Z`) : `${day(startOf(days[0]))} – ${day(startOf(days.at(-1)))}`}</strong><span>Times in ${here} (${zoneName(here)})</span></p>
+    <p class="row muted small bar" aria-live="polite"><strong class="period">${span === "month" ? month(`${date.slice(0, 8)}15T12:00:00Z`) : `${day(startOf(days[0]))} – ${day(startOf(days.at(-1)))}`}</strong><span>Times in ${here} (${zoneName(here)})</span></p>
     <${Loaded} of=${loaded}>${(value) => html`
       ${value.accounts.size === 0 ? html`<${Welcome} />` : span === "list" ? html`<${List} days=${days} ...${value} onMove=${setMoving} />` : html`<${Grid} span=${span} days=${days} date=${date} ...${value} onMove=${setMoving} onDrop=${drop} />`}
       ${span !== "list" && may("write") && value.items.some((entry) => entry.movable) && html`<p class="hint">Drag a post to another day to move it; by keyboard, press M on it.</p>`}
@@ -77,6 +77,9 @@ function Welcome() {
     <a class="btn main" ...${link("/accounts")}>Connect an account</a><//>`;
 }
 
+/** What tells an entry from all others. */
+const identity = (entry) => `${entry.schedule_id} ${entry.at} ${entry.job_id}`;
+
 function byDay(days, items) {
   const found = new Map(days.map((date) => [date, []]));
   for (const entry of items) found.get(dateOf(entry.at))?.push(entry);
@@ -99,22 +102,23 @@ function Grid({ span, days, date, items, accounts, onMove, onDrop }) {
   };
   const dropped = (onto) => (event) => {
     event.preventDefault();
-    const at = Number(event.dataTransfer.getData("text/postq"));
-    const entry = items[at];
+    // It may be anything that was dropped, and the entries may be others by now.
+    const id = event.dataTransfer.getData("text/postq");
+    const entry = items.find((one) => identity(one) === id);
     if (entry?.movable) onDrop(entry, onto);
   };
   return html`<div class="scroll"><div class=${`grid-days ${span}`}>
-    ${days.slice(0, 7).map((date) => html`<div class="weekday" key=${date} aria-hidden="true">${day(startOf(date)).split(/[ ,]/)[0]}</div>`)}
+    ${days.slice(0, 7).map((date) => html`<div class="weekday" key=${date} aria-hidden="true">${weekday(startOf(date))}</div>`)}
     ${days.map((one) => html`<section key=${one} class=${`day ${one === today ? "today" : ""} ${span === "month" && one.slice(0, 7) !== date.slice(0, 7) ? "other" : ""}`} aria-label=${day(startOf(one))} onDragOver=${over} onDrop=${dropped(one)}>
       <div class="row"><span class="number">${Number(one.slice(8))}</span><span class="space"></span>${may("write") && one >= today && html`<a class="add" ...${link(`/compose?at=${one}T09:00`)} aria-label=${`Write a post for ${day(startOf(one))}`}><${Icon} name="plus" /></a>`}</div>
-      <ul>${found.get(one).slice(0, most(one)).map((entry) => html`<${Entry} key=${`${entry.schedule_id} ${entry.at} ${entry.job_id}`} entry=${entry} n=${items.indexOf(entry)} accounts=${accounts} onMove=${onMove} />`)}</ul>
+      <ul>${found.get(one).slice(0, most(one)).map((entry) => html`<${Entry} key=${identity(entry)} entry=${entry} accounts=${accounts} onMove=${onMove} />`)}</ul>
       ${found.get(one).length > most(one) && html`<button type="button" class="more" onClick=${() => setWhole(new Set([...whole, one]))}>${found.get(one).length - most(one)} more</button>`}
     </section>`)}
   </div></div>`;
 }
 
-function Entry({ entry, n, accounts, onMove }) {
-  const begin = (event) => event.dataTransfer.setData("text/postq", String(n));
+function Entry({ entry, accounts, onMove }) {
+  const begin = (event) => event.dataTransfer.setData("text/postq", identity(entry));
   const keys = (event) => {
     if (entry.movable && (event.key === "m" || event.key === "M")) {
       event.preventDefault();
@@ -125,7 +129,7 @@ function Entry({ entry, n, accounts, onMove }) {
   return html`<li class=${`entry ${entry.state}`} draggable=${canMove ? "true" : undefined} onDragStart=${begin}>
     <a ...${link(place(entry))} draggable="false" onKeyDown=${keys} aria-keyshortcuts=${canMove ? "M" : undefined} title=${`${moment(entry.at)} ${zoned(entry)}`}>
       <span class="mark"><${State} of=${entry.state} /></span>
-      <time datetime=${entry.at}>${clock(entry.at)}</time> <span class="what">${gist([{ text: entry.text }], 40)}</span>
+      <time datetime=${entry.at}>${clock(entry.at)}</time> <span class="what" dir="auto">${gist([{ text: entry.text }], 40)}</span>
       <span class="who">${names(entry, accounts).join(", ")}</span>
     </a></li>`;
 }
@@ -137,7 +141,7 @@ function List({ days, items, accounts, onMove }) {
   const found = [...byDay(days, items)].filter(([, entries]) => entries.length);
   if (!found.length) return html`<${Empty} title="Nothing in these days" icon="calendar">${may("write") && html`<a class="btn main" ...${link("/compose")}>Write a post</a>`}<//>`;
   return html`<div class="stack wide">${found.map(([date, entries]) => html`<section class="stack" key=${date} aria-label=${day(startOf(date))}><h2>${day(startOf(date))}</h2>
-    <ul class="card flush">${entries.map((entry) => html`<li class="line" key=${`${entry.schedule_id} ${entry.at} ${entry.job_id}`}>
+    <ul class="card flush">${entries.map((entry) => html`<li class="line" key=${identity(entry)}>
       <time datetime=${entry.at}>${clock(entry.at)}</time><${State} of=${entry.state} />
       <span class="grow"><a ...${link(place(entry))}>${gist([{ text: entry.text }])}</a><br /><span class="small muted">${names(entry, accounts).join(", ")} ${zoned(entry)}</span></span>
       ${entry.movable && may("write") && html`<button type="button" class="btn small" onClick=${() => onMove(entry)}>Move</button>`}</li>`)}</ul></section>`)}</div>`;

@@ -1,14 +1,12 @@
-import { all, get, patch, post } from "../api.js";
+import { all, get, keyring, patch, post } from "../api.js";
 import { html, useEffect, useMemo, useRef, useState } from "../dom.js";
 import { Icon } from "../icons.js";
 import { go, link } from "../route.js";
 import { may } from "../session.js";
-import { here, isZone, localOf, moment } from "../time.js";
-import { Badge, Block, Empty, Field, Head, Loaded, Tabs, Trouble, platformName, toast, useLoaded } from "../ui.js";
+import { clock, here, isZone, localOf, moment } from "../time.js";
+import { Badge, Block, Empty, Field, Head, Loaded, Tabs, Trouble, platformName, sentence, toast, useLoaded } from "../ui.js";
 
 const KINDS = [["now", "Now"], ["once", "At a time"], ["again", "Again and again"], ["draft", "Draft"]];
-/** A post that has its own schedule keeps it: here its text is edited. */
-const KEPT = [["kept", "As it is"]];
 const UNKNOWN_ZONE = "A name like Europe/Berlin";
 const DAYS = [["1", "Mon"], ["2", "Tue"], ["3", "Wed"], ["4", "Thu"], ["5", "Fri"], ["6", "Sat"], ["0", "Sun"]];
 
@@ -53,9 +51,10 @@ function rule(form) {
 
 function written(form, names) {
   const isKept = (part, n) => n === 0 || part.text.trim() || part.media?.length;
+  const variants = Object.fromEntries(Object.entries(form.variants).map(([platform, parts]) => [platform, parts.filter(isKept)]));
   return {
     parts: form.parts.filter(isKept),
-    ...(Object.keys(form.variants).length ? { variants: form.variants } : {}),
+    ...(Object.keys(variants).length ? { variants } : {}),
     accounts: names,
     ...(rule(form) ? { schedule: rule(form) } : {}),
   };
@@ -68,7 +67,9 @@ export function Compose({ query }) {
     const [accounts, old] = await Promise.all([all("/accounts"), id ? get(`/posts/${id}`) : undefined]);
     return { accounts, old };
   }, [], { live: false });
-  return html`<${Head} title=${id && !isCopy ? "Edit" : "Compose"} />
+  const head = html`<${Head} title=${id && !isCopy ? "Edit" : "Compose"} />`;
+  if (!may("write")) return html`${head}<${Empty} title="Your token may look, and change nothing" icon="compose"><p>To write, sign in with a token of the scope write: <code>postqd token create --scope write --name NAME</code></p><//>`;
+  return html`${head}
     <${Loaded} of=${loaded}>${({ accounts, old }) => accounts.length === 0
       ? html`<${Empty} title="First, an account" icon="accounts"><p>A post goes to accounts. A dry run sends nothing, and is good for a first try.</p><a class="btn main" ...${link("/accounts")}>Connect an account</a><//>`
       : html`<${Form} accounts=${accounts} old=${isCopy ? undefined : old} start=${old ? filled(old, isCopy, query) : undefined} query=${query} />`}<//>`;
@@ -78,21 +79,32 @@ export function Compose({ query }) {
 async function handIn(form, body, old, key) {
   if (!old) return post("/posts", body, { key });
   const isNew = JSON.stringify([form.parts, form.variants]) !== JSON.stringify([old.parts, old.variants]);
-  const changed = isNew ? await patch(`/posts/${old.id}`, { parts: body.parts, variants: form.variants }, { tag: old.tag }) : old;
+  if (isNew) {
+    const { tag } = await patch(`/posts/${old.id}`, { parts: body.parts, variants: body.variants ?? {} }, { tag: old.tag });
+    // What follows may fail, and all is handed in again.
+    Object.assign(old, { parts: form.parts, variants: form.variants, tag });
+  }
   const [only] = old.schedules;
   const change = { accounts: body.accounts, ...(body.schedule ? { schedule: body.schedule, enabled: true } : {}) };
   if (only && form.kind !== "kept") await patch(`/schedules/${only.id}`, change);
   else if (!only && body.schedule) await post("/schedules", { post_id: old.id, accounts: body.accounts, schedule: body.schedule }, { key });
-  return changed;
+  return old;
 }
 
 const SAID = { now: "It goes out now", once: "It is scheduled", again: "It is scheduled", draft: "The draft is kept", kept: "The text is changed" };
 const DO = { now: "Publish now", once: "Schedule", again: "Schedule", draft: "Keep the draft", kept: "Save" };
 
-/** What one may choose of the time: all, but for a post that has its schedule. */
-function kinds(old, form) {
-  if (!old || isDraft(old)) return KINDS;
-  return form.kind === "kept" ? KEPT : KINDS.filter(([kind]) => kind === "once");
+/** What one may choose of the time: all, but for a post that has its time. */
+function kinds(old) {
+  return !old || isDraft(old) ? KINDS : KINDS.filter(([kind]) => kind === "once");
+}
+
+/** What is still to be done before it can be handed in. */
+function missing(form, names, blank, violations, problems) {
+  if (!["draft", "kept"].includes(form.kind) && !names.length) return "Choose an account";
+  if (blank) return "Write a text";
+  if (violations.length > 0) return `Mend what ${[...new Set(violations.map((one) => platformName(one.platform)))].join(" and ")} would not take`;
+  return problems.length > 0 && names.length > 0 ? sentence(problems[0].message) : "";
 }
 
 function Form({ accounts, old, start, query }) {
@@ -100,7 +112,7 @@ function Form({ accounts, old, start, query }) {
   const [tab, setTab] = useState("all");
   const [error, setError] = useState();
   const [busy, setBusy] = useState(false);
-  const key = useRef(crypto.randomUUID());
+  const key = useRef(keyring());
   const set = (change) => setForm((old) => ({ ...old, ...change }));
   const chosen = accounts.filter((account) => form.accounts.includes(account.id));
   const platforms = [...new Set(chosen.map((account) => account.platform))];
@@ -112,18 +124,17 @@ function Form({ accounts, old, start, query }) {
   const problems = preview.value?.errors ?? [];
   const violations = (preview.value?.platforms ?? []).flatMap((one) => one.violations.map((violation) => ({ ...violation, platform: one.platform })));
   const blank = form.parts.every((part) => !part.text.trim() && !part.media?.length);
-  const stop = blank || (!["draft", "kept"].includes(form.kind) && !names.length) || violations.length > 0 || !may("write");
+  const stop = blank || (!["draft", "kept"].includes(form.kind) && !names.length) || violations.length > 0;
   const submit = async (event) => {
     event.preventDefault();
     setBusy(true);
     try {
-      const made = await handIn(form, body, old, key.current);
+      const made = await handIn(form, body, old, key.current.of([body, old?.id]));
       toast(SAID[form.kind]);
       const jobs = form.kind === "now" ? await get("/jobs", { post: made.id, limit: 2 }).catch(() => ({ items: [] })) : { items: [] };
       go(jobs.items.length === 1 ? `/jobs/${jobs.items[0].id}` : `/posts/${made.id}`);
     } catch (problem) {
-      // Another body needs another key; the same one after a time-out must not.
-      if (problem.status) key.current = crypto.randomUUID();
+      key.current.answered(problem);
       setError(problem);
       setBusy(false);
     }
@@ -134,7 +145,7 @@ function Form({ accounts, old, start, query }) {
         <input type="checkbox" checked=${form.accounts.includes(account.id)} disabled=${form.kind === "kept"} onChange=${(event) => set({ accounts: event.target.checked ? [...form.accounts, account.id] : form.accounts.filter((id) => id !== account.id) })} />
         ${account.name} <span class="muted small">${platformName(account.platform)}</span>${account.blocks.length > 0 && html`<${Block} of=${{ ...account.blocks[0], until: null }} />`}</label>`)}</div></fieldset>
       <div class="card stack">
-        ${platforms.length > 1 && html`<${Tabs} label="Text for" of=${[["all", "All platforms"], ...platforms.map((name) => [name, form.variants[name] ? `${platformName(name)} (own text)` : platformName(name)])]} now=${tab} onPick=${setTab} />`}
+        ${(platforms.length > 1 || platforms.some((name) => form.variants[name])) && html`<${Tabs} label="Text for" of=${[["all", "All platforms"], ...platforms.map((name) => [name, form.variants[name] ? `${platformName(name)} (own text)` : platformName(name)])]} now=${tab} onPick=${setTab} />`}
         ${tab !== "all" && !form.variants[tab] && html`<p class="small muted">The same as for all; type to give ${platformName(tab)} a text of its own.</p>`}
         ${texts.map((part, n) => html`<${Part} key=${`${tab} ${n}`} n=${n} of=${texts.length} part=${part} wrong=${violations.filter((one) => one.part === n && (tab === "all" || one.platform === tab))}
           counts=${counts(preview.value, n, tab)}
@@ -143,15 +154,15 @@ function Form({ accounts, old, start, query }) {
           ${tab !== "all" && form.variants[tab] && html`<button type="button" class="btn small" onClick=${() => set({ variants: Object.fromEntries(Object.entries(form.variants).filter(([name]) => name !== tab)) })}>Same as for all</button>`}</div>
       </div>
       <fieldset class="card stack"><legend class="label">When</legend>
-        <${Tabs} label="When" of=${kinds(old, form)} now=${form.kind} onPick=${(kind) => set({ kind })} />
+        ${form.kind !== "kept" && html`<${Tabs} label="When" of=${kinds(old)} now=${form.kind} onPick=${(kind) => set({ kind })} />`}
         ${form.kind === "once" && html`<div class="fields"><${Field} id="at" label="Date and time">${(about) => html`<input ...${about} type="datetime-local" required value=${form.at} onInput=${(event) => set({ at: event.target.value })} />`}<//><${Zone} form=${form} set=${set} /></div>`}
         ${form.kind === "again" && html`<div class="fields"><${Field} id="time" label="At">${(about) => html`<input ...${about} type="time" required value=${form.time} onInput=${(event) => set({ time: event.target.value })} />`}<//><${Zone} form=${form} set=${set} /></div>
           <div class="row" role="group" aria-label="Days">${DAYS.map(([day, word]) => html`<label class="check"><input type="checkbox" checked=${form.days.includes(day)} onChange=${(event) => set({ days: event.target.checked ? [...form.days, day].sort() : form.days.filter((other) => other !== day) })} />${word}</label>`)}</div>`}
         <${Occurrences} form=${form} preview=${preview} />
       </fieldset>
       <${Trouble} error=${error} />
-      <div class="row end">${problems.length > violations.length && names.length > 0 && !blank && html`<span class="wrong grow" role="status">${problems[0].message}</span>`}
-        <button class="btn main" disabled=${busy || stop}>${busy ? "Handing in…" : DO[form.kind]}</button></div>
+      <div class="row end"><span class="small muted grow right" role="status" id="missing">${missing(form, names, blank, violations, problems)}</span>
+        <button class="btn main" aria-describedby="missing" disabled=${busy || stop}>${busy ? "Handing in…" : DO[form.kind]}</button></div>
     </div>
     <aside class="stack" aria-label="Preview"><h2>Preview</h2>
       ${preview.error && html`<${Trouble} error=${preview.error} />`}
@@ -186,7 +197,7 @@ function Part({ n, of, part, wrong, counts, onText, onGone }) {
   return html`<div>
     <div class="row"><label class="grow" for=${id}>${of > 1 ? `Part ${n + 1} of ${of}` : "Text"}</label>
       ${of > 1 && html`<button type="button" class="btn quiet small" onClick=${onGone} aria-label=${`Remove part ${n + 1}`}>Remove</button>`}</div>
-    <textarea id=${id} rows=${of > 1 ? 3 : 6} value=${part.text} onInput=${(event) => onText(event.target.value)} aria-invalid=${wrong.length ? "true" : undefined} aria-describedby=${`${id}-about`}></textarea>
+    <textarea id=${id} dir="auto" rows=${of > 1 ? 3 : 6} value=${part.text} onInput=${(event) => onText(event.target.value)} aria-invalid=${wrong.length ? "true" : undefined} aria-describedby=${`${id}-about`}></textarea>
     <div id=${`${id}-about`} aria-live="polite"><p class="hint counts">${counts.map((one) => html`<span class=${one.length > one.limit ? "wrong" : ""}>${platformName(one.platform)} ${one.length} / ${one.limit}</span>`)}</p>
       ${wrong.map((one) => html`<p class="wrong">${platformName(one.platform)}: ${one.message}</p>`)}</div>
   </div>`;
@@ -195,7 +206,7 @@ function Part({ n, of, part, wrong, counts, onText, onGone }) {
 const HINTS = {
   now: "It goes out as soon as it is handed in.",
   draft: "It is kept among the posts until you give it a time.",
-  kept: "What is out stays as it is; what is to come says this from now on.",
+  kept: "Its accounts and its times stay as they are. What is out stays too; what is to come says this from now on.",
 };
 
 function Occurrences({ form, preview }) {
@@ -210,15 +221,17 @@ function Occurrences({ form, preview }) {
       over = true;
     };
   }, [asked && `${asked.expr} ${asked.tz}`]);
+  const skipped = form.kind === "once" && preview.asked === form.at && form.tz && times.length > 0 && localOf(times[0], form.tz) !== form.at.slice(0, 16);
   if (HINTS[form.kind]) return html`<p class="hint">${HINTS[form.kind]}</p>`;
-  return html`<div aria-live="polite">${words && html`<p>${words[0].toUpperCase()}${words.slice(1)}</p>`}
-    ${times.length > 0 && html`<ol class="times">${times.slice(0, 5).map((at) => html`<li><time datetime=${at}>${moment(at, form.tz)}</time>${form.tz !== here && html` <span class="muted small">here ${moment(at)}</span>`}</li>`)}</ol>`}</div>`;
+  return html`<div aria-live="polite">${words && html`<p>${sentence(words)}</p>`}
+    ${skipped && html`<p class="note warn"><span>The clocks go forward there: ${clock(`${form.at.slice(0, 16)}Z`, "UTC")} does not come that day. It goes out at ${clock(times[0], form.tz)}.</span></p>`}
+    ${times.length > 0 && html`<ol class=${`times ${times.length === 1 ? "one" : ""}`}>${times.slice(0, 5).map((at) => html`<li><time datetime=${at}>${moment(at, form.tz)}</time>${form.tz !== here && html` <span class="muted small">here ${moment(at)}</span>`}</li>`)}</ol>`}</div>`;
 }
 
 function Shown({ of }) {
   return html`<section class="card stack" aria-label=${platformName(of.platform)}><div class="row"><h3 class="grow">${platformName(of.platform)}</h3><span class="small muted">${of.accounts.join(", ")}</span></div>
-    ${of.parts.map((part, n) => html`<div class="bubble">${of.parts.length > 1 && html`<span class="small muted">${n + 1}/${of.parts.length}</span>`}<p class="text">${part.text || html`<span class="muted">(no text)</span>`}</p></div>`)}
-    ${of.violations.length === 0 ? html`<${Badge} look="good"><${Icon} name="out" />Would be taken<//>` : of.violations.map((one) => html`<p class="wrong">${one.message}</p>`)}</section>`;
+    ${of.parts.map((part, n) => html`<div class="bubble">${of.parts.length > 1 && html`<span class="small muted">${n + 1}/${of.parts.length}</span>`}<p class="text" dir="auto">${part.text || html`<span class="muted">(no text)</span>`}</p></div>`)}
+    ${of.violations.length === 0 ? html`<${Badge} look="good"><${Icon} name="out" />Would be taken<//>` : of.violations.map((one) => html`<p class="wrong">${sentence(one.message)}</p>`)}</section>`;
 }
 
 /** What the platforms say of it, a moment after the last key. */
@@ -231,7 +244,7 @@ function usePreview(body) {
     }
     let over = false;
     const timer = setTimeout(() => {
-      post("/posts/preview", body).then((value) => !over && setState({ value }), (error) => !over && setState((old) => ({ ...old, error })));
+      post("/posts/preview", body).then((value) => !over && setState({ value, asked: body.schedule?.at }), (error) => !over && setState((old) => ({ ...old, error })));
     }, 250);
     return () => {
       over = true;

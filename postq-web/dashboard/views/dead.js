@@ -2,7 +2,7 @@ import { all, get, post } from "../api.js";
 import { html, useState } from "../dom.js";
 import { link } from "../route.js";
 import { may } from "../session.js";
-import { Act, Empty, Head, Loaded, State, When, copy, gist, platformName, toast, useLoaded } from "../ui.js";
+import { Act, Empty, Head, Loaded, State, When, copy, gist, platformName, sentence, toast, useLoaded } from "../ui.js";
 
 /** Letters that are shown of one cause. */
 const SHOWN = 50;
@@ -44,6 +44,9 @@ export function DeadLetters() {
       ? html`<${Empty} title="Nothing gave up" icon="out"><p>What postq cannot bring out, or cannot be sure about, waits here for you.</p><//>`
       : html`<div class="stack wide">${value.causes.map((cause) => html`<${Cause} key=${`${cause.account_id} ${cause.dead_reason}`} cause=${cause} ...${value} again=${loaded.again} />`)}</div>`}<//>`;
 }
+
+/** What was answered, without the word for the cause, which is said before it. */
+const told = ({ reason, dead_reason }) => sentence(reason.replace(new RegExp(`^${dead_reason}: `), ""));
 
 /** Does the same with each letter; one that cannot be holds up none of the others. */
 async function each(letters, run, done) {
@@ -98,7 +101,7 @@ function Cause({ cause, letters, posts, accounts, again }) {
   return html`<section class="card stack" aria-label=${`${title}: ${CAUSES[cause.dead_reason] ?? cause.reason}`}>
     <div class="row"><${State} of=${isHeld ? "held" : "dead_letter"} /><h2 class="grow">${title}</h2>
       <span class="muted small">${cause.count} ${cause.count === 1 ? "post" : "posts"}</span></div>
-    <p>${CAUSES[cause.dead_reason] && html`<strong>${CAUSES[cause.dead_reason]}.</strong> `}${cause.reason}</p>
+    <p>${CAUSES[cause.dead_reason] && html`<strong>${CAUSES[cause.dead_reason]}.</strong> `}${told(cause)}</p>
     ${isHeld && html`<p class="note warn"><span>It may be out, and the platform cannot tell. Look there first. If it is there, mark it as published.</span></p>`}
     ${may("write") && html`<div class="row">
       <label class="check"><input type="checkbox" checked=${picked.length === mine.length} onChange=${(event) => setChosen(event.target.checked ? new Set(mine.map((letter) => letter.id)) : new Set())} />Choose all ${mine.length}</label>

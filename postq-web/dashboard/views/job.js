@@ -49,7 +49,7 @@ function Story({ job, events, evidence, account, post: of, again }) {
       </div></div>`}
       <div class="halves">
         <div class="card stack"><div class="row"><h2 class="grow">${account ? html`To ${account.name} on ${platformName(account.platform)}` : "What it is"}</h2>${of && html`<a ...${link(`/posts/${of.id}`)}>The whole post</a>`}</div>
-          ${of && of.parts.map((part) => html`<p class="text bubble">${part.text || "(no text)"}</p>`)}</div>
+          ${of && of.parts.map((part) => html`<p class="text bubble" dir="auto">${part.text || "(no text)"}</p>`)}</div>
         <div class="card"><dl class="pairs">
           <dt>Planned for</dt><dd>${long(job.planned_at)}</dd>
           ${waits && html`<dt>Next attempt</dt><dd>${long(job.run_at)} (<${When} at=${job.run_at} />)</dd>`}
@@ -83,7 +83,7 @@ function Acts({ job, how, waits, again }) {
 }
 
 function Evidence({ of }) {
-  return html`<section class="card flush" aria-label="What was sent"><h2 class="pad">What was sent</h2><div class="scroll"><table class="table">
+  return html`<section class="card flush" aria-label="What was sent"><h2 class="pad">What was sent</h2><div class="scroll" tabindex="0" role="group" aria-label="What was sent, part by part"><table class="table">
     <thead><tr><th scope="col">Part</th><th scope="col">Sent last</th><th scope="col">What is known</th><th scope="col" class="num">Looks</th><th scope="col">On the platform</th></tr></thead>
     <tbody>${of.map((part) => html`<tr key=${part.part}><th scope="row">${part.part + 1}</th><td>${part.sent_at ? long(part.sent_at) : "–"}</td><td>${KNOWN[part.state] ?? part.state}</td><td class="num">${part.looks}</td>
       <td>${part.receipt ? html`<${Receipt} of=${part.receipt} />` : "–"}</td></tr>`)}</tbody></table></div></section>`;
@@ -91,7 +91,7 @@ function Evidence({ of }) {
 
 function Receipt({ of }) {
   if (of.dry_run) return "a dry run: nothing was sent";
-  return of.url ? html`<a href=${of.url} rel="noreferrer noopener" target="_blank">${of.remote_id} <${Icon} name="out_link" /></a>` : of.remote_id;
+  return /^https?:/.test(of.url ?? "") ? html`<a href=${of.url} rel="noreferrer noopener" target="_blank">${of.remote_id} <${Icon} name="out_link" /></a>` : of.remote_id;
 }
 
 function Step({ event }) {

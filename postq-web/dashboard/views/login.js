@@ -1,9 +1,9 @@
 import { signIn } from "../session.js";
 import { html, useEffect, useRef, useState } from "../dom.js";
 import { Sign } from "../icons.js";
-import { Field } from "../ui.js";
+import { Field, sentence } from "../ui.js";
 
-export function Login({ onDone }) {
+export function Login() {
   const [token, setToken] = useState("");
   const [error, setError] = useState();
   const [busy, setBusy] = useState(false);
@@ -17,7 +17,6 @@ export function Login({ onDone }) {
     setBusy(true);
     try {
       await signIn(token.trim());
-      onDone();
     } catch (problem) {
       setError(problem);
       setBusy(false);
@@ -28,7 +27,7 @@ export function Login({ onDone }) {
     <h1>Sign in</h1>
     <form class="stack" onSubmit=${submit}>
       <input type="text" name="username" autocomplete="username" value="postq" hidden readonly />
-      <${Field} id="token" label="Token" wrong=${error && `${error.message}${error.remedy ? `: ${error.remedy}` : ""}`}
+      <${Field} id="token" label="Token" wrong=${error && `${sentence(error.message)}${error.remedy ? `: ${error.remedy}` : ""}`}
         hint=${html`Made on the machine that runs postq: <code>postqd token create --scope write --name NAME</code>`}>
         ${(about) => html`<input ...${about} type="password" autocomplete="current-password" required value=${token} onInput=${(event) => setToken(event.target.value)} />`}
       <//>

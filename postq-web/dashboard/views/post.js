@@ -30,6 +30,20 @@ export function Post({ id }) {
   return html`<${Loaded} of=${loaded}>${(value) => html`<${Whole} ...${value} again=${loaded.again} />`}<//>`;
 }
 
+let refusals = 0;
+
+/** Publishes it now. Who asks for it in two tabs, or of a page that is behind, means it once: the key says what was seen. */
+async function publish(post, schedules, jobs) {
+  const next = schedules.map((schedule) => schedule.next_run_at).filter(Boolean).sort()[0];
+  try {
+    await ask(`/posts/${post.id}/execute`, {}, { key: `now:${post.id}:${next}:${jobs[0]?.id ?? "first"}:${refusals}` });
+  } catch (problem) {
+    // A refusal is kept with its key.
+    if (!problem.isPassing) refusals += 1;
+    throw problem;
+  }
+}
+
 function Whole({ post, schedules, jobs, accounts, again }) {
   const act = (run) => async () => {
     await run();
@@ -38,7 +52,7 @@ function Whole({ post, schedules, jobs, accounts, again }) {
   const isWaiting = schedules.some((schedule) => schedule.next_run_at);
   return html`<${Head} title=${gist(post.parts, 60)}><${PostState} of=${post.state} />
       ${may("write") && html`<a class="btn" ...${link(`/compose?post=${post.id}`)}>Edit</a><a class="btn" ...${link(`/compose?copy=${post.id}`)}>Write another like it</a>
-        ${isWaiting && html`<${Act} done="It goes out now" run=${act(() => ask(`/posts/${post.id}/execute`, {}))}>Publish now<//><${Act} look="bad" done="Called off" run=${act(() => ask(`/posts/${post.id}/cancel`))}>Call off<//>`}`}
+        ${isWaiting && html`<${Act} done="It goes out now" run=${act(() => publish(post, schedules, jobs))}>Publish now<//><${Act} look="bad" done="Called off" run=${act(() => ask(`/posts/${post.id}/cancel`))}>Call off<//>`}`}
     <//>
     <div class="stack wide">
       <section class="card stack" aria-label="Text"><h2>Text</h2><${Texts} parts=${post.parts} />
@@ -51,7 +65,7 @@ function Whole({ post, schedules, jobs, accounts, again }) {
 }
 
 function Texts({ parts }) {
-  return parts.map((part, n) => html`<div class="bubble">${parts.length > 1 && html`<span class="small muted">${n + 1}/${parts.length}</span>`}<p class="text">${part.text || "(no text)"}</p>
+  return parts.map((part, n) => html`<div class="bubble">${parts.length > 1 && html`<span class="small muted">${n + 1}/${parts.length}</span>`}<p class="text" dir="auto">${part.text || "(no text)"}</p>
     ${(part.media ?? []).map((media) => html`<p class="small muted">${media.source}${media.alt ? `: ${media.alt}` : ""}</p>`)}</div>`);
 }
 

@@ -3,9 +3,13 @@ import { html, useState } from "../dom.js";
 import { Icon } from "../icons.js";
 import { link } from "../route.js";
 import { may } from "../session.js";
+import { ago, moment } from "../time.js";
 import { Empty, Head, Loaded, PostState, When, gist, useLoaded } from "../ui.js";
 
 const STEP = 50;
+
+/** Accounts that a line names. */
+const MOST_NAMES = 5;
 
 /** The newest posts, as many as are shown. */
 async function load(most) {
@@ -26,11 +30,12 @@ export function Posts() {
 
 function Line({ post, accounts }) {
   const names = [...new Set(post.schedules.flatMap((schedule) => schedule.accounts))].map((id) => accounts.get(id) ?? "a removed account");
+  const shown = names.length > MOST_NAMES ? `${names.slice(0, MOST_NAMES).join(", ")} and ${names.length - MOST_NAMES} more` : names.join(", ");
   const next = post.schedules.map((schedule) => schedule.next_run_at).filter(Boolean).sort()[0];
   return html`<li class="line">
-    <span class="grow"><a ...${link(`/posts/${post.id}`)}>${gist(post.parts)}</a><br />
-      <span class="small muted">${names.join(", ") || "no account yet"}${post.parts.length > 1 ? ` · thread of ${post.parts.length}` : ""}</span></span>
-    <span class="small muted">${next ? html`next <${When} at=${next} />` : html`written <${When} at=${post.created_at} />`}</span>
+    <span class="grow"><a dir="auto" ...${link(`/posts/${post.id}`)}>${gist(post.parts)}</a><br />
+      <span class="small muted">${shown || "no account yet"}${post.parts.length > 1 ? ` · thread of ${post.parts.length}` : ""}</span></span>
+    <span class="small muted">${next ? html`next <time datetime=${next} title=${ago(next)}>${moment(next)}</time>` : html`written <${When} at=${post.created_at} />`}</span>
     <${PostState} of=${post.state} />
   </li>`;
 }

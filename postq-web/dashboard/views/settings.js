@@ -1,6 +1,6 @@
 import { all, get, mount, post, remove } from "../api.js";
 import { html, useState } from "../dom.js";
-import { known, leave, may } from "../session.js";
+import { known, leave, may, signIn } from "../session.js";
 import { Act, Badge, Dialog, Empty, Field, Head, Trouble, When, copy, toast, useLoaded, Loaded } from "../ui.js";
 
 export function Settings() {
@@ -19,12 +19,16 @@ function Tokens() {
   const loaded = useLoaded(() => all("/tokens"), [], { live: false });
   const [name, setName] = useState("");
   const [scope, setScope] = useState("write");
+  const isFirst = !known().name;
   const [made, setMade] = useState();
   const [error, setError] = useState();
   const make = async (event) => {
     event.preventDefault();
     try {
-      setMade(await post("/tokens", { name: name.trim(), scope }));
+      const token = await post("/tokens", { name: name.trim(), scope: isFirst ? "admin" : scope });
+      setMade(token);
+      // The first one shuts out whoever has none: who made it goes on with it.
+      if (isFirst) await signIn(token.token);
       setError(undefined);
       setName("");
       loaded.again();
@@ -35,14 +39,14 @@ function Tokens() {
   return html`<${Section} title="Tokens">
     <p class="muted">A token lets a person or a program in. <em>read</em> looks, <em>write</em> works with posts, <em>admin</em> also with accounts and tokens.</p>
     <${Loaded} of=${loaded}>${(tokens) => tokens.length === 0
-      ? html`<p class="note warn"><span>There is none: whoever is on this machine may do everything. With the first one, everybody needs one.</span></p>`
+      ? html`<p class="note warn"><span>There is none: whoever is on this machine may do everything. With the first one, everybody needs one: it has the scope admin, and you go on with it here.</span></p>`
       : html`<div class="scroll"><table class="table"><thead><tr><th scope="col">Name</th><th scope="col">Scope</th><th scope="col">Last used</th><th scope="col"></th></tr></thead>
         <tbody>${tokens.map((token) => html`<tr key=${token.id}><th scope="row">${token.name}</th><td>${token.scope}</td><td><${When} at=${token.used_at} /></td>
-          <td class="num">${token.revoked_at ? html`<${Badge}>revoked<//>` : html`<${Act} look="small bad" label=${`Revoke ${token.name}`} done="Revoked" run=${async () => { await remove(`/tokens/${token.id}`); loaded.again(); }}>Revoke<//>`}</td></tr>`)}</tbody></table></div>`}<//>
+          <td class="num">${token.revoked_at ? html`<${Badge}>revoked<//>` : html`<${Act} look="small bad" label=${`Revoke ${token.name}`} done="Revoked" sure=${{ title: `Revoke “${token.name}”?`, text: "Whoever uses it is out at once, and needs another one.", yes: "Revoke" }} run=${async () => { await remove(`/tokens/${token.id}`); loaded.again(); }}>Revoke<//>`}</td></tr>`)}</tbody></table></div>`}<//>
     <${Trouble} error=${error} />
     <form class="fields" onSubmit=${make}>
       <${Field} id="token-name" label="Name">${(about) => html`<input ...${about} required value=${name} onInput=${(event) => setName(event.target.value)} />`}<//>
-      <${Field} id="token-scope" label="Scope">${(about) => html`<select ...${about} value=${scope} onChange=${(event) => setScope(event.target.value)}><option>read</option><option>write</option><option>admin</option></select>`}<//>
+      <${Field} id="token-scope" label="Scope">${(about) => html`<select ...${about} value=${isFirst ? "admin" : scope} onChange=${(event) => setScope(event.target.value)}>${isFirst ? html`<option>admin</option>` : html`<option>read</option><option>write</option><option>admin</option>`}</select>`}<//>
       <button class="btn main">Make a token</button>
     </form>
     ${made && html`<${Shown} title=${`Token “${made.name}”`} secret=${made.secret ?? made.token} onClose=${() => setMade()} />`}
@@ -81,12 +85,12 @@ function Webhooks() {
   };
   return html`<${Section} title="Webhooks">
     <p class="muted">Other programs are told of what happens: signed as Standard Webhooks are, and again until they have taken it.</p>
-    <${Loaded} of=${loaded}>${(hooks) => html`<ul class="stack">${hooks.map((hook) => html`<li key=${hook.id} class="row">
+    <${Loaded} of=${loaded}>${(hooks) => hooks.length > 0 && html`<ul class="stack">${hooks.map((hook) => html`<li key=${hook.id} class="row">
       <span class="grow mono text">${hook.url}</span>
       ${hook.paused ? html`<${Badge} look="warn">paused: ${hook.paused.why}<//>` : html`<${Badge} look="good">on<//>`}
       <${Act} look="small" label=${`Test ${hook.url}`} run=${test(hook)}>Test<//>
       ${hook.paused ? html`<${Act} look="small" run=${act(() => post(`/webhooks/${hook.id}/resume`))}>Resume<//>` : html`<${Act} look="small" run=${act(() => post(`/webhooks/${hook.id}/pause`, { note: "paused in the dashboard" }))}>Pause<//>`}
-      <${Act} look="small bad" label=${`Remove ${hook.url}`} done="Removed" run=${act(() => remove(`/webhooks/${hook.id}`))}>Remove<//>
+      <${Act} look="small bad" label=${`Remove ${hook.url}`} done="Removed" sure=${{ title: "Remove this webhook?", text: `${hook.url} is told of nothing any more.`, yes: "Remove" }} run=${act(() => remove(`/webhooks/${hook.id}`))}>Remove<//>
     </li>`)}</ul>`}<//>
     <${Trouble} error=${error} />
     <form class="fields" onSubmit=${make}>

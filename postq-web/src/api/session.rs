@@ -79,8 +79,13 @@ async fn sign_in(
     claim: Claim,
     Body(SignIn { token: Secret(token) }): Body<SignIn>,
 ) -> Result<Response, Problem> {
-    // Whoever knows no token's id holds up nobody but themselves, behind a proxy too.
-    let id = Presented::read(&token).map(|presented| presented.id.to_string());
+    // Whoever knows no token's id holds up nobody but themselves, behind a proxy too; and made-up ids,
+    // which have no end, count as one.
+    let id = match Presented::read(&token) {
+        Some(presented) => app.web.tokens.find(presented.id).await?,
+        None => None,
+    };
+    let id = id.map(|token| token.id.to_string());
     let who = format!("{} {}", claim.stranger(), id.as_deref().unwrap_or("nothing"));
     app.sign_ins.take(&who, Instant::now()).map_err(Problem::too_many)?;
     let Some(caller) = known(&app, &token, &claim).await? else {

@@ -173,8 +173,8 @@ pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Ne
 /// What a request shows of who makes it.
 pub(crate) struct Claim {
     bearer: Bearer,
-    /// The token of the session's cookie, in a request of our own page.
-    session: Option<SecretString>,
+    /// The tokens of the session's cookies, in a request of our own page.
+    session: Vec<SecretString>,
     peer: Option<IpAddr>,
     /// It comes from this host, through no proxy.
     is_near: bool,
@@ -186,7 +186,7 @@ impl Claim {
         let is_ours = origin::is_of_own_page(method, headers);
         Self {
             bearer: bearer(headers),
-            session: is_ours.then(|| cookie::token(headers)).flatten(),
+            session: if is_ours { cookie::tokens(headers) } else { Vec::new() },
             peer,
             is_near: is_near(headers, peer),
         }
@@ -213,10 +213,10 @@ pub(crate) async fn caller(app: &Shared, claim: &Claim) -> Result<Option<Caller>
         Bearer::Unreadable => return Ok(None),
         Bearer::None => {}
     }
-    if let Some(text) = &claim.session
-        && let Some(caller) = known(app, text, claim).await?
-    {
-        return Ok(Some(caller));
+    for text in &claim.session {
+        if let Some(caller) = known(app, text, claim).await? {
+            return Ok(Some(caller));
+        }
     }
     Ok(is_open(app, claim).await?.then(|| Caller::without_token("loopback")))
 }
