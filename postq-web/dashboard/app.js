@@ -6,7 +6,7 @@ import { Icon, Sign } from "./icons.js";
 import { isLive, leave as leaveStream, listen } from "./live.js";
 import { go, link, useRoute } from "./route.js";
 import { leave, session } from "./session.js";
-import { Busy, Toasts, Trouble, toast, useLoaded } from "./ui.js";
+import { Busy, Head, Toasts, Trouble, toast, useLoaded } from "./ui.js";
 import { Accounts } from "./views/accounts.js";
 import { Calendar } from "./views/calendar.js";
 import { Compose } from "./views/compose.js";
@@ -102,7 +102,7 @@ function Frame({ who }) {
           </a></li>`)}
         </ul></nav>
         <div class="foot">
-          <span>${who.scope === "read" ? "You may look, and change nothing" : `Scope: ${who.scope}`}</span>
+          <span>${who.scope === "read" ? "You may look, and change nothing" : who.name ? `Scope: ${who.scope}` : "No token was made yet: whoever is on this machine may do everything"}</span>
           ${who.name && html`<button type="button" class="btn small" onClick=${() => leave().catch((problem) => toast(problem.message, "bad"))}><${Icon} name="sign_out" />Sign out</button>`}
         </div>
       </div>
@@ -120,7 +120,7 @@ function isHere(path, now) {
 }
 
 function Nowhere() {
-  return html`<div class="card empty"><h1>There is no such page</h1><button type="button" class="btn" onClick=${() => go("/")}>To the calendar</button></div>`;
+  return html`<${Head} title="There is no such page" /><div class="card empty"><p>The address leads nowhere here.</p><button type="button" class="btn" onClick=${() => go("/")}>To the calendar</button></div>`;
 }
 
 render(html`<${App} />`, document.getElementById("app"));

@@ -26,6 +26,7 @@ export async function signIn(token) {
 /** Signs out; the page asks again who is there. */
 export async function leave() {
   await remove("/session");
+  sessionStorage.clear();
   tabs.postMessage("out");
   dispatchEvent(new Event("signed-out"));
 }

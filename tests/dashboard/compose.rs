@@ -131,6 +131,28 @@ async fn a_thread_is_written_part_by_part() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_being_written_outlives_the_page() {
+    let home = Home::new();
+    let daemon = home.serve();
+    Api::of(&daemon).await.dry_run("Library of Things");
+    let text = "The cargo bike is back from its repair.";
+
+    let page = Page::open(daemon.port, "/compose").await;
+    page.fill("Text", text).await;
+    page.sees("Would be taken").await;
+    page.go("/").await;
+    page.sees("Write a post").await;
+    page.go("/compose").await;
+
+    page.sees("This is what you wrote here before").await;
+    let written = "return document.querySelector('textarea').value";
+    assert_eq!(page.eval(written).await, text);
+    page.click("button", "Start over").await;
+    page.until("an empty text", async || page.eval(written).await == "").await;
+    page.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_post_is_written_and_published_with_the_keyboard_alone() {
     let home = Home::new();
     let daemon = home.serve();

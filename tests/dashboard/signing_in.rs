@@ -37,7 +37,7 @@ async fn who_has_no_token_is_kept_out_and_who_may_read_changes_nothing() {
     page.screen("sign-in-refused").await;
     page.until("it has to wait", async || {
         page.click("button", "Sign in").await;
-        page.reads("one more is possible in").await
+        page.reads("One more is possible in").await
     })
     .await;
     page.screen("sign-in-limited").await;

@@ -1,4 +1,4 @@
-import { all, get, keyring, patch, post } from "../api.js";
+import { all, get, keyring, mount, patch, post } from "../api.js";
 import { html, useEffect, useMemo, useRef, useState } from "../dom.js";
 import { Icon } from "../icons.js";
 import { go, link } from "../route.js";
@@ -86,7 +86,7 @@ async function handIn(form, body, old, key) {
   }
   const [only] = old.schedules;
   const change = { accounts: body.accounts, ...(body.schedule ? { schedule: body.schedule, enabled: true } : {}) };
-  if (only && form.kind !== "kept") await patch(`/schedules/${only.id}`, change);
+  if (only && form.kind !== "kept") await patch(`/schedules/${only.id}`, change, { tag: `"${only.revision}"` });
   else if (!only && body.schedule) await post("/schedules", { post_id: old.id, accounts: body.accounts, schedule: body.schedule }, { key });
   return old;
 }
@@ -107,13 +107,33 @@ function missing(form, names, blank, violations, problems) {
   return problems.length > 0 && names.length > 0 ? sentence(problems[0].message) : "";
 }
 
+/** Where this tab keeps what is being written, until it is handed in: a sign-in in between loses nothing. */
+const place = (query) => `compose ${mount} ${query}`;
+
+/** What was being written here before, of the same state of the post. */
+function keptBefore(query, old) {
+  const kept = JSON.parse(sessionStorage.getItem(place(query)) ?? "null");
+  return kept?.revision === old?.revision ? kept?.form : undefined;
+}
+
 function Form({ accounts, old, start, query }) {
-  const [form, setForm] = useState(() => start ?? { ...fresh(query), accounts: accounts.length === 1 ? [accounts[0].id] : [] });
+  const [before, setBefore] = useState(() => keptBefore(query, old));
+  const [form, setForm] = useState(() => before ?? start ?? { ...fresh(query), accounts: accounts.length === 1 ? [accounts[0].id] : [] });
   const [tab, setTab] = useState("all");
   const [error, setError] = useState();
   const [busy, setBusy] = useState(false);
   const key = useRef(keyring());
+  const first = useRef(form);
   const set = (change) => setForm((old) => ({ ...old, ...change }));
+  useEffect(() => {
+    if (form !== first.current) sessionStorage.setItem(place(query), JSON.stringify({ form, revision: old?.revision }));
+  }, [form]);
+  const startOver = () => {
+    sessionStorage.removeItem(place(query));
+    setBefore();
+    first.current = start ?? fresh(query);
+    setForm(first.current);
+  };
   const chosen = accounts.filter((account) => form.accounts.includes(account.id));
   const platforms = [...new Set(chosen.map((account) => account.platform))];
   const names = chosen.map((account) => account.id);
@@ -130,6 +150,7 @@ function Form({ accounts, old, start, query }) {
     setBusy(true);
     try {
       const made = await handIn(form, body, old, key.current.of([body, old?.id]));
+      sessionStorage.removeItem(place(query));
       toast(SAID[form.kind]);
       const jobs = form.kind === "now" ? await get("/jobs", { post: made.id, limit: 2 }).catch(() => ({ items: [] })) : { items: [] };
       go(jobs.items.length === 1 ? `/jobs/${jobs.items[0].id}` : `/posts/${made.id}`);
@@ -141,6 +162,7 @@ function Form({ accounts, old, start, query }) {
   };
   return html`<form class="compose" onSubmit=${submit}>
     <div class="stack wide">
+      ${before && html`<p class="row small muted"><span class="space">This is what you wrote here before.</span><button type="button" class="btn small" onClick=${startOver}>Start over</button></p>`}
       <fieldset class="card"><legend class="label">To</legend><div class="picks">${accounts.map((account) => html`<label class="check" key=${account.id}>
         <input type="checkbox" checked=${form.accounts.includes(account.id)} disabled=${form.kind === "kept"} onChange=${(event) => set({ accounts: event.target.checked ? [...form.accounts, account.id] : form.accounts.filter((id) => id !== account.id) })} />
         ${account.name} <span class="muted small">${platformName(account.platform)}</span>${account.blocks.length > 0 && html`<${Block} of=${{ ...account.blocks[0], until: null }} />`}</label>`)}</div></fieldset>
