@@ -107,6 +107,9 @@ export async function all(path, query = {}, most = 2000) {
   return items;
 }
 
+/** All accounts, by their ids. */
+export const accountsById = async () => new Map((await all("/accounts")).map((account) => [account.id, account]));
+
 function questions(query) {
   const pairs = Object.entries(query ?? {}).filter(([, value]) => value !== undefined && value !== null && value !== "");
   return pairs.length ? `?${new URLSearchParams(pairs)}` : "";

@@ -35,17 +35,13 @@ const PLATFORMS = { x: "X", dry_run: "Dry run" };
 /** What people call a platform. */
 export const platformName = (name) => PLATFORMS[name] ?? name.replaceAll("_", " ").replace(/^./, (letter) => letter.toUpperCase());
 
-/** How a job stands, in one word of ours. */
-export function standing(job) {
-  if (job.state === "dead_letter" && job.resolution) return job.resolution === "discarded" ? "cancelled" : "succeeded";
-  if (job.state === "dead_letter" && job.dead_reason === "outcome_unknown") return "held";
-  if (job.state === "cancelled" && job.reason === "missed") return "missed";
-  return job.state;
+/** A word that is told apart by its sign as well as by its colour. */
+function Mark({ of: [look, word, icon], children }) {
+  return html`<span class=${`badge ${look}`}><${Icon} name=${icon} />${word}${children}</span>`;
 }
 
 export function State({ of }) {
-  const [look, word, icon] = STATES[of] ?? ["", of, "waiting"];
-  return html`<span class=${`badge ${look}`}><${Icon} name=${icon} />${word}</span>`;
+  return html`<${Mark} of=${STATES[of] ?? ["", of, "waiting"]} />`;
 }
 
 /** What holds an account back. */
@@ -57,13 +53,11 @@ const BLOCKS = {
 };
 
 export function Block({ of }) {
-  const [look, word, icon] = BLOCKS[of.reason] ?? ["warn", of.reason.replaceAll("_", " "), "held"];
-  return html`<span class=${`badge ${look}`}><${Icon} name=${icon} />${word}${of.until && html`, until <${When} at=${of.until} />`}</span>`;
+  return html`<${Mark} of=${BLOCKS[of.reason] ?? ["warn", of.reason.replaceAll("_", " "), "held"]}>${of.until && html`, until <${When} at=${of.until} />`}<//>`;
 }
 
 export function PostState({ of }) {
-  const [look, word, icon] = POST_STATES[of] ?? ["", of, "waiting"];
-  return html`<span class=${`badge ${look}`}><${Icon} name=${icon} />${word}</span>`;
+  return html`<${Mark} of=${POST_STATES[of] ?? ["", of, "waiting"]} />`;
 }
 
 export function Badge({ look = "", children }) {
@@ -243,6 +237,12 @@ export async function copy(text) {
   else if (!copiedByCommand(text)) throw new Error("This browser does not let it be copied: select it, and copy it by hand");
   toast("Copied");
 }
+
+/** What an account is called, of those by id. */
+export const nameOf = (accounts, id) => accounts.get(id)?.name ?? "a removed account";
+
+/** When something goes out next by some schedules, if anything does. */
+export const nextOf = (schedules) => schedules.map((schedule) => schedule.next_run_at).filter(Boolean).sort()[0];
 
 /** The first line of a post, for lists. */
 export function gist(parts, most = 90) {

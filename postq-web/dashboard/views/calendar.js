@@ -1,10 +1,10 @@
-import { all, get, patch, post } from "../api.js";
+import { accountsById, get, patch, post } from "../api.js";
 import { html, useEffect, useState } from "../dom.js";
 import { Icon } from "../icons.js";
 import { link } from "../route.js";
 import { may } from "../session.js";
 import { clock, dateOf, day, firstDay, here, localOf, moment, month, plusDays, startAt, startOf, weekday, zoneName } from "../time.js";
-import { Dialog, Empty, Field, Head, Loaded, State, Tabs, Trouble, gist, toast, useLoaded } from "../ui.js";
+import { Dialog, Empty, Field, Head, Loaded, State, Tabs, Trouble, gist, nameOf, toast, useLoaded } from "../ui.js";
 
 const SPANS = [["month", "Month"], ["week", "Week"], ["list", "List"]];
 
@@ -27,9 +27,9 @@ export function Calendar() {
   const loaded = useLoaded(async () => {
     const [calendar, accounts] = await Promise.all([
       get("/calendar", { from: startOf(days[0]).toISOString(), until: startOf(plusDays(days.at(-1), 1)).toISOString() }),
-      all("/accounts"),
+      accountsById(),
     ]);
-    return { ...calendar, accounts: new Map(accounts.map((account) => [account.id, account])) };
+    return { ...calendar, accounts };
   }, [days[0], days.length]);
   const step = (n) => setDate(span === "month" ? monthAfter(date, n) : plusDays(date, n * (span === "week" ? 7 : 30)));
   const move = async (entry, to) => {
@@ -86,7 +86,7 @@ function byDay(days, items) {
   return found;
 }
 
-const names = (entry, accounts) => entry.accounts.map((id) => accounts.get(id)?.name ?? "a removed account");
+const names = (entry, accounts) => entry.accounts.map((id) => nameOf(accounts, id));
 
 /** A schedule whose zone is another than the viewer's says its own time as well. */
 const zoned = (entry) => (entry.tz && entry.tz !== here ? `${clock(entry.at, entry.tz)} in ${entry.tz}` : "");

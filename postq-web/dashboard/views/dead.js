@@ -1,4 +1,4 @@
-import { all, get, post } from "../api.js";
+import { accountsById, all, get, post } from "../api.js";
 import { html, useState } from "../dom.js";
 import { link } from "../route.js";
 import { may } from "../session.js";
@@ -24,17 +24,8 @@ const CAUSES = {
 };
 
 async function load() {
-  const [causes, letters, accounts] = await Promise.all([get("/dead-letters/causes"), all("/dead-letters", {}, 1000), all("/accounts")]);
-  const posts = new Map();
-  const ids = [...new Set(letters.slice(0, 100).map((letter) => letter.post_id).filter(Boolean))];
-  await Promise.all(ids.map(async (id) => {
-    try {
-      posts.set(id, await get(`/posts/${id}`));
-    } catch {
-      // The post is gone; its letter tells what there is.
-    }
-  }));
-  return { causes: causes.items, letters, posts, accounts: new Map(accounts.map((account) => [account.id, account])) };
+  const [causes, letters, accounts] = await Promise.all([get("/dead-letters/causes"), all("/dead-letters", {}, 1000), accountsById()]);
+  return { causes: causes.items, letters, accounts };
 }
 
 export function DeadLetters() {
@@ -63,7 +54,7 @@ async function each(letters, run, done) {
   if (failed.length > 0) toast(`${failed.length} not: ${failed[0].message}`, "bad");
 }
 
-function Cause({ cause, letters, posts, accounts, again }) {
+function Cause({ cause, letters, accounts, again }) {
   const [chosen, setChosen] = useState(new Set());
   const mine = letters.filter((letter) => letter.account_id === cause.account_id && letter.dead_reason === cause.dead_reason);
   const account = accounts.get(cause.account_id);
@@ -114,23 +105,25 @@ function Cause({ cause, letters, posts, accounts, again }) {
           <${Act} look="small" disabled=${!picked.length} run=${resolve("marked_published", "marked as published")}>Mark as published<//>`}
       <${Act} look="small bad" disabled=${!picked.length} run=${resolve("discarded", "discarded")} sure=${{ title: "Discard what is chosen?", text: "It is not sent, and does not come back here. Its history stays.", yes: "Discard" }}>Discard<//>
     </div>`}
-    <ul class="rows">${mine.slice(0, SHOWN).map((letter) => html`<${Letter} key=${letter.id} letter=${letter} parts=${posts.get(letter.post_id)?.parts} account=${account}
+    <ul class="rows">${mine.slice(0, SHOWN).map((letter) => html`<${Letter} key=${letter.id} letter=${letter} account=${account}
       isChosen=${chosen.has(letter.id)} onPick=${pick} reason=${letter.reason === cause.reason ? "" : letter.reason} />`)}</ul>
     ${mine.length > SHOWN && html`<p class="small muted">and ${cause.count - SHOWN} more</p>`}
   </section>`;
 }
 
-function Letter({ letter, parts, account, isChosen, onPick, reason }) {
-  const text = (parts ?? []).map((part) => part.text).join("\n\n");
+function Letter({ letter, account, isChosen, onPick, reason }) {
+  const what = gist([{ text: letter.gist ?? "" }]);
   const byHand = account && BY_HAND[account.platform];
   const take = async () => {
+    const { parts } = await get(`/posts/${letter.post_id}`);
+    const text = parts.map((part) => part.text).join("\n\n");
     if (byHand) open(byHand(text), "_blank", "noopener");
     await copy(text);
   };
   return html`<li class="row">
-    ${may("write") && html`<input type="checkbox" aria-label=${`Choose ${gist(parts)}`} checked=${isChosen} onChange=${(event) => onPick(letter.id, event.target.checked)} />`}
-    <span class="grow"><a ...${link(`/jobs/${letter.id}`)}>${gist(parts)}</a>${reason && html`<br /><span class="small muted">${reason}</span>`}</span>
+    ${may("write") && html`<input type="checkbox" aria-label=${`Choose ${what}`} checked=${isChosen} onChange=${(event) => onPick(letter.id, event.target.checked)} />`}
+    <span class="grow"><a ...${link(`/jobs/${letter.id}`)}>${what}</a>${reason && html`<br /><span class="small muted">${reason}</span>`}</span>
     <span class="small muted">planned <${When} at=${letter.planned_at} /></span>
-    ${text && html`<${Act} look="small" run=${take}>${byHand ? "Copy text and open the platform" : "Copy text"}<//>`}
+    ${letter.gist && html`<${Act} look="small" run=${take}>${byHand ? "Copy text and open the platform" : "Copy text"}<//>`}
   </li>`;
 }

@@ -4,7 +4,7 @@ import { Icon } from "../icons.js";
 import { link } from "../route.js";
 import { may } from "../session.js";
 import { long } from "../time.js";
-import { Act, Head, Loaded, State, When, gist, platformName, standing, useLoaded } from "../ui.js";
+import { Act, Head, Loaded, State, When, gist, platformName, useLoaded } from "../ui.js";
 
 async function load(id) {
   const story = await get(`/jobs/${id}`);
@@ -37,7 +37,7 @@ export function Job({ id }) {
 }
 
 function Story({ job, events, evidence, account, post: of, again }) {
-  const how = standing(job);
+  const how = job.standing;
   const waits = ["planned", "enqueued", "failed"].includes(job.state);
   const isOpen = job.state === "dead_letter" && !job.resolution;
   return html`<${Head} title=${of ? gist(of.parts, 60) : `A job of kind ${job.kind}`}><${State} of=${how} /><//>

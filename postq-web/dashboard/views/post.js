@@ -1,9 +1,9 @@
-import { all, get, post as ask } from "../api.js";
+import { accountsById, get, post as ask } from "../api.js";
 import { html, useState } from "../dom.js";
 import { link } from "../route.js";
 import { may } from "../session.js";
 import { here, localOf, moment, startAt } from "../time.js";
-import { Act, Badge, Dialog, Field, Head, Loaded, PostState, State, Trouble, When, gist, platformName, standing, useLoaded } from "../ui.js";
+import { Act, Badge, Dialog, Field, Head, Loaded, PostState, State, Trouble, When, gist, nameOf, nextOf, platformName, sentence, useLoaded } from "../ui.js";
 
 /** The rule as it is asked about, to have it in words. */
 function asked(schedule) {
@@ -13,7 +13,7 @@ function asked(schedule) {
 }
 
 async function load(id) {
-  const [post, accounts, jobs] = await Promise.all([get(`/posts/${id}`), all("/accounts"), get("/jobs", { post: id, order: "newest", limit: 50 })]);
+  const [post, accounts, jobs] = await Promise.all([get(`/posts/${id}`), accountsById(), get("/jobs", { post: id, order: "newest", limit: 50 })]);
   const schedules = await Promise.all(post.schedules.map(async (schedule) => {
     const isOver = ["one_shot", "unset"].includes(schedule.schedule.kind) && !schedule.next_run_at;
     const [times, words] = await Promise.all([
@@ -22,7 +22,7 @@ async function load(id) {
     ]);
     return { ...schedule, times, words };
   }));
-  return { post, schedules, jobs: jobs.items, accounts: new Map(accounts.map((account) => [account.id, account])) };
+  return { post, schedules, jobs: jobs.items, accounts };
 }
 
 export function Post({ id }) {
@@ -34,7 +34,7 @@ let refusals = 0;
 
 /** Publishes it now. Who asks for it in two tabs, or of a page that is behind, means it once: the key says what was seen. */
 async function publish(post, schedules, jobs) {
-  const next = schedules.map((schedule) => schedule.next_run_at).filter(Boolean).sort()[0];
+  const next = nextOf(schedules);
   try {
     await ask(`/posts/${post.id}/execute`, {}, { key: `now:${post.id}:${next}:${jobs[0]?.id ?? "first"}:${refusals}` });
   } catch (problem) {
@@ -49,7 +49,7 @@ function Whole({ post, schedules, jobs, accounts, again }) {
     await run();
     again();
   };
-  const isWaiting = schedules.some((schedule) => schedule.next_run_at);
+  const isWaiting = nextOf(schedules) !== undefined;
   return html`<${Head} title=${gist(post.parts, 60)}><${PostState} of=${post.state} />
       ${may("write") && html`<a class="btn" ...${link(`/compose?post=${post.id}`)}>Edit</a><a class="btn" ...${link(`/compose?copy=${post.id}`)}>Write another like it</a>
         ${isWaiting && html`<${Act} done="It goes out now" run=${act(() => publish(post, schedules, jobs))}>Publish now<//><${Act} look="bad" done="Called off" run=${act(() => ask(`/posts/${post.id}/cancel`))}>Call off<//>`}`}
@@ -60,7 +60,7 @@ function Whole({ post, schedules, jobs, accounts, again }) {
       ${schedules.filter((one) => one.schedule.kind !== "unset").map((schedule) => html`<${Schedule} key=${schedule.id} schedule=${schedule} accounts=${accounts} act=${act} />`)}
       ${post.state === "draft" && html`<p class="note"><span>It has no time yet. Edit it to give it one.</span></p>`}
       ${jobs.length > 0 && html`<section class="card flush" aria-label="What became of it"><h2 class="pad">What became of it</h2><ul>${jobs.map((job) => html`<li class="line" key=${job.id}>
-        <${State} of=${standing(job)} /><a class="grow" ...${link(`/jobs/${job.id}`)}>${accounts.get(job.account_id)?.name ?? "a removed account"}</a><span class="small muted">${moment(job.planned_at)}</span></li>`)}</ul></section>`}
+        <${State} of=${job.standing} /><a class="grow" ...${link(`/jobs/${job.id}`)}>${nameOf(accounts, job.account_id)}</a><span class="small muted">${moment(job.planned_at)}</span></li>`)}</ul></section>`}
     </div>`;
 }
 
@@ -72,14 +72,14 @@ function Texts({ parts }) {
 function Schedule({ schedule, accounts, act }) {
   const [isAsking, ask_] = useState(false);
   const zone = schedule.tz ?? here;
-  const names = schedule.accounts.map((id) => accounts.get(id)?.name ?? "a removed account");
+  const names = schedule.accounts.map((id) => nameOf(accounts, id));
   const isOnce = schedule.schedule.kind === "one_shot";
   const isOver = !schedule.next_run_at && schedule.enabled;
   const can = may("write") && !isOver;
   return html`<section class="card stack" aria-label=${`To ${names.join(", ")}`}>
     <div class="row"><h2 class="grow">To ${names.join(", ")}</h2>${!schedule.enabled ? html`<${Badge} look="warn">switched off<//>` : isOver ? html`<${Badge}>over<//>` : html`<${Badge} look="good">on<//>`}</div>
     ${schedule.problem && html`<p class="note bad"><span>${schedule.problem}</span></p>`}
-    <p>${isOnce ? `Once, ${moment(schedule.schedule.at, zone)}` : `${schedule.words.slice(0, 1).toUpperCase()}${schedule.words.slice(1)}`}${zone !== here && html` <span class="muted">(${zone})</span>`}</p>
+    <p>${isOnce ? `Once, ${moment(schedule.schedule.at, zone)}` : sentence(schedule.words)}${zone !== here && html` <span class="muted">(${zone})</span>`}</p>
     ${!isOnce && schedule.times.items.length > 0 && html`<ol class="times">${schedule.times.items.map((at) => html`<li key=${at}><span class="row"><time datetime=${at}>${moment(at, zone)}</time>
       ${can && html`<${Act} look="quiet small" label=${`Skip ${moment(at, zone)}`} done="It is left out" run=${act(() => ask(`/schedules/${schedule.id}/skip`, { at }))}>Skip<//>`}</span></li>`)}</ol>`}
     ${schedule.times.skipped.length > 0 && html`<p class="small muted">Left out: ${schedule.times.skipped.slice(0, 5).map((at) => moment(at, zone)).join("; ")}</p>`}

@@ -1,10 +1,10 @@
-import { all, get } from "../api.js";
+import { accountsById, all } from "../api.js";
 import { html, useState } from "../dom.js";
 import { Icon } from "../icons.js";
 import { link } from "../route.js";
 import { may } from "../session.js";
 import { ago, moment } from "../time.js";
-import { Empty, Head, Loaded, PostState, When, gist, useLoaded } from "../ui.js";
+import { Empty, Head, Loaded, PostState, When, gist, nameOf, nextOf, useLoaded } from "../ui.js";
 
 const STEP = 50;
 
@@ -13,8 +13,8 @@ const MOST_NAMES = 5;
 
 /** The newest posts, as many as are shown. */
 async function load(most) {
-  const [accounts, items] = await Promise.all([all("/accounts"), all("/posts", { order: "newest", limit: STEP }, most + 1)]);
-  return { accounts: new Map(accounts.map((account) => [account.id, account.name])), items: items.slice(0, most), isMore: items.length > most };
+  const [accounts, items] = await Promise.all([accountsById(), all("/posts", { order: "newest", limit: STEP }, most + 1)]);
+  return { accounts, items: items.slice(0, most), isMore: items.length > most };
 }
 
 export function Posts() {
@@ -29,9 +29,9 @@ export function Posts() {
 }
 
 function Line({ post, accounts }) {
-  const names = [...new Set(post.schedules.flatMap((schedule) => schedule.accounts))].map((id) => accounts.get(id) ?? "a removed account");
+  const names = [...new Set(post.schedules.flatMap((schedule) => schedule.accounts))].map((id) => nameOf(accounts, id));
   const shown = names.length > MOST_NAMES ? `${names.slice(0, MOST_NAMES).join(", ")} and ${names.length - MOST_NAMES} more` : names.join(", ");
-  const next = post.schedules.map((schedule) => schedule.next_run_at).filter(Boolean).sort()[0];
+  const next = nextOf(post.schedules);
   return html`<li class="line">
     <span class="grow"><a dir="auto" ...${link(`/posts/${post.id}`)}>${gist(post.parts)}</a><br />
       <span class="small muted">${shown || "no account yet"}${post.parts.length > 1 ? ` · thread of ${post.parts.length}` : ""}</span></span>

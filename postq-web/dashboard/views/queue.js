@@ -2,7 +2,7 @@ import { all, get, post } from "../api.js";
 import { html } from "../dom.js";
 import { link } from "../route.js";
 import { may } from "../session.js";
-import { Act, Block, Empty, Head, Loaded, State, When, platformName, standing, useLoaded } from "../ui.js";
+import { Act, Block, Empty, Head, Loaded, State, When, platformName, useLoaded } from "../ui.js";
 
 const MOST = 500;
 
@@ -64,7 +64,7 @@ function Lane({ account, jobs, again }) {
       ${account.blocks.map((block) => html`<${Block} of=${block} />`)}
       <span class="muted small">${jobs.length} in the lane</span></div>
     ${next.length > 0 && html`<ol class="rows">${next.map((job) => html`<li key=${job.id} class="row">
-      <${State} of=${standing(job)} />
+      <${State} of=${job.standing} />
       <a class="grow" ...${link(`/jobs/${job.id}`)}>${job.gist || "(no text)"}</a>
       <span class="small muted">due <${When} at=${job.run_at} />${job.attempt > 1 ? `, attempt ${job.attempt} of ${job.max_attempts}` : ""}</span>
       ${may("write") && ["enqueued", "failed"].includes(job.state) && html`<${Act} look="small" label=${`Due now: ${job.id}`} done="It is due now" run=${async () => { await post(`/jobs/${job.id}/retry`); again(); }}>Due now<//>`}

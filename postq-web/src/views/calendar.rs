@@ -1,14 +1,13 @@
 //! What lies in a span of time.
 
 use chrono::{DateTime, Utc};
-use postq_core::job::{DeadReason, Job, Resolution};
 use postq_core::machine::JobState;
-use postq_core::schedule::Verdict;
 use postq_engine::desk::{Agenda, AgendaEntry, AgendaItem, Moves};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::views::job;
 use crate::views::post::gist;
 
 /// The most characters of a text that an item shows.
@@ -75,25 +74,7 @@ impl From<Agenda> for CalendarView {
 fn standing(what: &AgendaEntry) -> &'static str {
     match what {
         AgendaEntry::ToCome => JobState::Planned.as_str(),
-        AgendaEntry::Job(job) => standing_of(job),
+        AgendaEntry::Job(job) => job::standing(job),
         AgendaEntry::Out(_) => JobState::Succeeded.as_str(),
     }
-}
-
-fn standing_of(job: &Job) -> &'static str {
-    match (job.state, job.resolution, job.dead_reason) {
-        (JobState::DeadLetter, Some(Resolution::Discarded), _) => JobState::Cancelled.as_str(),
-        (JobState::DeadLetter, Some(_), _) => JobState::Succeeded.as_str(),
-        (JobState::DeadLetter, None, Some(DeadReason::OutcomeUnknown)) => "held",
-        (JobState::Cancelled, ..) if is_missed(job) => "missed",
-        (state, ..) => state.as_str(),
-    }
-}
-
-fn is_missed(job: &Job) -> bool {
-    let missed = Verdict::Missed { and_older: 0 }.missed();
-    job.reason
-        .as_deref()
-        .zip(missed.as_deref())
-        .is_some_and(|(why, missed)| why.starts_with(missed))
 }

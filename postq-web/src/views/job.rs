@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use postq_core::intent::{Evidence, IntentState, PartEvidence, Receipt};
 use postq_core::job::{DeadReason, Job, JobEvent, Resolution};
 use postq_core::machine::JobState;
+use postq_core::schedule::Verdict;
 use postq_core::store::JobStory;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -20,6 +21,11 @@ pub(crate) struct JobView {
     /// `planned`, `enqueued`, `running`, `failed`, `succeeded`, `dead_letter` or `cancelled`.
     #[schema(value_type = String, example = "enqueued")]
     state: JobState,
+    /// How it stands for people: its state; or `held` where a dead letter's outcome is unknown, `missed` for
+    /// what the misfire policy left out, `succeeded` or `cancelled` for a dead letter that somebody
+    /// resolved as published or discarded.
+    #[schema(example = "held")]
+    standing: &'static str,
     post_id: Option<Uuid>,
     /// How its post begins; null where it has none, or it was taken away.
     gist: Option<String>,
@@ -62,6 +68,7 @@ impl From<Job> for JobView {
             kind: job.made.kind.to_string(),
             topic: job.made.topic.to_string(),
             state: job.state,
+            standing: standing(&job),
             post_id: job.made.post_id.map(|id| id.as_uuid()),
             gist: None,
             account_id: job.made.account_id.map(|id| id.as_uuid()),
@@ -84,6 +91,27 @@ impl From<Job> for JobView {
             finished_at: job.finished_at,
         }
     }
+}
+
+/// How a job stands for people.
+pub(crate) fn standing(job: &Job) -> &'static str {
+    match (job.state, job.resolution, job.dead_reason) {
+        (JobState::DeadLetter, Some(Resolution::Discarded), _) => JobState::Cancelled.as_str(),
+        (JobState::DeadLetter, Some(Resolution::MarkedPublished), _) => {
+            JobState::Succeeded.as_str()
+        }
+        (JobState::DeadLetter, None, Some(DeadReason::OutcomeUnknown)) => "held",
+        (JobState::Cancelled, ..) if is_missed(job) => "missed",
+        (state, ..) => state.as_str(),
+    }
+}
+
+fn is_missed(job: &Job) -> bool {
+    let missed = Verdict::Missed { and_older: 0 }.missed();
+    job.reason
+        .as_deref()
+        .zip(missed.as_deref())
+        .is_some_and(|(why, missed)| why.starts_with(missed))
 }
 
 impl JobView {
@@ -341,4 +369,54 @@ pub(crate) struct Cause {
     pub(crate) example: Uuid,
     /// Why the latest one gave up, in words.
     pub(crate) reason: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use postq_core::job::{Fence, JobKind, NewJob, Topic};
+
+    use super::*;
+
+    fn job(state: JobState) -> Job {
+        let at = DateTime::UNIX_EPOCH;
+        let made = NewJob::new(JobKind::publish(), Topic::publish(), at);
+        Job {
+            root: made.id,
+            made,
+            state,
+            fence: Fence::default(),
+            attempt: 0,
+            run_at: at,
+            slot: None,
+            reason: None,
+            dead_reason: None,
+            resolution: None,
+            replay_of: None,
+            node: None,
+            enqueued_at: None,
+            started_at: None,
+            finished_at: None,
+        }
+    }
+
+    #[test]
+    fn people_are_told_how_a_job_stands() {
+        let letter = |why, resolution| {
+            standing(&Job { dead_reason: Some(why), resolution, ..job(JobState::DeadLetter) })
+        };
+        let cancelled = |reason: &str| {
+            standing(&Job { reason: Some(reason.to_owned()), ..job(JobState::Cancelled) })
+        };
+
+        assert_eq!(standing(&job(JobState::Enqueued)), "enqueued");
+        assert_eq!(letter(DeadReason::Content, None), "dead_letter");
+        assert_eq!(letter(DeadReason::OutcomeUnknown, None), "held");
+        let out = Some(Resolution::MarkedPublished);
+        assert_eq!(letter(DeadReason::OutcomeUnknown, out), "succeeded");
+        assert_eq!(letter(DeadReason::Content, Some(Resolution::Discarded)), "cancelled");
+        // Its replay tells the rest.
+        assert_eq!(letter(DeadReason::Content, Some(Resolution::Replayed)), "dead_letter");
+        assert_eq!(cancelled("called off"), "cancelled");
+        assert_eq!([cancelled("missed"), cancelled("missed, with 3 older ones")], ["missed"; 2]);
+    }
 }
