@@ -34,6 +34,7 @@
 //! | `idempotency_conformance!` | `Arc<dyn IdempotencyStore>` |
 //! | `cache_conformance!` | `Arc<dyn Cache>` |
 //! | `platform_conformance!` | `Arc<dyn PlatformHarness>`, see [`platform::PlatformHarness`] |
+//! | `connect_conformance!` | `Arc<dyn ConnectHarness>`, see [`connect::ConnectHarness`] |
 //! | `vault_conformance!` | `Arc<dyn Vault>` |
 //! | `retry_conformance!` | `Arc<dyn RetryStrategy>` |
 //! | `cadence_conformance!` | `Arc<dyn PollingCadence>` |
@@ -50,6 +51,7 @@ use std::time::Duration;
 pub mod cache;
 pub mod cadence;
 pub mod clock;
+pub mod connect;
 pub mod feed;
 pub mod fixtures;
 pub mod idempotency;
