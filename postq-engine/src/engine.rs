@@ -198,7 +198,7 @@ impl Engine {
         // until it is dropped here.
         while workers.join_next().await.is_some() {}
         // A token that is just being renewed is worth its while: without its end the account is lost.
-        let written = self.shared.tokens.finish();
+        let written = self.shared.tokens.written();
         if tokio::time::timeout(self.shared.settings.grace_period, written).await.is_err() {
             tracing::error!("a renewed token was not written down at the end of the grace period");
         }

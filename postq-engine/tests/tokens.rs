@@ -14,7 +14,7 @@ use postq_core::clock::{Clock, TokioClock};
 use postq_core::conformance::connect::GrantTrouble;
 use postq_core::conformance::connect::authority::Authority;
 use postq_core::conformance::fixtures;
-use postq_core::connect::{Grant, Refresh};
+use postq_core::connect::{Connect, Grant, Nonce, Refresh};
 use postq_core::content::Part;
 use postq_core::credentials::Credentials;
 use postq_core::error::{ErrorKind, NotifyError, StoreError};
@@ -23,7 +23,7 @@ use postq_core::id::{AccountId, JobId, TenantId};
 use postq_core::intent::Receipt;
 use postq_core::job::{Applied, Job};
 use postq_core::machine::JobState;
-use postq_core::memory::{MemoryBackend, MemoryWebhooks};
+use postq_core::memory::{MemoryBackend, MemoryConnecting, MemoryWebhooks};
 use postq_core::notifier::{Notice, NoticeKind, Notifier};
 use postq_core::platform::{
     Identity, Outgoing, Pace, Platform, PlatformName, Published, Violation,
@@ -31,6 +31,7 @@ use postq_core::platform::{
 use postq_core::store::{AccountStore, BlockReason};
 use postq_core::vault::{ChaChaVault, KeyRing, Vault};
 use postq_engine::reseal::Resealer;
+use postq_engine::tokens::{Begun, Browser, CameBack, ConnectError, ToConnect};
 use postq_engine::{Engine, Platforms, Settings, Tokens, Unusable};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -79,6 +80,10 @@ impl Platform for Town {
             dry_run: false,
         };
         Ok(Published { receipt, limits: Vec::new() })
+    }
+
+    fn connect(&self) -> Option<&dyn Connect> {
+        Some(&self.authority)
     }
 
     fn refresh(&self) -> Option<&dyn Refresh> {
@@ -592,4 +597,106 @@ async fn a_token_that_the_platform_refuses_early_is_renewed_once() {
     assert_eq!(run.job(&world, job).await.state, JobState::Succeeded);
     assert_eq!((world.authority.calls(), run.attention()), (1, 0));
     run.end().await;
+}
+
+/// A person who connects accounts.
+struct Person {
+    world: World,
+    kept: MemoryConnecting,
+}
+
+impl Person {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let kept = MemoryConnecting::new(Arc::new(world.clock));
+        Self { world, kept }
+    }
+
+    async fn begin(&self, what: ToConnect, browser: Option<&Nonce>) -> Begun {
+        let node = self.world.node();
+        node.begin(&self.kept, what, browser, self.world.clock.now()).await.unwrap()
+    }
+
+    fn new_account(&self, name: &str) -> ToConnect {
+        let platform = self.world.town.name.clone();
+        ToConnect::New { tenant: TenantId::DEFAULT, name: name.to_owned(), platform }
+    }
+
+    /// Agrees, and comes back.
+    fn agree(&self, begun: &Begun, browser: Browser) -> CameBack {
+        let query = begun.address.split_once("state=").unwrap().1;
+        let (state, code) = query.split_once("&code=").unwrap();
+        let platform = self.world.town.name.clone();
+        CameBack { platform, state: state.into(), code: code.into(), browser }
+    }
+
+    async fn finish(&self, back: &CameBack) -> Result<(Account, bool), ConnectError> {
+        // On another node than it was begun on.
+        self.world.node().finish(&self.kept, back, self.world.clock.now()).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_is_connected_and_connected_again() {
+    let person = Person::new().await;
+    let begun = person.begin(person.new_account("second"), None).await;
+    assert_eq!(begun.asks.len(), 1);
+
+    let back = person.agree(&begun, Browser::Shows(None));
+    let (account, made) = person.finish(&back).await.unwrap();
+    assert!(made && account.id == begun.account);
+    assert_eq!(account.remote_id.as_deref(), Some("somebody"));
+    let token = person.world.node().usable(&account, person.world.clock.now()).await.unwrap();
+    assert!(person.world.authority.takes(token.who.secret.as_ref().unwrap()));
+    let again = person.finish(&back).await.unwrap_err();
+    assert!(matches!(again, ConnectError::NotBegun), "a code is taken once");
+
+    let begun = person.begin(ToConnect::Again(Box::new(account.clone())), None).await;
+    let (anew, made) = person.finish(&person.agree(&begun, Browser::Any)).await.unwrap();
+    assert!(!made && anew.id == account.id && anew.credentials != account.credentials);
+
+    let begun = person.begin(person.new_account("second"), None).await;
+    let taken = person.finish(&person.agree(&begun, Browser::Any)).await.unwrap_err();
+    assert!(matches!(taken, ConnectError::NameTaken(_)), "{taken}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_who_began_in_time_and_in_this_browser_comes_back() {
+    let person = Person::new().await;
+    let (own, other) = (Nonce::random(), Nonce::random());
+    let cases = [
+        (Browser::Shows(None), false),
+        (Browser::Shows(Some(other.secret().clone())), false),
+        (Browser::Shows(Some(own.secret().clone())), true),
+    ];
+    for (n, (browser, good)) in cases.into_iter().enumerate() {
+        let begun = person.begin(person.new_account(&format!("n{n}")), Some(&own)).await;
+        let finished = person.finish(&person.agree(&begun, browser.clone())).await;
+        assert_eq!(finished.is_ok(), good, "{browser:?}");
+    }
+
+    let begun = person.begin(person.new_account("late"), None).await;
+    pass(601).await;
+    let late = person.finish(&person.agree(&begun, Browser::Any)).await.unwrap_err();
+    assert!(matches!(late, ConnectError::NotBegun));
+
+    let begun = person.begin(person.new_account("forged"), None).await;
+    let back = CameBack { code: "forged".into(), ..person.agree(&begun, Browser::Any) };
+    let forged = person.finish(&back).await.unwrap_err();
+    assert!(matches!(forged, ConnectError::Refused(_)), "{forged}");
+    assert_eq!(person.world.backend.accounts.list(TenantId::DEFAULT).await.unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_else_does_not_take_an_account_over() {
+    let person = Person::new().await;
+    let mut ann = person.world.stored().await;
+    ann.remote_id = Some("ann".to_owned());
+    assert_eq!(person.world.backend.accounts.update(&ann, None).await.unwrap(), Applied::Applied);
+
+    let begun = person.begin(ToConnect::Again(Box::new(ann.clone())), None).await;
+    let refused = person.finish(&person.agree(&begun, Browser::Any)).await.unwrap_err();
+
+    assert!(matches!(refused, ConnectError::SomebodyElse { .. }), "{refused}");
+    assert_eq!(person.world.stored().await, ann);
 }

@@ -174,8 +174,7 @@ impl Planner<'_> {
             (posts.into_iter().collect(), accounts.into_iter().collect());
         let sql = self.tx.sql;
         let find_posts = "SELECT id FROM {s}.posts WHERE id = ANY($1)";
-        let find_accounts =
-            "SELECT id, name, platform FROM {s}.accounts WHERE id = ANY($1) ORDER BY id FOR KEY SHARE";
+        let find_accounts = "SELECT id, name, platform FROM {s}.accounts WHERE id = ANY($1) ORDER BY id FOR KEY SHARE";
         let (posts, accounts) = together!(
             sql.all(find_posts, args![posts], |row| Ok(row.try_get("id")?)),
             sql.all(find_accounts, args![accounts], |row| {
@@ -183,10 +182,7 @@ impl Planner<'_> {
                 Ok((AccountId::from_uuid(row.try_get("id")?), known))
             }),
         )?;
-        Ok(Around {
-            posts: posts.into_iter().collect(),
-            accounts: accounts.into_iter().collect(),
-        })
+        Ok(Around { posts: posts.into_iter().collect(), accounts: accounts.into_iter().collect() })
     }
 
     /// Plans one schedule; an error says what is wrong with it.

@@ -74,7 +74,8 @@ fn insert(tx: &Tx<'_>, endpoint: &Endpoint) -> Result<(), Fault> {
         return Err(Fault::conflict(format!("there are {most} webhooks already; remove one")));
     }
     // What may change follows, where it is written for an update as well.
-    let made = "INSERT INTO webhooks (id, tenant_id, created_at, url, key_id, sealed, events, version)
+    let made =
+        "INSERT INTO webhooks (id, tenant_id, created_at, url, key_id, sealed, events, version)
          VALUES (?, ?, ?, '', '', x'', '[]', 0)";
     tx.run(made, params![blob(endpoint.id.as_uuid()), tenant, micros(endpoint.created_at)])?;
     write(tx, endpoint, endpoint.version)

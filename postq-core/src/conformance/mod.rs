@@ -28,6 +28,7 @@
 //! | `lock_conformance!` | `Arc<dyn DedupeLock>` |
 //! | `limiter_conformance!` | `Arc<dyn RateLimiter>` |
 //! | `limiter_mode_conformance!` | `Arc<dyn LimiterMode>` |
+//! | `connecting_conformance!` | `Arc<dyn ConnectingStore>` |
 //! | `token_conformance!` | `Arc<dyn TokenStore>` |
 //! | `node_conformance!` | `Arc<dyn NodeStore>` |
 //! | `webhook_conformance!` | `Arc<dyn WebhookStore>` |
@@ -52,6 +53,7 @@ pub mod cache;
 pub mod cadence;
 pub mod clock;
 pub mod connect;
+pub mod connecting;
 pub mod feed;
 pub mod fixtures;
 pub mod idempotency;

@@ -19,6 +19,7 @@
 //! again. Its posts wait until then.
 
 pub(crate) mod ahead;
+mod connect;
 pub(crate) mod job;
 mod renew;
 
@@ -39,6 +40,7 @@ use postq_core::vault::Vault;
 use secrecy::SecretString;
 use tokio_util::task::TaskTracker;
 
+pub use self::connect::{Begun, Browser, CONNECT_WITHIN, CameBack, ConnectError, ToConnect};
 use crate::platforms::Platforms;
 
 /// A token that ends sooner than this is renewed before it is used: a call may take so long.
@@ -158,7 +160,7 @@ impl Tokens {
     }
 
     /// Waits until every renewal under way has been written down.
-    pub(crate) async fn finish(&self) {
+    pub(crate) async fn written(&self) {
         self.renewals.close();
         self.renewals.wait().await;
     }

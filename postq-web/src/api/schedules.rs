@@ -19,8 +19,8 @@ use crate::problem::Problem;
 use crate::router::{Route, route};
 use crate::views::post::PostChange;
 use crate::views::schedule::{
-    Edited, NewSchedule, OccurrenceChange, Occurrences, ScheduleChange, SchedulePause, ScheduleView, Skip,
-    Skipped, StandIn,
+    Edited, NewSchedule, OccurrenceChange, Occurrences, ScheduleChange, SchedulePause,
+    ScheduleView, Skip, Skipped, StandIn,
 };
 use crate::web::{App, Shared};
 
