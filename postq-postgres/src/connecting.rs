@@ -41,7 +41,7 @@ impl ConnectingStore for PgStore {
                 state,
                 connecting.account.as_uuid(),
                 sealed.key_id,
-                sealed.bytes,
+                sealed.bytes.as_slice(),
                 micros(keep)
             ];
             sql.run(insert, args).await

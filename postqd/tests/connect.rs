@@ -96,7 +96,8 @@ fn an_account_is_connected_by_the_command_and_publishes() {
     let shown = place.run(&["account", "show", "main"]).exits(0);
     shown.tells("remote id    42");
     shown.tells("token ends");
-    place.run(&["post", "hello", "--to", "main", "--at", "now"]);
+    place.run(&["post", "hello", "--account", "main"]).exits(0);
+    assert_eq!(town.x.ledger().accepted.len(), 1, "with the token that was given");
     let again = begin(&place, &[]);
     assert!(get(&agree(&again.1)).starts_with("HTTP/1.1 200"), "connected again");
     ends_well(again.0);

@@ -122,7 +122,7 @@ impl Tokens {
                 Ok(Renewal::Renewed(grant)) => tokens.keep(marked, &credentials, grant, time).await,
                 Ok(Renewal::Refused(why)) => tokens.note(marked, &credentials, why, time).await,
                 Err(why) => {
-                    tracing::warn!(account = %id, "token not renewed: {why}");
+                    tracing::warn!(account = %id, why, "token not renewed");
                     // Should that fail, the mark ends by itself.
                     let mut unmarked = credentials;
                     unmarked.renewing_since = None;
@@ -190,10 +190,10 @@ impl Tokens {
                 Err(trouble) => trouble,
             };
             if Instant::now() >= until {
-                tracing::error!(account = %known.id, "a renewed token could not be written down: {trouble}");
+                tracing::error!(account = %known.id, %trouble, "a renewed token could not be written down");
                 return Err(trouble);
             }
-            tracing::warn!(account = %known.id, "a renewed token is not written down yet: {trouble}");
+            tracing::warn!(account = %known.id, %trouble, "a renewed token is not written down yet");
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(5));
         }
