@@ -72,9 +72,11 @@ impl Tokens {
             if !lately(credentials.renewing_since, mark)
                 && let Some(lock) = self.acquire(account.id, mark).await
             {
+                let begun = Instant::now();
                 match self.mark(&account, credentials, time.now()).await {
                     Ok(Replaced::Now(marked)) => {
-                        return self.carry_out(marked, known, platform, time, lock).await;
+                        let by = begun + refresh.timeout();
+                        return self.carry_out(marked, known, platform, (time, by), lock).await;
                     }
                     Ok(Replaced::Gone) => return Err(Unusable::Gone),
                     Ok(Replaced::Stale) => self.release(account.id, &lock).await,
@@ -105,20 +107,21 @@ impl Tokens {
         self.replace(account, &marked, account.token_expires_at).await
     }
 
-    /// Makes the call and writes down what came of it, whether or not somebody still waits for it.
+    /// Makes the call, if it can begin in time, and writes down what came of it, whether or not somebody
+    /// still waits for it.
     async fn carry_out(
         &self,
         marked: Account,
         known: Renewable,
         platform: Arc<dyn Platform>,
-        time: StoreTime,
+        (time, by): (StoreTime, Instant),
         lock: LockToken,
     ) -> Result<Account, Unusable> {
         let tokens = self.clone();
         let id = marked.id;
         let renewal = self.renewals.spawn(async move {
             let Renewable { credentials, refresh_token } = known;
-            let ended = match tokens.call(&*platform, &refresh_token).await {
+            let ended = match tokens.call(&*platform, &refresh_token, by).await {
                 Ok(Renewal::Renewed(grant)) => tokens.keep(marked, &credentials, grant, time).await,
                 Ok(Renewal::Refused(why)) => tokens.note(marked, &credentials, why, time).await,
                 Err(why) => {
@@ -141,7 +144,12 @@ impl Tokens {
         &self,
         platform: &dyn Platform,
         refresh_token: &SecretString,
+        by: Instant,
     ) -> Result<Renewal, String> {
+        // Held up for longer, the call could still be under way when the mark holds no more.
+        if Instant::now() >= by {
+            return Err("the node was held up before it could ask".to_owned());
+        }
         let Some(refresh) = platform.refresh() else {
             return Err(format!("{} renews no tokens", platform.name()));
         };
