@@ -94,6 +94,11 @@ impl JobKind {
         Self::new(Self::NOTIFY)
     }
 
+    /// Renews an account's token.
+    pub fn token_refresh() -> Self {
+        Self::new(Self::TOKEN_REFRESH)
+    }
+
     /// Delivers an outgoing webhook.
     pub fn webhook_deliver() -> Self {
         Self::new(Self::WEBHOOK_DELIVER)
@@ -127,6 +132,11 @@ impl Topic {
     /// The topic of notifications.
     pub fn notify() -> Self {
         Self::new(Self::NOTIFY)
+    }
+
+    /// The topic of token jobs.
+    pub fn token() -> Self {
+        Self::new(Self::TOKEN)
     }
 
     /// The topic of outgoing webhooks.

@@ -11,6 +11,7 @@
 //! | [`token`], [`idempotency`] | what an API needs of a backend |
 //! | [`node`], [`pool`] | which processes share a store; how its connections are used |
 //! | [`webhook`], [`courier`] | who is told of events, and how it gets there |
+//! | [`connect`], [`connecting`], [`credentials`] | connecting accounts and renewing what that brought |
 //! | [`platform`], [`vault`], [`notifier`], [`clock`] | what else an engine is given |
 //! | [`backend`], [`memory`], [`composed`] | the bundle an adapter makes, the reference one, and a feed over queue and store |
 //! | [`fallback`] | going on without a queue or limiter that is away |
@@ -31,8 +32,11 @@ pub mod clock;
 pub mod composed;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod connect;
+pub mod connecting;
 pub mod content;
 pub mod courier;
+pub mod credentials;
 pub mod error;
 pub mod failure;
 pub mod fallback;

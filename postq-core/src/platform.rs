@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use crate::connect::{Connect, Refresh};
 use crate::content::{MediaRef, Part};
 use crate::failure::{Failure, LimitReading};
 use crate::id::AccountId;
@@ -75,7 +76,8 @@ pub struct Identity {
     pub name: String,
     /// The platform's own id of it, where it is known.
     pub remote_id: Option<String>,
-    /// What the platform's adapter had sealed; none where it needs none.
+    /// The account's [`Credentials`](crate::credentials::Credentials), or its access token alone; none
+    /// where it needs none.
     pub secret: Option<SecretString>,
 }
 
@@ -191,8 +193,13 @@ pub trait Platform: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Lets a person connect an account.
+    fn connect(&self) -> Option<&dyn Connect> {
+        None
+    }
+
     /// Renews credentials.
-    fn refresh_token(&self) -> Option<&dyn RefreshToken> {
+    fn refresh(&self) -> Option<&dyn Refresh> {
         None
     }
 
@@ -282,23 +289,6 @@ pub struct PreparedMedia {
 pub trait Media: fmt::Debug + Send + Sync {
     /// Uploads one picture or video and waits until it can be used.
     async fn prepare(&self, who: &Identity, media: &MediaRef) -> Result<PreparedMedia, Failure>;
-}
-
-/// Renewed credentials, to be sealed and stored before they are used.
-#[derive(Clone, Debug)]
-pub struct Refreshed {
-    /// The new secret.
-    pub secret: SecretString,
-    /// When it ends.
-    pub expires_at: Option<DateTime<Utc>>,
-}
-
-/// Renews credentials.
-#[cfg_attr(feature = "mock", mockall::automock)]
-#[async_trait]
-pub trait RefreshToken: fmt::Debug + Send + Sync {
-    /// Renews them once. A failure of class `auth` means that a person must reconnect.
-    async fn refresh(&self, who: &Identity) -> Result<Refreshed, Failure>;
 }
 
 /// Asks the platform whether it would take the content.

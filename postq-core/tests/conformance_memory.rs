@@ -5,12 +5,13 @@ use std::sync::Arc;
 use postq_core::backend::Backend;
 use postq_core::cache::Cache;
 use postq_core::clock::SystemClock;
+use postq_core::connecting::ConnectingStore;
 use postq_core::idempotency::IdempotencyStore;
 use postq_core::limiter::RateLimiter;
 use postq_core::lock::DedupeLock;
 use postq_core::memory::{
-    MemoryBackend, MemoryCache, MemoryIdempotency, MemoryNodes, MemoryQueue, MemoryTokens,
-    MemoryWebhooks,
+    MemoryBackend, MemoryCache, MemoryConnecting, MemoryIdempotency, MemoryNodes, MemoryQueue,
+    MemoryTokens, MemoryWebhooks,
 };
 use postq_core::node::NodeStore;
 use postq_core::queue::Queue;
@@ -53,6 +54,9 @@ async fn idempotency() -> Arc<dyn IdempotencyStore> {
     Arc::new(MemoryIdempotency::new(Arc::new(SystemClock)))
 }
 
+postq_core::connecting_conformance!(async || {
+    Arc::new(MemoryConnecting::new(Arc::new(SystemClock))) as Arc<dyn ConnectingStore>
+});
 postq_core::store_conformance!(fresh);
 postq_core::feed_conformance!(fresh);
 postq_core::queue_conformance!(queue);

@@ -36,6 +36,7 @@ use crate::presence::{self, NodeFacts, Presence};
 use crate::readings::{CallsLeft, Readings};
 use crate::settings::Settings;
 use crate::settle::Report;
+use crate::tokens::{self, Tokens};
 use crate::webhooks::{Deliver, Failing, Listeners, WebhookDesk, Webhooks};
 use crate::{keeper, planner, rezone, sweeper, worker};
 
@@ -81,6 +82,7 @@ pub(crate) struct Shared {
     pub(crate) backend: Backend,
     pub(crate) platforms: Platforms,
     pub(crate) vault: Option<Arc<dyn Vault>>,
+    pub(crate) tokens: Tokens,
     pub(crate) resolver: Arc<dyn Resolver>,
     pub(crate) retry: Arc<dyn RetryStrategy>,
     pub(crate) handlers: BTreeMap<JobKind, Arc<dyn Handler>>,
@@ -184,6 +186,7 @@ impl Engine {
         if self.shared.settings.plan {
             loops.spawn(supervised("planner", again(), planner::run));
             loops.spawn(supervised("rezone", again(), rezone::run));
+            loops.spawn(supervised("tokens", again(), tokens::ahead::run));
         }
         let mut workers = JoinSet::new();
         for topic in self.shared.settings.topics.clone() {
@@ -194,6 +197,11 @@ impl Engine {
         // The workers end after their last attempt; the keeper holds the leases of these attempts
         // until it is dropped here.
         while workers.join_next().await.is_some() {}
+        // A token that is just being renewed is worth its while: without its end the account is lost.
+        let written = self.shared.tokens.written();
+        if tokio::time::timeout(self.shared.settings.grace_period, written).await.is_err() {
+            tracing::error!("a renewed token was not written down at the end of the grace period");
+        }
         // Whatever tells that it is there is over before it says that it is not.
         drop(loops);
         presence::farewell(&self.shared).await;
@@ -237,6 +245,11 @@ impl Engine {
     /// What opens the accounts' credentials.
     pub fn vault(&self) -> Option<&Arc<dyn Vault>> {
         self.shared.vault.as_ref()
+    }
+
+    /// What gives, and renews, the accounts' credentials.
+    pub fn tokens(&self) -> &Tokens {
+        &self.shared.tokens
     }
 
     /// The platforms it publishes on.
@@ -413,11 +426,19 @@ impl EngineBuilder {
             Some(seed) => (seed, NodeId::from_uuid(Uuid::from_u64_pair(seed, seed))),
             None => (rand::random(), NodeId::new()),
         };
+        let platforms = Platforms::new(self.platforms);
+        let tokens = Tokens::new(
+            &self.backend,
+            self.vault.clone(),
+            platforms.clone(),
+            self.settings.store_timeout,
+        );
         let shared = Shared {
             node,
             backend: self.backend,
-            platforms: Platforms::new(self.platforms),
+            platforms,
             vault: self.vault,
+            tokens,
             resolver: self.resolver,
             retry: self.retry,
             handlers: self.handlers,

@@ -9,6 +9,7 @@
 //! | `planner`, `worker`, `keeper`, `sweeper` | the loops |
 //! | `presence` | what a node tells the others of itself |
 //! | [`reseal`] | what is sealed with which key; sealing again with the one in force |
+//! | [`tokens`] | credentials that are good for a call: renewed once, however many ask |
 //! | `rezone` | what a new zone database moves |
 //! | [`health`], [`metrics`], `readings` | when each loop last succeeded, what is measured, what platforms told of limits |
 //! | [`webhooks`] | who else is told of what happens |
@@ -35,6 +36,7 @@ mod rezone;
 pub mod settings;
 mod settle;
 mod sweeper;
+pub mod tokens;
 pub mod webhooks;
 mod worker;
 
@@ -44,3 +46,4 @@ pub use self::presence::NodeFacts;
 pub use self::readings::CallsLeft;
 pub use self::settings::{Settings, TopicWorkers};
 pub use self::settle::{Report, ReportResult};
+pub use self::tokens::{Tokens, Unusable, Usable};

@@ -69,6 +69,7 @@ mod changes;
 mod check;
 mod claim;
 mod config;
+mod connecting;
 mod control;
 mod error;
 mod evidence;

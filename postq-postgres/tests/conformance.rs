@@ -61,6 +61,10 @@ async fn fresh_idempotency() -> (Arc<dyn IdempotencyStore>, Fresh) {
     (fresh.store.idempotency(), fresh)
 }
 
+postq_core::connecting_conformance!(async || {
+    let fresh = Fresh::open().await;
+    (fresh.store.connecting(), fresh)
+});
 postq_core::store_conformance!(fresh);
 postq_core::feed_conformance!(fresh);
 postq_core::queue_conformance!(fresh_queue);

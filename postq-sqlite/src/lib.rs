@@ -42,6 +42,7 @@ mod changes;
 mod claim;
 mod config;
 mod connect;
+mod connecting;
 mod control;
 mod error;
 mod evidence;
@@ -75,6 +76,7 @@ mod transition;
 mod turn;
 mod upkeep;
 mod webhooks;
+mod wipe;
 mod writer;
 
 pub use crate::config::Config;

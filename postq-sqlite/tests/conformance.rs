@@ -60,6 +60,10 @@ async fn fresh_idempotency() -> (Arc<dyn IdempotencyStore>, TempDir) {
     (store.idempotency(), folder)
 }
 
+postq_core::connecting_conformance!(async || {
+    let (store, folder) = open();
+    (store.connecting(), folder)
+});
 postq_core::store_conformance!(fresh);
 postq_core::feed_conformance!(fresh);
 postq_core::queue_conformance!(fresh_queue);

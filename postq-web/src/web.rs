@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::extract::{MatchedPath, Request};
 use postq_core::clock::{Clock, SystemClock};
+use postq_core::connecting::ConnectingStore;
 use postq_core::error::StoreError;
 use postq_core::failure::Failure;
 use postq_core::fallback::Breaker;
@@ -41,6 +42,8 @@ pub struct Web {
     pub tokens: Arc<dyn TokenStore>,
     /// What makes a repeated request harmless.
     pub idempotency: Arc<dyn IdempotencyStore>,
+    /// What keeps connections that were begun; without it accounts are added by access token alone.
+    pub connecting: Option<Arc<dyn ConnectingStore>>,
     /// Tells whose an access token is; without it accounts are connected without asking.
     pub identify: Option<Arc<dyn Identify>>,
     /// What takes what platforms send by themselves; without any, nothing is taken.
@@ -72,6 +75,7 @@ impl Web {
             engine,
             tokens,
             idempotency,
+            connecting: None,
             identify: None,
             incoming: Vec::new(),
             services: Vec::new(),

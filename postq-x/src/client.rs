@@ -116,6 +116,10 @@ impl X {
         send(request, token, MOST_OF_ONE, self.config.send_timeout - margin).await
     }
 
+    pub(crate) fn post(&self, path: &str) -> RequestBuilder {
+        self.http.post(format!("{}{path}", self.base.url))
+    }
+
     pub(crate) async fn get(
         &self,
         path: &str,
@@ -241,7 +245,15 @@ async fn send(
     most: usize,
     within: Duration,
 ) -> Result<Answer, NoAnswer> {
-    let request = request.header(AUTHORIZATION, token.header.clone()).timeout(within);
+    read(request.header(AUTHORIZATION, token.header.clone()).timeout(within), most).await
+}
+
+/// Asks for something that needs no access token.
+pub(crate) async fn ask(request: RequestBuilder, within: Duration) -> Result<Answer, NoAnswer> {
+    read(request.timeout(within), MOST_OF_ONE).await
+}
+
+async fn read(request: RequestBuilder, most: usize) -> Result<Answer, NoAnswer> {
     let mut response = request.send().await?;
     let mut body = Vec::new();
     // Cut in the middle of an answer, even a refusing one: not whole, so not believed.

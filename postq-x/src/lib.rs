@@ -5,6 +5,7 @@
 //! | `config` | what a user may set |
 //! | `client` | [`X`] itself: bounded calls without redirects or retries |
 //! | `publish` | its [`Platform`](postq_core::platform::Platform) |
+//! | `connect`, `form` | its [`Connect`](postq_core::connect::Connect) and [`Refresh`](postq_core::connect::Refresh): OAuth 2 with PKCE |
 //! | `reconcile`, `timeline` | its [`Reconcile`](postq_core::platform::Reconcile): finds a post again among the account's own |
 //! | `error`, `hide` | answers and silence as failures, without secrets and content |
 //! | `limits` | what the headers say about limits |
@@ -29,7 +30,9 @@
 
 mod client;
 mod config;
+mod connect;
 mod error;
+mod form;
 mod hide;
 mod limits;
 mod publish;

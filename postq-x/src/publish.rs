@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use postq_core::connect::{Connect, Refresh};
 use postq_core::content::Part;
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::intent::Receipt;
@@ -57,6 +58,15 @@ impl Platform for X {
             violations.push(Violation { part: 0, message });
         }
         violations
+    }
+
+    fn connect(&self) -> Option<&dyn Connect> {
+        Some(self)
+    }
+
+    fn refresh(&self) -> Option<&dyn Refresh> {
+        // Without an app there is nobody to renew in the name of.
+        self.config.client_id.is_some().then_some(self as &dyn Refresh)
     }
 
     async fn publish<'a>(&self, who: &Identity, part: Outgoing<'a>) -> Result<Published, Failure> {

@@ -371,6 +371,20 @@ pub(crate) enum Account {
         #[arg(long, value_enum)]
         on_unknown: Option<OnUnknown>,
     },
+    /// Connects an account at its platform, in a browser: it stays connected
+    ///
+    /// Shows what is asked for and where to agree, and waits for you to come back. What had an access token
+    /// alone can be connected again under its name.
+    Connect {
+        /// The platform, as x
+        platform: PlatformName,
+        /// What you call it
+        #[arg(long)]
+        name: String,
+        /// The browser is on another machine: takes the address that it ends at from standard input
+        #[arg(long)]
+        paste: bool,
+    },
     /// Lists accounts and what holds them back
     List,
     /// Shows one, and what holds it back

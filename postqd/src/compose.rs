@@ -197,6 +197,8 @@ pub(crate) fn x(config: &Config) -> anyhow::Result<X> {
             "base_url" => "x_api_base_url (X_API_BASE_URL)",
             "tier" => "x_api_tier (X_API_TIER)",
             "fields" => "x_tweet_fields (X_TWEET_FIELDS)",
+            "redirect_uri" => "x_redirect_uri (X_REDIRECT_URI)",
+            "authorize_url" => "x_authorize_url (X_AUTHORIZE_URL)",
             "settle_time" => "settle_time (POSTQ_SETTLE_TIME)",
             "rate_limit" => "rate_limit (POSTQ_RATE_LIMIT)",
             other => other,

@@ -266,6 +266,10 @@ impl Values {
             settle_time: self.duration("settle_time")?,
             rate_limit: self.switch("rate_limit")?,
             send_timeout: self.duration("send_timeout")?,
+            client_id: self.set("x_client_id").map(|id| id.text.clone()),
+            client_secret: self.secret("x_client_secret"),
+            redirect_uri: self.set("x_redirect_uri").map(|uri| uri.text.clone()),
+            authorize_url: self.text("x_authorize_url").to_owned(),
             ..postq_x::Config::default()
         })
     }

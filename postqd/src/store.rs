@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use postq_core::backend::Backend;
+use postq_core::connecting::ConnectingStore;
 use postq_core::error::chain;
 use postq_core::fallback::{Beside, Breaker, BreakerSettings};
 use postq_core::idempotency::IdempotencyStore;
@@ -26,6 +27,7 @@ pub(crate) struct Store {
     pub(crate) backend: Backend,
     pub(crate) tokens: Arc<dyn TokenStore>,
     pub(crate) idempotency: Arc<dyn IdempotencyStore>,
+    pub(crate) connecting: Arc<dyn ConnectingStore>,
     pub(crate) webhooks: Arc<dyn WebhookStore>,
     pub(crate) nodes: Arc<dyn NodeStore>,
     pub(crate) pools: Arc<dyn Pools>,
@@ -59,6 +61,7 @@ impl Store {
             backend: store.backend(),
             tokens: store.tokens(),
             idempotency: store.idempotency(),
+            connecting: store.connecting(),
             webhooks: store.webhooks(),
             nodes: store.nodes(),
             pools: store.pools(),
@@ -81,6 +84,7 @@ impl Store {
             backend,
             tokens: store.tokens(),
             idempotency: store.idempotency(),
+            connecting: store.connecting(),
             webhooks: store.webhooks(),
             nodes: store.nodes(),
             pools: store.pools(),

@@ -30,6 +30,7 @@ mod blocks;
 mod cache;
 mod changes;
 mod claim;
+mod connecting;
 mod control;
 mod evidence;
 mod feed;
@@ -50,6 +51,7 @@ mod upkeep;
 mod webhooks;
 
 pub use self::cache::MemoryCache;
+pub use self::connecting::MemoryConnecting;
 pub use self::idempotency::MemoryIdempotency;
 pub use self::nodes::MemoryNodes;
 pub use self::queue::MemoryQueue;

@@ -41,6 +41,7 @@ use crate::keeper::Kept;
 use crate::looking::EARLY;
 use crate::metrics;
 use crate::settle::{Report, ReportResult, Verdict, settle};
+use crate::tokens;
 use crate::worker::Work;
 
 /// A receipt is worth trying to write down for so long.
@@ -142,6 +143,10 @@ async fn attempt(shared: &Shared, work: &Work, holding: &Holding<'_>) -> Result<
         let publish = admit(shared, work, holding).await?;
         return publish.run().await;
     }
+    let is_renewal = work.job.made.kind.as_str() == JobKind::TOKEN_REFRESH;
+    if is_renewal && !shared.handlers.contains_key(&work.job.made.kind) {
+        return Ok(tokens::job::run(shared, work).await);
+    }
     let Some(handler) = shared.handlers.get(&work.job.made.kind) else {
         return Err(not_known_here(work, &format!("kind \"{}\"", work.job.made.kind)));
     };
@@ -189,7 +194,7 @@ struct Publish<'a> {
     shared: &'a Shared,
     work: &'a Work,
     post: &'a Post,
-    account: &'a Account,
+    account: Account,
     platform: &'a Arc<dyn Platform>,
     who: Identity,
     parts: &'a [Part],

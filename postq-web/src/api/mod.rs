@@ -2,6 +2,7 @@
 
 mod accounts;
 mod calendar;
+mod connect;
 mod dead_letters;
 mod events;
 pub(crate) mod import;
@@ -31,6 +32,7 @@ pub(crate) fn routes(add: &mut dyn FnMut(Route)) {
     jobs::routes(add);
     dead_letters::routes(add);
     accounts::routes(add);
+    connect::routes(add);
     limits::routes(add);
     publications::routes(add);
     events::routes(add);

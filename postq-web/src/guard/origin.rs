@@ -101,6 +101,11 @@ pub(crate) fn is_of_own_page(method: &Method, headers: &HeaderMap) -> bool {
     }
 }
 
+/// Whether a browser asks for a page of its own: what was begun there is finished there.
+pub(crate) fn is_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(SEC_FETCH_SITE) || headers.contains_key(ORIGIN)
+}
+
 /// Whether a page of this very server asks: its origin names the host that was asked.
 fn is_own(origin: &str, headers: &HeaderMap) -> bool {
     let asked = headers.get(HOST).and_then(|host| host.to_str().ok());

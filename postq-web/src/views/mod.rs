@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod calendar;
+pub(crate) mod connect;
 pub(crate) mod import;
 pub(crate) mod job;
 pub(crate) mod post;

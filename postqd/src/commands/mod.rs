@@ -2,6 +2,7 @@
 
 mod account;
 mod config;
+mod connect;
 mod dead;
 mod doctor;
 mod import;
@@ -54,7 +55,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Import(command) => import::run(&api().await?, output, command).await,
         Command::Post(command) => post::run(&api().await?, output, *command).await,
         Command::Schedule(command) => schedule::run(&api().await?, output, command).await,
-        Command::Account(command @ Account::Add { .. }) => {
+        Command::Account(command @ (Account::Add { .. } | Account::Connect { .. })) => {
             let api = Api::open_with_vault(&config, output).await?;
             account::run(&api, output, command).await
         }

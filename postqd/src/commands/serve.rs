@@ -66,6 +66,7 @@ async fn router(node: &Node, web: Web) -> anyhow::Result<Router> {
 pub(crate) fn web(node: &Node, engine: Engine) -> anyhow::Result<Web> {
     let config = &node.config;
     let mut web = Web::new(engine, node.store.tokens.clone(), node.store.idempotency.clone());
+    web.connecting = Some(Arc::clone(&node.store.connecting));
     web.pools = Some(node.store.pools.clone());
     web.channels = outward::channels(&config.outward)?;
     web.services.extend(node.store.redis.iter().map(|(_, breaker)| breaker.clone()));

@@ -2,7 +2,8 @@
 //! accepted.
 //!
 //! It answers `POST /2/tweets`, `GET /2/users/:id/tweets` and `GET /2/users/me` as X does. The token
-//! `tok-USER` belongs to the user with the id `USER`; every other token is refused. `GET /_ledger`
+//! `tok-USER` belongs to the user with the id `USER`; every other token is refused, but for those that
+//! `POST /2/oauth2/token` gave, which end. `GET /i/oauth2/authorize` is where a person agrees, at once. `GET /_ledger`
 //! shows the [`Ledger`] as JSON, `POST /_faults` takes new [`Faults`] in their text form.
 //!
 //! ```
@@ -19,6 +20,7 @@
 
 mod answers;
 mod faults;
+mod grants;
 mod ledger;
 mod listing;
 mod server;
@@ -28,10 +30,13 @@ use std::fs::OpenOptions;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use postq_core::clock::{Clock, SystemClock};
 use tokio::task::JoinHandle;
 
 pub use faults::{BadFaults, Dialect, Fault, Faults};
+pub use grants::{CLIENT_ID, GrantFault};
 pub use ledger::{Accepted, Ledger};
 pub use server::{Canned, Seen, Target};
 
@@ -102,6 +107,42 @@ impl FakeX {
     /// order.
     pub fn answer(&self, target: Target, answer: Canned) {
         self.shared.lock().canned.push_back((target, answer));
+    }
+
+    /// Where people agree to connect an account.
+    pub fn authorize_url(&self) -> String {
+        format!("http://{}/i/oauth2/authorize", self.address)
+    }
+
+    /// From now on this user agrees, and the app has this secret; without one it is a public client.
+    pub fn set_app(&self, person: &str, secret: Option<&str>) {
+        let grants = &mut self.shared.lock().grants;
+        (grants.person, grants.secret) = (person.to_owned(), secret.map(str::to_owned));
+    }
+
+    /// From now on access tokens live so long.
+    pub fn set_token_life(&self, life: Duration) {
+        self.shared.lock().grants.life = life;
+    }
+
+    /// What the next requests for a grant meet, one each.
+    pub fn grant_faults(&self, faults: impl IntoIterator<Item = GrantFault>) {
+        self.shared.lock().grants.faults.extend(faults);
+    }
+
+    /// Takes the right back that a user gave.
+    pub fn revoke(&self, user: &str) {
+        self.shared.lock().grants.revoke(user);
+    }
+
+    /// Requests for a grant so far.
+    pub fn grant_calls(&self) -> u64 {
+        self.shared.lock().grants.calls
+    }
+
+    /// A grant for a user who agrees just now, as the token endpoint gives it.
+    pub fn grant(&self, user: &str) -> serde_json::Value {
+        self.shared.lock().grants.grant(user, SystemClock.now())
     }
 
     /// The last 1,000 requests.

@@ -26,6 +26,7 @@ use crate::answers::{
     with_limits,
 };
 use crate::faults::{Fault, Faults};
+use crate::grants::{GrantFault, Grants};
 use crate::ledger::Book;
 use crate::listing::Query;
 use crate::shapes;
@@ -57,6 +58,8 @@ pub enum Target {
     List,
     /// `GET /2/users/me`.
     Me,
+    /// `POST /2/oauth2/token`.
+    Token,
 }
 
 /// An answer of the test's own.
@@ -91,6 +94,7 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     pub(crate) seen: VecDeque<Seen>,
     pub(crate) canned: VecDeque<(Target, Canned)>,
+    pub(crate) grants: Grants,
     rng: StdRng,
 }
 
@@ -101,6 +105,7 @@ impl World {
             faults,
             seen: VecDeque::new(),
             canned: VecDeque::new(),
+            grants: Grants::default(),
             rng: StdRng::seed_from_u64(seed),
         }
     }
@@ -200,8 +205,10 @@ impl Call {
         match (self.method.as_str(), path.as_slice()) {
             ("GET", ["_ledger"]) => Ok(answer(200, &json!(shared.lock().book.ledger))),
             ("POST", ["_faults"]) => Ok(self.set_faults(shared)),
+            ("GET", ["i", "oauth2", "authorize"]) => Ok(self.agree(shared)),
+            ("POST", ["2", "oauth2", "token"]) => self.grant(shared).await,
             (method, ["2", rest @ ..]) => {
-                let Some(user) = self.user() else {
+                let Some(user) = self.user(shared) else {
                     return Ok(refuse(401, "", "Unauthorized", "Unauthorized"));
                 };
                 match (method, rest) {
@@ -234,11 +241,53 @@ impl Call {
         });
     }
 
-    /// The user behind a token `tok-USER`.
-    fn user(&self) -> Option<String> {
-        let header = self.headers.get(AUTHORIZATION)?.to_str().ok()?;
-        let user = header.strip_prefix("Bearer tok-")?;
-        (!user.is_empty()).then(|| user.to_owned())
+    fn authorization(&self) -> Option<&str> {
+        self.headers.get(AUTHORIZATION)?.to_str().ok()
+    }
+
+    /// The user behind a token.
+    fn user(&self, shared: &Shared) -> Option<String> {
+        let token = self.authorization()?.strip_prefix("Bearer tok-")?;
+        shared.lock().grants.user_of(token, SystemClock.now())
+    }
+
+    fn agree(&self, shared: &Shared) -> Answer {
+        match shared.lock().grants.agree(&self.query) {
+            Some(back) => from_canned(&Canned::new(302, "").with("location", &back)),
+            None => refuse(400, "", "Bad Request", "You weren't able to give access to the App."),
+        }
+    }
+
+    async fn grant(&self, shared: &Shared) -> Result<Answer, Cut> {
+        let (fault, hang) = {
+            let mut world = shared.lock();
+            world.grants.calls += 1;
+            if let Some(canned) = world.canned(Target::Token) {
+                return Ok(from_canned(&canned));
+            }
+            (world.grants.faults.pop_front(), world.faults.hang)
+        };
+        match fault {
+            Some(GrantFault::CutBefore) => return Err(Cut),
+            Some(GrantFault::Unavailable) => return Ok(unavailable()),
+            _ => {}
+        }
+        let is_form = self
+            .headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind == "application/x-www-form-urlencoded");
+        let body = if is_form { String::from_utf8_lossy(&self.body) } else { "".into() };
+        let now = SystemClock.now();
+        let granted = shared.lock().grants.answer(self.authorization(), &body, now);
+        match fault {
+            Some(GrantFault::CutAfter) => return Err(Cut),
+            Some(GrantFault::HangAfter) => tokio::time::sleep(hang).await,
+            _ => {}
+        }
+        Ok(match granted {
+            Ok(grant) => answer(200, &grant),
+            Err((status, refusal)) => answer(status, &refusal),
+        })
     }
 
     fn set_faults(&self, shared: &Shared) -> Answer {
