@@ -6,6 +6,7 @@
 //! | [`id`], [`content`], [`account`], [`schedule`], [`job`] | the words |
 //! | [`machine`] | the job state machine |
 //! | [`failure`], [`retry`], [`cadence`] | pure policies |
+//! | [`metrics`] | what is counted of what is out |
 //! | [`intent`] | intents, receipts, evidence: what keeps a post from going out twice |
 //! | [`store`], [`feed`], [`queue`], [`lock`], [`limiter`], [`cache`] | what a backend implements |
 //! | [`token`], [`idempotency`] | what an API needs of a backend |
@@ -45,6 +46,7 @@ pub mod limiter;
 pub mod lock;
 pub mod machine;
 pub mod memory;
+pub mod metrics;
 pub mod node;
 pub mod notifier;
 pub mod platform;

@@ -131,7 +131,7 @@ impl PgStore {
             control: store.clone(),
             upkeep: store.clone(),
             publications: store.clone(),
-            snapshots: store.clone(),
+            metrics: store.clone(),
             feed: store.clone(),
             queue: None,
             lock: store.clone(),

@@ -110,7 +110,7 @@ impl SqliteStore {
             control: store.clone(),
             upkeep: store.clone(),
             publications: store.clone(),
-            snapshots: store.clone(),
+            metrics: store.clone(),
             feed: store.clone(),
             queue: None,
             lock: store.clone(),

@@ -39,6 +39,7 @@ mod jobs;
 mod lanes;
 mod limiter;
 mod lock;
+mod metrics;
 mod nodes;
 mod posts;
 mod publications;
@@ -91,7 +92,7 @@ impl MemoryBackend {
             control: shared.clone(),
             upkeep: shared.clone(),
             publications: shared.clone(),
-            snapshots: shared.clone(),
+            metrics: shared.clone(),
             feed: shared.clone(),
             queue: None,
             lock: shared.clone(),
