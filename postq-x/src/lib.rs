@@ -6,6 +6,7 @@
 //! | `client` | [`X`] itself: bounded calls without redirects or retries |
 //! | `publish` | its [`Platform`](postq_core::platform::Platform) |
 //! | `reconcile`, `timeline` | its [`Reconcile`](postq_core::platform::Reconcile): finds a post again among the account's own |
+//! | `metrics` | its [`Metrics`](postq_core::platform::Metrics): counts of up to 100 posts in one call |
 //! | `error`, `hide` | answers and silence as failures, without secrets and content |
 //! | `limits` | what the headers say about limits |
 //! | `webhook` | what X sends by itself: its proof, and what happened |
@@ -32,6 +33,7 @@ mod config;
 mod error;
 mod hide;
 mod limits;
+mod metrics;
 mod publish;
 mod reconcile;
 mod text;
