@@ -32,12 +32,13 @@ use crate::keeper::Keeper;
 use crate::pauses::Pauses;
 use crate::planner::SLOW_SWEEP;
 use crate::platforms::Platforms;
+use crate::polls::{Capture, Polling};
 use crate::presence::{self, NodeFacts, Presence};
 use crate::readings::{CallsLeft, Readings};
 use crate::settings::Settings;
 use crate::settle::Report;
 use crate::webhooks::{Deliver, Failing, Listeners, WebhookDesk, Webhooks};
-use crate::{keeper, planner, rezone, sweeper, worker};
+use crate::{keeper, planner, polls, rezone, sweeper, worker};
 
 /// Plans, publishes, looks, retries: everything between a schedule and a publication.
 ///
@@ -83,6 +84,7 @@ pub(crate) struct Shared {
     pub(crate) vault: Option<Arc<dyn Vault>>,
     pub(crate) resolver: Arc<dyn Resolver>,
     pub(crate) retry: Arc<dyn RetryStrategy>,
+    pub(crate) polling: Polling,
     pub(crate) handlers: BTreeMap<JobKind, Arc<dyn Handler>>,
     /// By which a person is told.
     pub(crate) channels: Vec<String>,
@@ -160,6 +162,7 @@ impl Engine {
             vault: None,
             resolver: Arc::new(Calendar::new()),
             retry: Arc::new(ExponentialJitter::default()),
+            polling: Polling::default(),
             notifiers: Vec::new(),
             handlers: BTreeMap::new(),
             webhooks: None,
@@ -184,6 +187,9 @@ impl Engine {
         if self.shared.settings.plan {
             loops.spawn(supervised("planner", again(), planner::run));
             loops.spawn(supervised("rezone", again(), rezone::run));
+        }
+        if polls::are_wanted(&self.shared.settings) {
+            loops.spawn(supervised("polls", again(), polls::run));
         }
         let mut workers = JoinSet::new();
         for topic in self.shared.settings.topics.clone() {
@@ -294,6 +300,7 @@ pub struct EngineBuilder {
     vault: Option<Arc<dyn Vault>>,
     resolver: Arc<dyn Resolver>,
     retry: Arc<dyn RetryStrategy>,
+    polling: Polling,
     notifiers: Vec<Arc<dyn Notifier>>,
     handlers: BTreeMap<JobKind, Arc<dyn Handler>>,
     webhooks: Option<Webhooks>,
@@ -335,6 +342,13 @@ impl EngineBuilder {
     #[must_use]
     pub fn retry(mut self, retry: Arc<dyn RetryStrategy>) -> Self {
         self.retry = retry;
+        self
+    }
+
+    /// How metrics are polled, where the settings have the topic `metrics`.
+    #[must_use]
+    pub fn polling(mut self, polling: Polling) -> Self {
+        self.polling = polling;
         self
     }
 
@@ -409,6 +423,17 @@ impl EngineBuilder {
             };
             self.handlers.entry(JobKind::webhook_deliver()).or_insert(Arc::new(deliver));
         }
+        let platforms = Platforms::new(self.platforms);
+        let capture = Capture {
+            backend: self.backend.clone(),
+            platforms: platforms.clone(),
+            vault: self.vault.clone(),
+            polling: self.polling.clone(),
+            rate_limit: self.settings.rate_limit,
+            channels: names.clone(),
+        };
+        let kind = JobKind::new(JobKind::METRICS_CAPTURE);
+        self.handlers.entry(kind).or_insert(Arc::new(capture));
         let (seed, node) = match self.seed {
             Some(seed) => (seed, NodeId::from_uuid(Uuid::from_u64_pair(seed, seed))),
             None => (rand::random(), NodeId::new()),
@@ -416,10 +441,11 @@ impl EngineBuilder {
         let shared = Shared {
             node,
             backend: self.backend,
-            platforms: Platforms::new(self.platforms),
+            platforms,
             vault: self.vault,
             resolver: self.resolver,
             retry: self.retry,
+            polling: self.polling,
             handlers: self.handlers,
             channels: names,
             settings: self.settings,
