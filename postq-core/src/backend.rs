@@ -7,6 +7,7 @@ use crate::limiter::RateLimiter;
 use crate::lock::DedupeLock;
 use crate::metrics::MetricsStore;
 use crate::queue::Queue;
+use crate::slot::SlotStore;
 use crate::store::{
     AccountStore, BlockStore, JobControl, JobStore, JobUpkeep, PostStore, PublicationStore,
     ScheduleStore,
@@ -33,6 +34,8 @@ pub struct Backend {
     pub publications: Arc<dyn PublicationStore>,
     /// Metrics of what is out.
     pub metrics: Arc<dyn MetricsStore>,
+    /// When accounts like to publish.
+    pub slots: Arc<dyn SlotStore>,
     /// What workers pull through.
     pub feed: Arc<dyn JobFeed>,
     /// The queue beside the store, where the feed is composed of both; none where the store is

@@ -132,6 +132,7 @@ impl PgStore {
             upkeep: store.clone(),
             publications: store.clone(),
             metrics: store.clone(),
+            slots: store.clone(),
             feed: store.clone(),
             queue: None,
             lock: store.clone(),

@@ -111,6 +111,7 @@ impl SqliteStore {
             upkeep: store.clone(),
             publications: store.clone(),
             metrics: store.clone(),
+            slots: store.clone(),
             feed: store.clone(),
             queue: None,
             lock: store.clone(),

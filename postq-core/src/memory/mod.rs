@@ -45,6 +45,7 @@ mod posts;
 mod publications;
 mod queue;
 mod schedules;
+mod slots;
 mod state;
 mod tokens;
 mod upkeep;
@@ -93,6 +94,7 @@ impl MemoryBackend {
             upkeep: shared.clone(),
             publications: shared.clone(),
             metrics: shared.clone(),
+            slots: shared.clone(),
             feed: shared.clone(),
             queue: None,
             lock: shared.clone(),

@@ -17,6 +17,7 @@ use crate::memory::blocks::Standing;
 use crate::memory::ids::Ids;
 use crate::memory::lanes::Lanes;
 use crate::memory::metrics::Metrics;
+use crate::memory::slots::Slots;
 use crate::schedule::Schedule;
 use crate::store::{BlockReason, JobStory, Publication};
 
@@ -61,6 +62,7 @@ pub(super) struct State {
     pub(super) publications: BTreeMap<PublicationId, Publication>,
     pub(super) published_keys: BTreeSet<DedupeKey>,
     pub(super) metrics: Metrics,
+    pub(super) slots: Slots,
     /// One per app and account: as many as there are accounts, at most.
     pub(super) buckets: BTreeMap<String, Bucket>,
     pub(super) locks: BTreeMap<DedupeKey, (String, DateTime<Utc>)>,
@@ -86,6 +88,7 @@ impl State {
             publications: BTreeMap::new(),
             published_keys: BTreeSet::new(),
             metrics: Metrics::default(),
+            slots: Slots::default(),
             buckets: BTreeMap::new(),
             locks: BTreeMap::new(),
         }

@@ -23,6 +23,12 @@ pub struct Sample {
     pub engagement: u64,
 }
 
+/// Posts that good times are told from: the newest, of the last two years.
+pub const MOST_SAMPLES: usize = 5_000;
+
+/// The same: no older ones.
+pub const SAMPLED: TimeDelta = TimeDelta::days(730);
+
 /// Fewer posts than this say nothing.
 pub const LEAST_POSTS: usize = 30;
 
@@ -119,6 +125,36 @@ pub fn best_times(
     Ok(BestTimes::Told { posts, hours, certainty: spread.certainty })
 }
 
+/// The next times, more than `ahead` from now and within about a week, that begin a good hour: the best hour
+/// first. None if no hour is good.
+///
+/// # Errors
+///
+/// If the zone is unknown.
+pub fn good_times(
+    told: &BestTimes,
+    tz: &str,
+    now: DateTime<Utc>,
+    ahead: TimeDelta,
+) -> Result<Vec<DateTime<Utc>>, ScheduleError> {
+    let BestTimes::Told { hours, .. } = told else { return Ok(Vec::new()) };
+    let today = instant_to_local(now, tz)?.date();
+    let mut times = Vec::new();
+    for good in hours.iter().filter(|hour| hour.is_good()) {
+        // Eight days: today's may be past. In a gap the clocks show the next hour, as near as can be.
+        for day in (0..8).map(|days| today + TimeDelta::days(days)) {
+            let wall = day.and_hms_opt(good.hour, 0, 0).filter(|_| day.weekday() == good.weekday);
+            let Some(wall) = wall else { continue };
+            let at = local_to_instant(wall, tz)?;
+            if at > now + ahead {
+                times.push(at);
+                break;
+            }
+        }
+    }
+    Ok(times)
+}
+
 /// The next moment, more than `ahead` from now and within a week, that begins an hour which is good: the
 /// best of them. None if no hour is.
 ///
@@ -131,20 +167,7 @@ pub fn next_good(
     now: DateTime<Utc>,
     ahead: TimeDelta,
 ) -> Result<Option<DateTime<Utc>>, ScheduleError> {
-    let BestTimes::Told { hours, .. } = told else { return Ok(None) };
-    let Some(best) = hours.iter().find(|hour| hour.is_good()) else { return Ok(None) };
-    let today = instant_to_local(now, tz)?.date();
-    // Eight days: today's may be past. In a gap the clocks show the next hour, which is as near as can be.
-    for days in 0..8 {
-        let day = today + TimeDelta::days(days);
-        let wall = day.and_hms_opt(best.hour, 0, 0).filter(|_| day.weekday() == best.weekday);
-        let Some(wall) = wall else { continue };
-        let at = local_to_instant(wall, tz)?;
-        if at > now + ahead {
-            return Ok(Some(at));
-        }
-    }
-    Ok(None)
+    Ok(good_times(told, tz, now, ahead)?.first().copied())
 }
 
 /// Between which scores count as they are: everything, where most are the same.

@@ -15,7 +15,10 @@ pub mod compare;
 pub mod growth;
 pub mod totals;
 
+use postq_core::metrics::{Followed, Snapshot};
 use postq_core::platform::{Counts, MetricField, MetricKind};
+
+use self::best_times::Sample;
 
 /// What people did with a publication: the sum of what the platform calls engagement. Where it is not
 /// known which counts these are, the sum of all that are not plainly views.
@@ -33,6 +36,16 @@ pub fn reach(counts: &Counts, fields: &[MetricField]) -> Option<u64> {
         None => fields.is_empty() && is_plainly_a_view(name),
     };
     counts.iter().filter(|(name, _)| reach(name)).map(|(_, count)| *count).max()
+}
+
+/// Publications as far as times are concerned; those without metrics are left out.
+pub fn samples(publications: &[Followed], fields: &[MetricField]) -> Vec<Sample> {
+    let counted = publications.iter().filter_map(|one| Some((one, one.latest.as_ref()?)));
+    let sample = |(one, latest): (&Followed, &Snapshot)| Sample {
+        published_at: one.published_at,
+        engagement: engagement(&latest.counts(), fields),
+    };
+    counted.map(sample).collect()
 }
 
 fn kind(name: &str, fields: &[MetricField]) -> Option<MetricKind> {

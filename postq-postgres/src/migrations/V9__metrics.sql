@@ -37,3 +37,18 @@ CREATE TABLE metrics_versions (
     account_id uuid PRIMARY KEY,
     version    bigint NOT NULL
 );
+
+-- The times of the week at which an account likes to publish, and which schedule has taken one.
+CREATE TABLE slot_rules (
+    account_id uuid PRIMARY KEY,
+    rules      text NOT NULL
+);
+
+CREATE TABLE slots (
+    account_id  uuid NOT NULL,
+    at          timestamptz NOT NULL,
+    schedule_id uuid NOT NULL,
+    taken_at    timestamptz NOT NULL,
+    PRIMARY KEY (account_id, at)
+);
+CREATE INDEX slots_by_schedule ON slots (schedule_id);

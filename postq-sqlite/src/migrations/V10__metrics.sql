@@ -36,3 +36,18 @@ CREATE TABLE metrics_versions (
     account_id BLOB NOT NULL PRIMARY KEY,
     version    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- The times of the week at which an account likes to publish, and which schedule has taken one.
+CREATE TABLE slot_rules (
+    account_id BLOB NOT NULL PRIMARY KEY,
+    rules      TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE slots (
+    account_id  BLOB NOT NULL,
+    at          INTEGER NOT NULL,
+    schedule_id BLOB NOT NULL,
+    taken_at    INTEGER NOT NULL,
+    PRIMARY KEY (account_id, at)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX slots_by_schedule ON slots (schedule_id);

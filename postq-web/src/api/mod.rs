@@ -1,6 +1,7 @@
 //! The handlers, one file per kind of thing.
 
 mod accounts;
+mod analytics;
 mod calendar;
 mod dead_letters;
 mod events;
@@ -16,6 +17,7 @@ mod preview;
 mod publications;
 mod schedules;
 pub(crate) mod session;
+mod slots;
 mod tokens;
 mod webhooks;
 
@@ -31,8 +33,10 @@ pub(crate) fn routes(add: &mut dyn FnMut(Route)) {
     jobs::routes(add);
     dead_letters::routes(add);
     accounts::routes(add);
+    slots::routes(add);
     limits::routes(add);
     publications::routes(add);
+    analytics::routes(add);
     events::routes(add);
     incoming::routes(add);
     operation::routes(add);

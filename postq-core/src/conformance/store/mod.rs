@@ -9,6 +9,7 @@ pub mod planning;
 pub mod posts;
 pub mod publications;
 pub mod schedules;
+pub mod slots;
 pub mod spans;
 pub mod upkeep;
 
@@ -108,6 +109,13 @@ macro_rules! store_conformance {
                 a_publication_without_its_job_is_found_by_its_time,
                 what_is_coming_is_found_by_its_time,
                 what_an_edit_would_move_is_movable,
+            } }
+            $crate::conformance_rules! { $fresh, store::slots {
+                slot_rules_are_replaced,
+                one_of_many_takes_a_slot,
+                a_slot_is_taken_over_from_its_holder,
+                a_schedule_has_one_slot,
+                taken_slots_are_told,
             } }
             $crate::conformance_rules! { $fresh, store::metrics {
                 a_snapshot_is_kept_once,
