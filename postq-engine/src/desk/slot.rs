@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use postq_calendar::{At, Rule, zone};
-use postq_core::error::chain;
+use postq_core::error::{ScheduleError, chain};
 use postq_core::id::{AccountId, ScheduleId};
 use postq_core::schedule::{Schedule, Timing};
 use postq_core::slot::{SlotRule, TakeSlot, TakenSlot};
@@ -167,7 +167,7 @@ impl Desk {
     }
 
     fn rule_of(&self, rule: &SlotRule) -> Result<Rule, DeskError> {
-        let refuse = |error| DeskError::refused("slots", chain(&error));
+        let refuse = |error: ScheduleError| DeskError::refused("slots", chain(&error));
         let tz = zone::check(&rule.tz).map_err(refuse)?;
         let expr = rule.expr.clone();
         let timing = Timing::Cron { expr, from: None, count: None, until: None };
@@ -194,7 +194,7 @@ impl Desk {
                 "is needed: whose clocks the hours are read from",
             ));
         };
-        let refuse = |error| DeskError::refused("tz", chain(&error));
+        let refuse = |error: ScheduleError| DeskError::refused("tz", chain(&error));
         let tz = zone::check(tz).map_err(refuse)?;
         let accounts = self.backend.accounts.load(&[account]).await?;
         let platform = accounts.first().and_then(|account| self.platforms.get(&account.platform));
