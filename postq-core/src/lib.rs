@@ -6,6 +6,7 @@
 //! | [`id`], [`content`], [`account`], [`schedule`], [`job`] | the words |
 //! | [`machine`] | the job state machine |
 //! | [`failure`], [`retry`], [`cadence`] | pure policies |
+//! | [`metrics`], [`slot`] | what is counted of what is out; when accounts like to publish |
 //! | [`intent`] | intents, receipts, evidence: what keeps a post from going out twice |
 //! | [`store`], [`feed`], [`queue`], [`lock`], [`limiter`], [`cache`] | what a backend implements |
 //! | [`token`], [`idempotency`] | what an API needs of a backend |
@@ -49,6 +50,7 @@ pub mod limiter;
 pub mod lock;
 pub mod machine;
 pub mod memory;
+pub mod metrics;
 pub mod node;
 pub mod notifier;
 pub mod platform;
@@ -56,6 +58,7 @@ pub mod pool;
 pub mod queue;
 pub mod retry;
 pub mod schedule;
+pub mod slot;
 pub mod store;
 pub mod token;
 pub mod vault;

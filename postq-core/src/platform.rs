@@ -262,16 +262,86 @@ pub trait Reconcile: fmt::Debug + Send + Sync {
 /// Counts of one publication, by the platform's names.
 pub type Counts = BTreeMap<String, u64>;
 
+/// What a count is a count of, for whoever adds counts up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetricKind {
+    /// Somebody did something: liked, answered, shared, kept.
+    Engagement,
+    /// Somebody may have seen it.
+    Reach,
+    /// Something else, or a sum of others.
+    Other,
+}
+
+/// A count that a platform has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetricField {
+    /// Its name in snapshots.
+    pub name: &'static str,
+    /// What it counts.
+    pub kind: MetricKind,
+    /// Whether everybody may see it.
+    pub public: bool,
+}
+
+/// A publication whose counts are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The platform's id of it.
+    pub remote_id: String,
+    /// When it came out.
+    pub published_at: DateTime<Utc>,
+}
+
+/// What a platform told of one publication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// It is shown.
+    Counts {
+        /// What everybody may see.
+        public: Counts,
+        /// What is told only to whose post it is.
+        private: Counts,
+    },
+    /// It is gone.
+    Gone,
+    /// It is there, and not shown to us.
+    Hidden,
+    /// The answer does not say.
+    Untold,
+}
+
 /// Reads metrics.
+///
+/// # Contract
+///
+/// 1. It changes nothing on the platform.
+/// 2. `fetch` answers each of at most `batch` publications, in order, with as few calls as the platform
+///    allows, and ends within `pace().send_timeout`.
+/// 3. One that is gone or hidden spoils no other's counts.
+/// 4. Names of counts are those of `fields`, whatever the platform calls them today.
+///
+/// Its pace is its own: reading never takes a slot that publishing waits for.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Metrics: fmt::Debug + Send + Sync {
-    /// The counts of each remote id, in order; none for one that is gone. At most 100 at once.
-    async fn capture(
+    /// How many are asked for at once.
+    fn batch(&self) -> usize;
+
+    /// What is counted.
+    fn fields(&self) -> &'static [MetricField];
+
+    /// How fast may be read.
+    fn pace(&self) -> Pace;
+
+    /// Reads once, as the time is `now`.
+    async fn fetch(
         &self,
         who: &Identity,
-        remote_ids: &[String],
-    ) -> Result<Vec<Option<Counts>>, Failure>;
+        asked: &[Asked],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Fetched>, Failure>;
 }
 
 /// Media that the platform has taken in.

@@ -32,13 +32,14 @@ use crate::keeper::Keeper;
 use crate::pauses::Pauses;
 use crate::planner::SLOW_SWEEP;
 use crate::platforms::Platforms;
+use crate::polls::{Capture, Polling};
 use crate::presence::{self, NodeFacts, Presence};
 use crate::readings::{CallsLeft, Readings};
 use crate::settings::Settings;
 use crate::settle::Report;
 use crate::tokens::{self, Tokens};
 use crate::webhooks::{Deliver, Failing, Listeners, WebhookDesk, Webhooks};
-use crate::{keeper, planner, rezone, sweeper, worker};
+use crate::{keeper, planner, polls, rezone, sweeper, worker};
 
 /// Plans, publishes, looks, retries: everything between a schedule and a publication.
 ///
@@ -85,6 +86,7 @@ pub(crate) struct Shared {
     pub(crate) tokens: Tokens,
     pub(crate) resolver: Arc<dyn Resolver>,
     pub(crate) retry: Arc<dyn RetryStrategy>,
+    pub(crate) polling: Polling,
     pub(crate) handlers: BTreeMap<JobKind, Arc<dyn Handler>>,
     /// By which a person is told.
     pub(crate) channels: Vec<String>,
@@ -162,6 +164,7 @@ impl Engine {
             vault: None,
             resolver: Arc::new(Calendar::new()),
             retry: Arc::new(ExponentialJitter::default()),
+            polling: Polling::default(),
             notifiers: Vec::new(),
             handlers: BTreeMap::new(),
             webhooks: None,
@@ -187,6 +190,9 @@ impl Engine {
             loops.spawn(supervised("planner", again(), planner::run));
             loops.spawn(supervised("rezone", again(), rezone::run));
             loops.spawn(supervised("tokens", again(), tokens::ahead::run));
+        }
+        if polls::are_wanted(&self.shared.settings) {
+            loops.spawn(supervised("polls", again(), polls::run));
         }
         let mut workers = JoinSet::new();
         for topic in self.shared.settings.topics.clone() {
@@ -307,6 +313,7 @@ pub struct EngineBuilder {
     vault: Option<Arc<dyn Vault>>,
     resolver: Arc<dyn Resolver>,
     retry: Arc<dyn RetryStrategy>,
+    polling: Polling,
     notifiers: Vec<Arc<dyn Notifier>>,
     handlers: BTreeMap<JobKind, Arc<dyn Handler>>,
     webhooks: Option<Webhooks>,
@@ -348,6 +355,13 @@ impl EngineBuilder {
     #[must_use]
     pub fn retry(mut self, retry: Arc<dyn RetryStrategy>) -> Self {
         self.retry = retry;
+        self
+    }
+
+    /// How metrics are polled, where the settings have the topic `metrics`.
+    #[must_use]
+    pub fn polling(mut self, polling: Polling) -> Self {
+        self.polling = polling;
         self
     }
 
@@ -422,6 +436,17 @@ impl EngineBuilder {
             };
             self.handlers.entry(JobKind::webhook_deliver()).or_insert(Arc::new(deliver));
         }
+        let platforms = Platforms::new(self.platforms);
+        let capture = Capture {
+            backend: self.backend.clone(),
+            platforms: platforms.clone(),
+            vault: self.vault.clone(),
+            polling: self.polling.clone(),
+            rate_limit: self.settings.rate_limit,
+            channels: names.clone(),
+        };
+        let kind = JobKind::new(JobKind::METRICS_CAPTURE);
+        self.handlers.entry(kind).or_insert(Arc::new(capture));
         let (seed, node) = match self.seed {
             Some(seed) => (seed, NodeId::from_uuid(Uuid::from_u64_pair(seed, seed))),
             None => (rand::random(), NodeId::new()),
@@ -441,6 +466,7 @@ impl EngineBuilder {
             tokens,
             resolver: self.resolver,
             retry: self.retry,
+            polling: self.polling,
             handlers: self.handlers,
             channels: names,
             settings: self.settings,

@@ -39,6 +39,7 @@ const MIGRATIONS: &[Migration] = migrations![
     6 "token_expiry",
     7 "calendar",
     8 "connecting",
+    9 "metrics",
 ];
 
 /// The longest name of a schema: the names that are made from it fit into Postgres's 63 bytes.

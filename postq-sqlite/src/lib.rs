@@ -4,7 +4,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `store`, `config`, `facts` | [`SqliteStore`], how it is opened, what a doctor asks |
-//! | `posts` … `snapshots`, `feed`, `queue`, `lock`, `limiter`, `nodes`, `tokens`, `idempotency`, `webhooks` | one file per implemented trait |
+//! | `posts` … `metrics`, `slots`, `feed`, `queue`, `lock`, `limiter`, `nodes`, `tokens`, `idempotency`, `webhooks` | one file per implemented trait |
 //! | `claim`, `only`, `lanes` | which due jobs go to whom |
 //! | `transition`, `settle`, `intent`, `evidence`, `takeback`, `plan` | what happens to a job |
 //! | `writer`, `turn`, `readers`, `changes` | threads and connections |
@@ -55,6 +55,7 @@ mod jobs;
 mod lanes;
 mod limiter;
 mod lock;
+mod metrics;
 mod nodes;
 mod only;
 mod plan;
@@ -66,7 +67,7 @@ mod rows;
 mod schedules;
 mod schema;
 mod settle;
-mod snapshots;
+mod slots;
 mod store;
 mod takeback;
 #[cfg(test)]

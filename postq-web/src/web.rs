@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::extract::{MatchedPath, Request};
+use postq_core::cache::Cache;
 use postq_core::clock::{Clock, SystemClock};
 use postq_core::connecting::ConnectingStore;
 use postq_core::error::StoreError;
 use postq_core::failure::Failure;
 use postq_core::fallback::Breaker;
 use postq_core::idempotency::IdempotencyStore;
+use postq_core::memory::MemoryCache;
 use postq_core::platform::PlatformName;
 use postq_core::pool::Pools;
 use postq_core::token::TokenStore;
@@ -32,6 +34,9 @@ use crate::incoming::Incoming;
 use crate::metrics::{Recorded, Scrape};
 use crate::reach::{Reach, Reached};
 use crate::tally::Counted;
+
+/// Answers that are kept in memory where no other cache is given: a year by day takes about 100 KiB.
+const CACHED: usize = 256;
 
 /// Everything that the router needs; see [`router`](crate::router).
 #[derive(Clone, Debug)]
@@ -58,6 +63,8 @@ pub struct Web {
     pub pools: Option<Arc<dyn Pools>>,
     /// What the process has recorded; without it `/metrics` shows the gauges alone.
     pub recorded: Option<Arc<dyn Recorded>>,
+    /// Keeps what is costly to work out. Defaults to one in memory.
+    pub cache: Arc<dyn Cache>,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
     /// What may be set.
@@ -83,6 +90,7 @@ impl Web {
             channels: Vec::new(),
             pools: None,
             recorded: None,
+            cache: Arc::new(MemoryCache::with_capacity(Arc::new(SystemClock), CACHED)),
             clock: Arc::new(SystemClock),
             settings: Settings::default(),
         }

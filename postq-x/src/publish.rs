@@ -11,8 +11,8 @@ use postq_core::failure::{Failure, FailureClass};
 use postq_core::intent::Receipt;
 use postq_core::limiter::Rate;
 use postq_core::platform::{
-    Identity, Length, Measure, Outgoing, Pace, Platform, PlatformName, Published, Reconcile,
-    Violation,
+    Identity, Length, Measure, Metrics, Outgoing, Pace, Platform, PlatformName, Published,
+    Reconcile, Violation,
 };
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +91,10 @@ impl Platform for X {
     }
 
     fn reconcile(&self) -> Option<&dyn Reconcile> {
+        Some(self)
+    }
+
+    fn metrics(&self) -> Option<&dyn Metrics> {
         Some(self)
     }
 

@@ -190,7 +190,8 @@ pub(crate) struct NewPost {
 #[derive(Clone, Debug, Args)]
 #[command(group(ArgGroup::new("repeats").args(["every", "cron"])))]
 pub(crate) struct Time {
-    /// Once, or the first time: 2026-03-08T09:00Z, 2026-03-08T09:00 with --tz, or +5m
+    /// Once, or the first time: 2026-03-08T09:00Z, 2026-03-08T09:00 with --tz, or +5m; or next-slot (of the
+    /// account), or best (an hour that does well, with --tz)
     #[arg(long, value_name = "TIME")]
     pub(crate) at: Option<String>,
     /// Again and again: 90m, 1d; from --at

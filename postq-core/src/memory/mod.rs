@@ -40,11 +40,13 @@ mod jobs;
 mod lanes;
 mod limiter;
 mod lock;
+mod metrics;
 mod nodes;
 mod posts;
 mod publications;
 mod queue;
 mod schedules;
+mod slots;
 mod state;
 mod tokens;
 mod upkeep;
@@ -93,7 +95,8 @@ impl MemoryBackend {
             control: shared.clone(),
             upkeep: shared.clone(),
             publications: shared.clone(),
-            snapshots: shared.clone(),
+            metrics: shared.clone(),
+            slots: shared.clone(),
             feed: shared.clone(),
             queue: None,
             lock: shared.clone(),

@@ -16,8 +16,10 @@ use crate::machine::{JobMachine, JobState, StateMachine};
 use crate::memory::blocks::Standing;
 use crate::memory::ids::Ids;
 use crate::memory::lanes::Lanes;
+use crate::memory::metrics::Metrics;
+use crate::memory::slots::Slots;
 use crate::schedule::Schedule;
-use crate::store::{BlockReason, JobStory, Publication, Snapshot};
+use crate::store::{BlockReason, JobStory, Publication};
 
 /// A job with what is kept beside it.
 #[derive(Clone, Debug)]
@@ -59,7 +61,8 @@ pub(super) struct State {
     pub(super) remote_ids: BTreeMap<(AccountId, String), JobId>,
     pub(super) publications: BTreeMap<PublicationId, Publication>,
     pub(super) published_keys: BTreeSet<DedupeKey>,
-    pub(super) snapshots: BTreeMap<(PublicationId, DateTime<Utc>), Snapshot>,
+    pub(super) metrics: Metrics,
+    pub(super) slots: Slots,
     /// One per app and account: as many as there are accounts, at most.
     pub(super) buckets: BTreeMap<String, Bucket>,
     pub(super) locks: BTreeMap<DedupeKey, (String, DateTime<Utc>)>,
@@ -84,7 +87,8 @@ impl State {
             remote_ids: BTreeMap::new(),
             publications: BTreeMap::new(),
             published_keys: BTreeSet::new(),
-            snapshots: BTreeMap::new(),
+            metrics: Metrics::default(),
+            slots: Slots::default(),
             buckets: BTreeMap::new(),
             locks: BTreeMap::new(),
         }

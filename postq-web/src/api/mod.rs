@@ -1,6 +1,7 @@
 //! The handlers, one file per kind of thing.
 
 mod accounts;
+mod analytics;
 mod calendar;
 mod connect;
 mod dead_letters;
@@ -17,6 +18,7 @@ mod preview;
 mod publications;
 mod schedules;
 pub(crate) mod session;
+mod slots;
 mod tokens;
 mod webhooks;
 
@@ -33,8 +35,10 @@ pub(crate) fn routes(add: &mut dyn FnMut(Route)) {
     dead_letters::routes(add);
     accounts::routes(add);
     connect::routes(add);
+    slots::routes(add);
     limits::routes(add);
     publications::routes(add);
+    analytics::routes(add);
     events::routes(add);
     incoming::routes(add);
     operation::routes(add);

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use crate::problem::{Code, Problem};
 use crate::web::App;
 
-const METHODS: &str = "GET, POST, PATCH, DELETE";
+const METHODS: &str = "GET, POST, PUT, PATCH, DELETE";
 const ASKED: &str = "authorization, content-type, idempotency-key, if-match, last-event-id, \
                      traceparent, x-correlation-id";
 const SHOWN: &str = "etag, location, retry-after, idempotency-replayed, x-correlation-id";

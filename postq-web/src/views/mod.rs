@@ -1,6 +1,7 @@
 //! What the API shows and takes, apart from how postq keeps it.
 
 pub(crate) mod account;
+pub(crate) mod analytics;
 pub(crate) mod calendar;
 pub(crate) mod connect;
 pub(crate) mod import;

@@ -35,6 +35,9 @@ const TOKENS_AT_ONCE: usize = 4;
 /// Endpoints that are told at once: more than a tenant has, so that none waits for others that hang.
 const WEBHOOKS_AT_ONCE: usize = 24;
 
+/// Accounts whose metrics are read at once: each mostly waits for its platform, and none is in a hurry.
+const METRICS_AT_ONCE: usize = 4;
+
 impl Values {
     pub(super) fn roles(&self) -> anyhow::Result<Roles> {
         let mut roles = Roles { planner: false, worker: false, web: false };
@@ -68,6 +71,7 @@ impl Values {
                 TopicWorkers { topic: Topic::notify(), at_once: NOTIFY_AT_ONCE },
                 TopicWorkers { topic: Topic::webhook(), at_once: WEBHOOKS_AT_ONCE },
                 TopicWorkers { topic: Topic::token(), at_once: TOKENS_AT_ONCE },
+                TopicWorkers { topic: Topic::new(Topic::METRICS), at_once: METRICS_AT_ONCE },
             ];
         }
         Ok(topics)
@@ -105,7 +109,8 @@ mod tests {
 
         assert_eq!(config.roles, Roles { planner: true, worker: true, web: true });
         let topics: Vec<_> = config.topics.iter().map(|w| (w.topic.as_str(), w.at_once)).collect();
-        assert_eq!(topics, [("publish", 512), ("notify", 4), ("webhook", 24), ("token", 4)]);
+        let own = [("publish", 512), ("notify", 4), ("webhook", 24), ("token", 4), ("metrics", 4)];
+        assert_eq!(topics, own);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! An X-shaped HTTP server on loopback, with faults on demand and a ledger of what it really
 //! accepted.
 //!
-//! It answers `POST /2/tweets`, `GET /2/users/:id/tweets` and `GET /2/users/me` as X does. The token
-//! `tok-USER` belongs to the user with the id `USER`; every other token is refused, but for those that
+//! It answers `POST /2/tweets`, `GET /2/tweets`, `GET /2/users/:id/tweets` and `GET /2/users/me` as X does. The
+//! token `tok-USER` belongs to the user with the id `USER`; every other token is refused, but for those that
 //! `POST /2/oauth2/token` gave, which end. `GET /i/oauth2/authorize` is where a person agrees, at once. `GET /_ledger`
 //! shows the [`Ledger`] as JSON, `POST /_faults` takes new [`Faults`] in their text form.
 //!
@@ -23,9 +23,11 @@ mod faults;
 mod grants;
 mod ledger;
 mod listing;
+mod reading;
 mod server;
 mod shapes;
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io;
 use std::net::SocketAddr;
@@ -38,6 +40,7 @@ use tokio::task::JoinHandle;
 pub use faults::{BadFaults, Dialect, Fault, Faults};
 pub use grants::{CLIENT_ID, GrantFault};
 pub use ledger::{Accepted, Ledger};
+pub use reading::Standing;
 pub use server::{Canned, Seen, Target};
 
 use ledger::Book;
@@ -143,6 +146,19 @@ impl FakeX {
     /// A grant for a user who agrees just now, as the token endpoint gives it.
     pub fn grant(&self, user: &str) -> serde_json::Value {
         self.shared.lock().grants.grant(user, SystemClock.now())
+    }
+
+    /// From now on, a post has been counted to this: what everybody sees, and what its author is told.
+    /// The names are those of `tweet.fields`.
+    pub fn count(&self, id: &str, public: BTreeMap<String, u64>, private: BTreeMap<String, u64>) {
+        let mut world = self.shared.lock();
+        let counted = world.counted.entry(id.to_owned()).or_default();
+        (counted.public, counted.private) = (public, private);
+    }
+
+    /// From now on, a post stands so to those who ask for its counts.
+    pub fn set_standing(&self, id: &str, standing: Standing) {
+        self.shared.lock().counted.entry(id.to_owned()).or_default().standing = standing;
     }
 
     /// The last 1,000 requests.

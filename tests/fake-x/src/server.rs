@@ -1,6 +1,6 @@
 //! The server: accepts connections, takes requests apart, answers.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +29,7 @@ use crate::faults::{Fault, Faults};
 use crate::grants::{GrantFault, Grants};
 use crate::ledger::Book;
 use crate::listing::Query;
+use crate::reading::{self, Counted};
 use crate::shapes;
 
 const MOST_OF_BODY: usize = 256 * 1_024;
@@ -60,6 +61,8 @@ pub enum Target {
     Me,
     /// `POST /2/oauth2/token`.
     Token,
+    /// `GET /2/tweets`.
+    Read,
 }
 
 /// An answer of the test's own.
@@ -95,6 +98,8 @@ pub(crate) struct World {
     pub(crate) seen: VecDeque<Seen>,
     pub(crate) canned: VecDeque<(Target, Canned)>,
     pub(crate) grants: Grants,
+    /// What is counted, by the post's id.
+    pub(crate) counted: BTreeMap<String, Counted>,
     rng: StdRng,
 }
 
@@ -106,6 +111,7 @@ impl World {
             seen: VecDeque::new(),
             canned: VecDeque::new(),
             grants: Grants::default(),
+            counted: BTreeMap::new(),
             rng: StdRng::seed_from_u64(seed),
         }
     }
@@ -213,6 +219,7 @@ impl Call {
                 };
                 match (method, rest) {
                     ("POST", ["tweets"]) => self.create(&user, shared).await,
+                    ("GET", ["tweets"]) => Ok(self.read(shared)),
                     ("GET", ["users", "me"]) => Ok(self.me(&user, shared)),
                     ("GET", ["users", id, "tweets"]) => Ok(self.list(id, shared)),
                     _ => Ok(not_found()),
@@ -398,6 +405,14 @@ impl Call {
         };
         new.check(&shared.lock())?;
         Ok(new)
+    }
+
+    fn read(&self, shared: &Shared) -> Answer {
+        let mut world = shared.lock();
+        match world.canned(Target::Read) {
+            Some(canned) => from_canned(&canned),
+            None => reading::read(&self.query, &world, SystemClock.now()),
+        }
     }
 
     fn list(&self, user: &str, shared: &Shared) -> Answer {
