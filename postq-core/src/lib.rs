@@ -10,6 +10,7 @@
 //! | [`store`], [`feed`], [`queue`], [`lock`], [`limiter`], [`cache`] | what a backend implements |
 //! | [`token`], [`idempotency`] | what an API needs of a backend |
 //! | [`node`], [`pool`] | which processes share a store; how its connections are used |
+//! | [`media`] | pictures and videos: what they are, where they are kept, what platforms take |
 //! | [`webhook`], [`courier`] | who is told of events, and how it gets there |
 //! | [`platform`], [`vault`], [`notifier`], [`clock`] | what else an engine is given |
 //! | [`backend`], [`memory`], [`composed`] | the bundle an adapter makes, the reference one, and a feed over queue and store |
@@ -44,6 +45,7 @@ pub mod job;
 pub mod limiter;
 pub mod lock;
 pub mod machine;
+pub mod media;
 pub mod memory;
 pub mod node;
 pub mod notifier;

@@ -32,6 +32,7 @@ mod config;
 mod error;
 mod hide;
 mod limits;
+mod media;
 mod publish;
 mod reconcile;
 mod text;

@@ -1,7 +1,8 @@
 //! An X-shaped HTTP server on loopback, with faults on demand and a ledger of what it really
 //! accepted.
 //!
-//! It answers `POST /2/tweets`, `GET /2/users/:id/tweets` and `GET /2/users/me` as X does. The token
+//! It answers `POST /2/tweets`, `GET /2/users/:id/tweets`, `GET /2/users/me` and uploads of media as X
+//! does. The token
 //! `tok-USER` belongs to the user with the id `USER`; every other token is refused. `GET /_ledger`
 //! shows the [`Ledger`] as JSON, `POST /_faults` takes new [`Faults`] in their text form.
 //!
@@ -21,6 +22,7 @@ mod answers;
 mod faults;
 mod ledger;
 mod listing;
+mod media;
 mod server;
 mod shapes;
 
@@ -31,8 +33,9 @@ use std::path::PathBuf;
 
 use tokio::task::JoinHandle;
 
-pub use faults::{BadFaults, Dialect, Fault, Faults};
+pub use faults::{BadFaults, Dialect, Fault, Faults, MediaFault};
 pub use ledger::{Accepted, Ledger};
+pub use media::Uploaded;
 pub use server::{Canned, Seen, Target};
 
 use ledger::Book;
@@ -102,6 +105,11 @@ impl FakeX {
     /// order.
     pub fn answer(&self, target: Target, answer: Canned) {
         self.shared.lock().canned.push_back((target, answer));
+    }
+
+    /// Every upload that is known, finished or not.
+    pub fn uploads(&self) -> Vec<Uploaded> {
+        self.shared.lock().uploads.all()
     }
 
     /// The last 1,000 requests.
