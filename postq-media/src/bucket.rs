@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
-use object_store::signer::Signer;
+use object_store::signer::{Method, Signer};
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, WriteMultipart};
 use postq_core::error::{ErrorKind, MediaError};
 use postq_core::job::Applied;
@@ -217,7 +217,7 @@ impl MediaStore for BucketMedia {
         _kind: MediaKind,
         within: Duration,
     ) -> Result<Option<String>, MediaError> {
-        let method = object_store::HttpMethod::GET;
+        let method = Method::GET;
         let url = self.bucket.signed_url(method, &self.place(id), within).await;
         url.map(|url| Some(url.to_string())).map_err(bucket("sign a link"))
     }
