@@ -141,12 +141,15 @@ pub async fn content_goes_with_the_last_who_needs_it(parts: Parts) {
     parts.uploads.save(&upload(root, 0, 0, 5)).await.expect("save");
 
     let remove = async |tenant, n| parts.catalog.remove(tenant, id(n)).await.expect("remove");
+    let needed = async |n| parts.catalog.is_needed(id(n)).await.expect("is needed");
+    assert_eq!((needed(1).await, needed(2).await, needed(3).await), (true, true, false));
     assert_eq!(remove(ours, 1).await, Removal::Shared, "another tenant has it");
     assert_eq!(remove(theirs, 1).await, Removal::Shared, "an upload is of it");
     assert_eq!(remove(ours, 2).await, Removal::Shared, "an upload was made of it");
     let mut freed = parts.uploads.clean(at(6), 10).await.expect("clean");
     freed.sort_unstable();
     assert_eq!(freed, [id(1), id(2)]);
+    assert_eq!((needed(1).await, needed(2).await), (false, false));
 }
 
 /// What nobody names is found, the oldest first.

@@ -32,7 +32,7 @@ pub enum Removal {
 ///    that it did not have, and answers it as it is then.  (`a_file_is_added_once`)
 /// 2. A file that a post of the tenant names as `media:ID` is not removed; it is when the post names
 ///    another, or is removed.  (`a_file_that_a_post_names_stays`)
-/// 3. A removal tells whether the content can go: not while another tenant has the file, nor while an
+/// 3. A removal, and `is_needed`, tell whether the content can go: not while another tenant has the file, nor while an
 ///    upload is of it.  (`content_goes_with_the_last_who_needs_it`)
 /// 4. `unused` has what was added before a time and no post names, oldest first.
 ///    (`what_nobody_names_is_found`)
@@ -54,6 +54,9 @@ pub trait MediaCatalog: fmt::Debug + Send + Sync + 'static {
 
     /// Takes a file away that no post names.
     async fn remove(&self, tenant: TenantId, id: MediaId) -> Result<Removal, StoreError>;
+
+    /// Whether any tenant has content, or an upload is of it: if not, it may go.
+    async fn is_needed(&self, id: MediaId) -> Result<bool, StoreError>;
 
     /// Up to `limit` files, of any tenant, that were added before a time and that no post names.
     async fn unused(

@@ -170,7 +170,7 @@ pub struct MediaFile {
     pub facts: MediaFacts,
     /// What it was called when it was added. Nothing follows from it.
     pub name: Option<String>,
-    /// What it shows, for those who cannot see it: where a post says nothing else.
+    /// What it shows, for those who cannot see it: proposed where a post uses it.
     pub alt: Option<String>,
     /// When it was added.
     pub created_at: DateTime<Utc>,

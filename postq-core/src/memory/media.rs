@@ -141,6 +141,10 @@ impl MediaCatalog for MemoryBackend {
         Ok(if state.needs_content(id) { Removal::Shared } else { Removal::Last })
     }
 
+    async fn is_needed(&self, id: MediaId) -> Result<bool, StoreError> {
+        Ok(self.lock().needs_content(id))
+    }
+
     async fn unused(
         &self,
         before: DateTime<Utc>,

@@ -114,7 +114,7 @@ async fn missed(shared: &Shared, work: &Work) -> bool {
 }
 
 /// Whom the calls are made for, with the opened credentials.
-async fn identity(shared: &Shared, work: &Work, account: &Account) -> Result<Identity, End> {
+pub(super) async fn identity(shared: &Shared, work: &Work, account: &Account) -> Result<Identity, End> {
     let secret = match (&account.credentials, &shared.vault) {
         (None, _) => None,
         (Some(sealed), Some(vault)) => match vault.open(account.id, sealed).await {
