@@ -54,6 +54,7 @@ mod jobs;
 mod lanes;
 mod limiter;
 mod lock;
+mod media;
 mod nodes;
 mod only;
 mod plan;
