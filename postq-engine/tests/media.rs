@@ -106,7 +106,7 @@ impl Bench {
         content.parts[0].media = sources.iter().map(media).collect();
         let post = Post::new(content, SystemClock.now());
         self.backend.posts.insert(std::slice::from_ref(&post)).await.expect("insert");
-        let timing = Timing::OneShot { at };
+        let timing = Timing::OneShot { at, local: None };
         let mut schedule = Schedule::new(post.id, vec![self.account], timing, SystemClock.now());
         schedule.next_run_at = Some(at);
         self.backend.schedules.insert(&[schedule]).await.expect("insert");

@@ -1,17 +1,13 @@
 //! [`MediaSource`] of the web: what a URL holds, read as it comes.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use postq_core::error::chain;
 use postq_core::failure::{Failure, FailureClass};
-use postq_core::media::{MediaReader, MediaSource};
+use postq_core::media::{MediaReader, MediaSource, pieces};
 use reqwest::{Response, Url};
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::sync::mpsc;
 
 use crate::call::{Call, NoAnswer, Outbound};
 use crate::guard;
@@ -20,8 +16,6 @@ use crate::guard;
 const WITHIN: Duration = Duration::from_secs(30);
 /// The longest that a file may take in all: a gigabyte at 1 MB/s, and some.
 const IN_ALL: Duration = Duration::from_secs(20 * 60);
-/// Pieces that are read ahead.
-const AHEAD: usize = 4;
 
 /// Reads media from the web, through the guard: `https` to the open internet, and `http` to what the
 /// allow list names.
@@ -77,65 +71,35 @@ impl MediaSource for WebMedia {
             let message = format!("\"{host}\" answered {} for a media file", status.as_u16());
             return Err(Failure::not_published(class, message));
         }
-        Ok(Box::new(Body::of(response, host, self.in_all)))
+        Ok(body(response, host, self.in_all))
     }
 }
 
-/// An answer's body, read by a task that ends with it.
-struct Body {
-    pieces: mpsc::Receiver<io::Result<Vec<u8>>>,
-    piece: Vec<u8>,
-    read: usize,
-}
-
-impl Body {
-    fn of(mut response: Response, host: String, in_all: Duration) -> Self {
-        let (give, pieces) = mpsc::channel(AHEAD);
-        tokio::spawn(async move {
-            let all = async {
-                loop {
-                    let piece = match response.chunk().await {
-                        Ok(Some(piece)) => Ok(piece.to_vec()),
-                        Ok(None) => return,
-                        Err(error) => {
-                            let cause = chain(&error.without_url());
-                            Err(io::Error::other(format!("\"{host}\" broke off: {cause}")))
-                        }
-                    };
-                    let ends = piece.is_err();
-                    // Whoever read it may have had enough.
-                    if give.send(piece).await.is_err() || ends {
-                        return;
+/// An answer's body, read by a task that ends when nobody reads on.
+fn body(mut response: Response, host: String, in_all: Duration) -> MediaReader {
+    let (give, reader) = pieces();
+    tokio::spawn(async move {
+        let all = async {
+            loop {
+                let piece = match response.chunk().await {
+                    Ok(Some(piece)) => Ok(piece.to_vec()),
+                    Ok(None) => return,
+                    Err(error) => {
+                        let cause = chain(&error.without_url());
+                        Err(io::Error::other(format!("\"{host}\" broke off: {cause}")))
                     }
+                };
+                let ends = piece.is_err();
+                // Whoever read it may have had enough.
+                if give.send(piece).await.is_err() || ends {
+                    return;
                 }
-            };
-            if tokio::time::timeout(in_all, all).await.is_err() {
-                let late = format!("\"{host}\" did not give all of it within {in_all:?}");
-                drop(give.send(Err(io::Error::other(late))).await);
             }
-        });
-        Self { pieces, piece: Vec::new(), read: 0 }
-    }
-}
-
-impl AsyncRead for Body {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        while self.read == self.piece.len() {
-            match ready!(self.pieces.poll_recv(cx)) {
-                Some(piece) => {
-                    self.piece = piece?;
-                    self.read = 0;
-                }
-                None => return Poll::Ready(Ok(())),
-            }
+        };
+        if tokio::time::timeout(in_all, all).await.is_err() {
+            let late = format!("\"{host}\" did not give all of it within {in_all:?}");
+            drop(give.send(Err(io::Error::other(late))).await);
         }
-        let give = buf.remaining().min(self.piece.len() - self.read);
-        buf.put_slice(&self.piece[self.read..self.read + give]);
-        self.read += give;
-        Poll::Ready(Ok(()))
-    }
+    });
+    reader
 }

@@ -22,8 +22,10 @@ async fn saying(text: Vec<u8>, stays: Duration) -> String {
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let mut some = [0; 16];
-            stream.read_exact(&mut some).await.unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                asked.push(stream.read_u8().await.unwrap());
+            }
             stream.write_all(&text).await.unwrap();
             tokio::time::sleep(stays).await;
         }

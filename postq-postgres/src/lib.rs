@@ -83,6 +83,7 @@ mod limiter;
 mod lock;
 mod make;
 mod mode;
+mod media;
 mod nodes;
 mod plain;
 mod plan;

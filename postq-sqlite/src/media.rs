@@ -30,7 +30,7 @@ impl SqliteStore {
 }
 
 /// Whether anybody needs content: a file of any tenant, or an upload.
-const NEEDED: &str = "SELECT 1 WHERE EXISTS (SELECT 1 FROM media WHERE id = ?1)
+const NEEDED: &str = "SELECT 1 WHERE EXISTS (SELECT 1 FROM media_files WHERE id = ?1)
     OR EXISTS (SELECT 1 FROM media_uploads WHERE media_id = ?1)
     OR EXISTS (SELECT 1 FROM media_uploads WHERE original = ?1)";
 
@@ -38,7 +38,7 @@ const NEEDED: &str = "SELECT 1 WHERE EXISTS (SELECT 1 FROM media WHERE id = ?1)
 impl MediaCatalog for SqliteStore {
     async fn insert(&self, file: &MediaFile) -> Result<MediaFile, StoreError> {
         let file = file.clone();
-        let sql = "INSERT INTO media (tenant_id, id, entry, bytes, facts, name, alt, created_at)
+        let sql = "INSERT INTO media_files (tenant_id, id, entry, bytes, facts, name, alt, created_at)
                    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                    ON CONFLICT DO UPDATE SET name = ifnull(name, excluded.name),
                        alt = ifnull(alt, excluded.alt)
@@ -65,14 +65,14 @@ impl MediaCatalog for SqliteStore {
 
     async fn find(&self, tenant: TenantId, ids: &[MediaId]) -> Result<Vec<MediaFile>, StoreError> {
         let ids = serde_json::to_string(ids).unwrap_or_default();
-        let sql = "SELECT * FROM media WHERE tenant_id = ?
+        let sql = "SELECT * FROM media_files WHERE tenant_id = ?
                    AND id IN (SELECT unhex(value) FROM json_each(?))";
         let tenant = blob(tenant.as_uuid());
         self.read("find media", move |tx| Ok(tx.all(sql, params![tenant, ids], media_file)?)).await
     }
 
     async fn list(&self, tenant: TenantId, page: Page) -> Result<Vec<MediaFile>, StoreError> {
-        const LIST: &str = "SELECT * FROM media WHERE tenant_id = ? AND entry {beyond} ?
+        const LIST: &str = "SELECT * FROM media_files WHERE tenant_id = ? AND entry {beyond} ?
                             ORDER BY entry {way} LIMIT ?";
         let (tenant, page) = (blob(tenant.as_uuid()), Paged::of(page));
         self.read("list media", move |tx| {
@@ -86,13 +86,13 @@ impl MediaCatalog for SqliteStore {
         self.write("remove a media file", move |tx| {
             let key = params![tenant, id.hash()];
             let used = "SELECT 1 FROM media_uses WHERE tenant_id = ? AND media_id = ?";
-            if !tx.has("SELECT 1 FROM media WHERE tenant_id = ? AND id = ?", key)? {
+            if !tx.has("SELECT 1 FROM media_files WHERE tenant_id = ? AND id = ?", key)? {
                 return Ok(Removal::Gone);
             }
             if tx.has(used, key)? {
                 return Ok(Removal::InUse);
             }
-            tx.run("DELETE FROM media WHERE tenant_id = ? AND id = ?", key)?;
+            tx.run("DELETE FROM media_files WHERE tenant_id = ? AND id = ?", key)?;
             Ok(if needed(tx, id)? { Removal::Shared } else { Removal::Last })
         })
         .await
@@ -107,9 +107,9 @@ impl MediaCatalog for SqliteStore {
         before: DateTime<Utc>,
         limit: usize,
     ) -> Result<Vec<MediaFile>, StoreError> {
-        let sql = "SELECT * FROM media WHERE created_at < ?
+        let sql = "SELECT * FROM media_files WHERE created_at < ?
                    AND NOT EXISTS (SELECT 1 FROM media_uses AS u
-                       WHERE u.tenant_id = media.tenant_id AND u.media_id = media.id)
+                       WHERE u.tenant_id = media_files.tenant_id AND u.media_id = media_files.id)
                    ORDER BY created_at LIMIT ?";
         let args = (micros(before), at_most(limit));
         self.read("find unused media", move |tx| Ok(tx.all(sql, args, media_file)?)).await

@@ -5,6 +5,7 @@
 //! | here | [`MediaId`], [`MediaFile`]: which file, and what it is |
 //! | `kind` | [`MediaKind`]: what a file is by its content |
 //! | `keep` | [`MediaStore`]: the bytes |
+//! | `pieces` | [`pieces`]: content that is given piece by piece |
 //! | `catalog` | [`MediaCatalog`]: what is known of each file, and who needs it |
 //! | `upload` | [`UploadStore`]: how far each upload to a platform is |
 //! | `limits` | [`MediaLimits`]: what a platform takes, as data |
@@ -16,6 +17,7 @@ mod catalog;
 mod keep;
 mod kind;
 mod limits;
+mod pieces;
 mod source;
 mod upload;
 
@@ -33,6 +35,7 @@ pub use self::catalog::{MediaCatalog, Removal};
 pub use self::keep::{MediaReader, MediaStore, Stored, whole};
 pub use self::kind::{MediaClass, MediaKind};
 pub use self::limits::{Attached, KindLimits, MediaLimits};
+pub use self::pieces::{PieceSender, pieces};
 pub use self::source::{Fit, MediaEditor, MediaSource};
 pub use self::upload::{Upload, UploadKey, UploadStore};
 

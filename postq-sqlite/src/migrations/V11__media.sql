@@ -1,5 +1,5 @@
 -- Files that were added, each under the SHA-256 of its content. `facts` is JSON.
-CREATE TABLE media (
+CREATE TABLE media_files (
     tenant_id  BLOB NOT NULL,
     id         BLOB NOT NULL,
     entry      BLOB NOT NULL,
@@ -10,9 +10,9 @@ CREATE TABLE media (
     created_at INTEGER NOT NULL,
     PRIMARY KEY (tenant_id, id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX media_by_content ON media (id);
-CREATE INDEX media_by_entry ON media (tenant_id, entry);
-CREATE INDEX media_by_age ON media (created_at);
+CREATE INDEX media_files_by_content ON media_files (id);
+CREATE INDEX media_files_by_entry ON media_files (tenant_id, entry);
+CREATE INDEX media_files_by_age ON media_files (created_at);
 
 -- Which posts name which files. Kept by triggers, so that whatever changes a post keeps it true; a post
 -- that names none costs one look for a word in its text.

@@ -8,6 +8,7 @@ pub(crate) mod import;
 mod incoming;
 mod jobs;
 mod limits;
+pub(crate) mod media;
 mod nodes;
 pub(crate) mod notifications;
 mod operation;
@@ -32,6 +33,7 @@ pub(crate) fn routes(add: &mut dyn FnMut(Route)) {
     dead_letters::routes(add);
     accounts::routes(add);
     limits::routes(add);
+    media::routes(add);
     publications::routes(add);
     events::routes(add);
     incoming::routes(add);

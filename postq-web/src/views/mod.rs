@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod calendar;
 pub(crate) mod import;
 pub(crate) mod job;
+pub(crate) mod media;
 pub(crate) mod post;
 pub(crate) mod preview;
 pub(crate) mod publication;
