@@ -59,7 +59,8 @@ async fn bench(change: impl FnOnce(&mut MediaSettings)) -> Bench {
         source: Arc::new(Folders::new([folder.path().to_owned()]).relative_to(folder.path())),
         settings,
     };
-    let x = X::new(Config { base_url: server.base_url(), ..Config::default() }).expect("an adapter");
+    let x =
+        X::new(Config { base_url: server.base_url(), ..Config::default() }).expect("an adapter");
     let workers = |topic| TopicWorkers { topic, at_once: 8 };
     let engine = Engine::builder(backend.clone())
         .platform(Arc::new(x))
@@ -129,7 +130,8 @@ impl Bench {
 
     async fn jobs(&self, kind: &str) -> Vec<Job> {
         let filter = JobFilter::default();
-        let all = self.backend.jobs.list(postq_core::id::TenantId::DEFAULT, &filter, Page::first(100));
+        let all =
+            self.backend.jobs.list(postq_core::id::TenantId::DEFAULT, &filter, Page::first(100));
         let all = all.await.expect("list");
         all.into_iter().filter(|job| job.made.kind.as_str() == kind).collect()
     }
@@ -174,10 +176,14 @@ async fn a_post_that_is_due_at_once_uploads_first() {
     let desk = bench.engine.media().expect("a desk");
     let content = Box::new(Cursor::new(picture(40, 30)));
     let file = desk.add(content, Addition::default(), soon(0)).await.expect("added");
-    bench.server.set_faults(Faults { media: [MediaFault::Unavailable].into(), ..Faults::default() });
+    bench
+        .server
+        .set_faults(Faults { media: [MediaFault::Unavailable].into(), ..Faults::default() });
     bench.post(&[&file.id.as_source(), "cat.png"], soon(1)).await;
 
-    bench.run_until("it waits for a retry", async |b| b.is(JobKind::PUBLISH, JobState::Failed).await).await;
+    bench
+        .run_until("it waits for a retry", async |b| b.is(JobKind::PUBLISH, JobState::Failed).await)
+        .await;
     let publish = &bench.jobs(JobKind::PUBLISH).await[0];
     let _ = bench.backend.control.due_now(publish.id()).await.expect("due now");
     bench.run_until("it is out", async |b| b.is(JobKind::PUBLISH, JobState::Succeeded).await).await;
@@ -202,7 +208,8 @@ async fn what_no_platform_takes_is_told_before_the_post_is_due() {
         .await;
 
     let jobs = bench.jobs(JobKind::MEDIA_PREPARE).await;
-    let told = |word: &str| jobs.iter().any(|job| job.reason.as_deref().unwrap_or("").contains(word));
+    let told =
+        |word: &str| jobs.iter().any(|job| job.reason.as_deref().unwrap_or("").contains(word));
     assert!(told("\"fake.png\"") && told("of no known type"), "{jobs:?}");
     assert!(told("none of the folders that may be read"), "{jobs:?}");
     assert_eq!(bench.files.count(), 0, "nothing is left of what was refused");

@@ -35,7 +35,7 @@ pub struct BucketConfig {
     pub endpoint: Option<String>,
     /// What every name begins with; nothing by default.
     pub prefix: String,
-    /// The key's id; as the environment and the host say if none.
+    /// The key's id; as the host it runs on says if none.
     pub access_key: Option<String>,
     /// The key.
     pub secret_key: Option<String>,
@@ -82,7 +82,7 @@ impl BucketMedia {
     pub fn new(config: &BucketConfig) -> Result<Self, BucketError> {
         // The client panics without one. Whichever was installed first stays.
         let _already_installed = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = AmazonS3Builder::from_env().with_bucket_name(&config.bucket);
+        let mut builder = AmazonS3Builder::new().with_bucket_name(&config.bucket);
         if let Some(region) = &config.region {
             builder = builder.with_region(region);
         }
@@ -93,8 +93,7 @@ impl BucketMedia {
         if let (Some(id), Some(key)) = (&config.access_key, &config.secret_key) {
             builder = builder.with_access_key_id(id).with_secret_access_key(key);
         }
-        let bucket =
-            builder.build().map_err(|error| BucketError(config.bucket.clone(), error))?;
+        let bucket = builder.build().map_err(|error| BucketError(config.bucket.clone(), error))?;
         Ok(Self { bucket: Arc::new(bucket), prefix: Path::from(config.prefix.as_str()) })
     }
 

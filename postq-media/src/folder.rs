@@ -119,7 +119,8 @@ impl MediaStore for FolderMedia {
                 trouble(format!("write to the media folder \"{}\"", self.root.display()), error)
             }
             Failed::TooLarge(most) => {
-                let what = format!("the content has more than {most} bytes, the most that is taken");
+                let what =
+                    format!("the content has more than {most} bytes, the most that is taken");
                 MediaError::new(ErrorKind::Invalid, what)
             }
         })

@@ -40,7 +40,8 @@ impl Folders {
             ));
         }
         let path = self.base.as_deref().unwrap_or(Path::new(".")).join(source);
-        let path = path.canonicalize().map_err(|error| refuse(&format!("cannot be read: {error}")))?;
+        let path =
+            path.canonicalize().map_err(|error| refuse(&format!("cannot be read: {error}")))?;
         let below = |folder: &PathBuf| folder.canonicalize().is_ok_and(|it| path.starts_with(it));
         if !self.allowed.iter().any(below) {
             return Err(refuse(
@@ -91,7 +92,8 @@ mod tests {
             std::fs::create_dir_all(folder.join("sub")).expect("a folder");
             std::fs::write(folder.join("sub/cat.png"), b"cat").expect("a file");
         }
-        std::os::unix::fs::symlink(secret.join("sub/cat.png"), open.join("link.png")).expect("a link");
+        std::os::unix::fs::symlink(secret.join("sub/cat.png"), open.join("link.png"))
+            .expect("a link");
         let folders = Folders::new([open.clone()]).relative_to(&open);
 
         assert!(folders.open("sub/cat.png").await.is_ok());

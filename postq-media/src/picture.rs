@@ -72,8 +72,7 @@ fn decode(content: &[u8], kind: MediaKind) -> Result<DynamicImage, Wrong> {
     let reader = ImageReader::with_format(Cursor::new(content), format(kind)?);
     let mut decoder = limited(reader).into_decoder().map_err(|error| unreadable(&error))?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut picture =
-        DynamicImage::from_decoder(decoder).map_err(|error| unreadable(&error))?;
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(|error| unreadable(&error))?;
     picture.apply_orientation(orientation);
     Ok(picture)
 }

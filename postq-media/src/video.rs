@@ -97,9 +97,8 @@ fn read(index: &[u8], base: u64, kind: MediaKind) -> Result<Video, Unread> {
     walk(index, base, 0, &mut found)?;
     let Found { mvhd, tracks, places, .. } = found;
     let mvhd = mvhd.ok_or(Unread::Broken("its index has no header (mvhd)"))?;
-    let of = |handler: &[u8; 4]| {
-        tracks.iter().find(|track| track.handler == Some(FourCC::new(handler)))
-    };
+    let of =
+        |handler: &[u8; 4]| tracks.iter().find(|track| track.handler == Some(FourCC::new(handler)));
     let video = of(b"vide").ok_or(Unread::Broken("it has no pictures"))?;
     let tkhd = video.tkhd.as_ref().ok_or(Unread::Broken("its pictures have no size"))?;
     let (width, height) = (u32::from(tkhd.width.integer()), u32::from(tkhd.height.integer()));
@@ -160,7 +159,8 @@ fn walk(mut boxes: &[u8], mut base: u64, depth: usize, found: &mut Found) -> Res
             // Within `minf` a second one tells of something else.
             b"hdlr" => {
                 if let Some(track) = found.tracks.last_mut().filter(|t| t.handler.is_none()) {
-                    track.handler = Hdlr::decode_atom(&header, &mut content).ok().map(|h| h.handler);
+                    track.handler =
+                        Hdlr::decode_atom(&header, &mut content).ok().map(|h| h.handler);
                 }
             }
             b"stsd" => {

@@ -30,7 +30,8 @@ async fn ask(port: u16, request: &str) -> Option<String> {
 }
 
 async fn start() -> (BucketMedia, Server) {
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+    let port =
+        TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
     let program = std::env::vars().find(|(name, _)| name == "MOTO_SERVER").map(|(_, path)| path);
     let server = Command::new(program.as_deref().unwrap_or("moto_server"))
         .args(["-H", "127.0.0.1", "-p", &port.to_string()])
@@ -77,7 +78,8 @@ async fn a_link_serves_the_content_to_anybody() {
     let rest = link.strip_prefix("http://127.0.0.1:").expect("the endpoint");
     let (port, path) = rest.split_once('/').expect("a path");
     assert!(path.contains("X-Amz-Signature=") && path.contains("X-Amz-Expires=60"), "{path}");
-    let request = format!("GET /{path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("GET /{path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
     let answer = ask(port.parse().expect("a port"), &request).await.expect("an answer");
     assert!(answer.ends_with("a cat"), "{answer}");
 }

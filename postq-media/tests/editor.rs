@@ -41,7 +41,8 @@ fn editor() -> Editor {
 
 fn noise(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
-        let n = x.wrapping_mul(2_654_435_761).wrapping_add(y.wrapping_mul(40_503)).rotate_left(x % 31);
+        let n =
+            x.wrapping_mul(2_654_435_761).wrapping_add(y.wrapping_mul(40_503)).rotate_left(x % 31);
         Rgb([n as u8, (n >> 8) as u8, (n >> 16) as u8])
     })
 }
@@ -225,7 +226,12 @@ fn atom(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
     atom
 }
 
-fn track(handler: &[u8; 4], coding: &[u8; 4], (width, height): (u16, u16), turned: bool) -> Vec<u8> {
+fn track(
+    handler: &[u8; 4],
+    coding: &[u8; 4],
+    (width, height): (u16, u16),
+    turned: bool,
+) -> Vec<u8> {
     let mut tkhd = vec![0; 84];
     tkhd[3] = 3;
     tkhd[15] = 1;

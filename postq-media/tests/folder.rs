@@ -19,7 +19,8 @@ async fn fresh() -> (Arc<dyn MediaStore>, TempDir) {
 postq_core::media_conformance!(fresh);
 
 fn files(folder: &std::path::Path) -> usize {
-    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
+    let entries =
+        std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
     entries.map(|it| if it.path().is_dir() { files(&it.path()) } else { 1 }).sum()
 }
 

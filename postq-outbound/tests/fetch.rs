@@ -84,7 +84,8 @@ async fn what_may_not_be_called_is_not() {
     for url in ["http://8.8.8.8/cat.png", "file:///etc/passwd", "/etc/passwd"] {
         assert_eq!(refused(url).await.class, FailureClass::Content, "{url}");
     }
-    let leads = b"HTTP/1.1 302 Found\r\nLocation: http://10.0.0.1/\r\nContent-Length: 0\r\n\r\n".to_vec();
+    let leads =
+        b"HTTP/1.1 302 Found\r\nLocation: http://10.0.0.1/\r\nContent-Length: 0\r\n\r\n".to_vec();
     let failure = refused(&saying(leads, Duration::ZERO).await).await;
     assert!(failure.message.contains("10.0.0.1"), "{failure}");
 }
@@ -95,6 +96,8 @@ async fn what_is_not_there_is_no_content_and_what_is_busy_may_be_later() {
         let text = format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n").into_bytes();
         let failure = refused(&saying(text, Duration::ZERO).await).await;
         assert_eq!(failure.class, class);
-        assert!(failure.message.contains(&status.to_string()) && !failure.message.contains("cat.png"));
+        assert!(
+            failure.message.contains(&status.to_string()) && !failure.message.contains("cat.png")
+        );
     }
 }

@@ -39,7 +39,11 @@ impl MediaCatalog for PgStore {
     async fn find(&self, tenant: TenantId, ids: &[MediaId]) -> Result<Vec<MediaFile>, StoreError> {
         let find = "SELECT * FROM {s}.media_files WHERE tenant_id = $1 AND id = ANY($2)";
         let ids: Vec<&[u8]> = ids.iter().map(|id| id.hash().as_slice()).collect();
-        read!(self, "find media", |sql| sql.all(find, args![tenant.as_uuid(), ids.clone()], media_file))
+        read!(self, "find media", |sql| sql.all(
+            find,
+            args![tenant.as_uuid(), ids.clone()],
+            media_file
+        ))
     }
 
     async fn list(&self, tenant: TenantId, page: Page) -> Result<Vec<MediaFile>, StoreError> {
@@ -163,11 +167,7 @@ async fn save(sql: Sql<'_>, upload: &Upload) -> Result<(), Fault> {
     Ok(())
 }
 
-async fn clean(
-    tx: &Tx<'_>,
-    before: DateTime<Utc>,
-    limit: usize,
-) -> Result<Vec<MediaId>, Fault> {
+async fn clean(tx: &Tx<'_>, before: DateTime<Utc>, limit: usize) -> Result<Vec<MediaId>, Fault> {
     let clean = "DELETE FROM {s}.media_uploads WHERE (root, part, place) IN
              (SELECT root, part, place FROM {s}.media_uploads WHERE updated_at < $1
               ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED)

@@ -38,7 +38,8 @@ const NEEDED: &str = "SELECT 1 WHERE EXISTS (SELECT 1 FROM media_files WHERE id 
 impl MediaCatalog for SqliteStore {
     async fn insert(&self, file: &MediaFile) -> Result<MediaFile, StoreError> {
         let file = file.clone();
-        let sql = "INSERT INTO media_files (tenant_id, id, entry, bytes, facts, name, alt, created_at)
+        let sql =
+            "INSERT INTO media_files (tenant_id, id, entry, bytes, facts, name, alt, created_at)
                    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                    ON CONFLICT DO UPDATE SET name = ifnull(name, excluded.name),
                        alt = ifnull(alt, excluded.alt)
@@ -197,7 +198,9 @@ fn media_file(row: &Row<'_>) -> rusqlite::Result<MediaFile> {
 }
 
 fn upload(row: &Row<'_>) -> rusqlite::Result<Upload> {
-    let some = |column: &str| row.get_ref(column).map(|value| value.as_str_or_null().is_ok_and(|v| v.is_some()));
+    let some = |column: &str| {
+        row.get_ref(column).map(|value| value.as_str_or_null().is_ok_and(|v| v.is_some()))
+    };
     let key = UploadKey {
         root: JobId::from_uuid(uuid(row, "root")?),
         part: row.get("part")?,

@@ -22,7 +22,10 @@ fn form(fields: &[(&str, Option<&str>, &[u8])]) -> Vec<u8> {
     let mut form = Vec::new();
     for (name, file, content) in fields {
         let file = file.map(|file| format!("; filename=\"{file}\"")).unwrap_or_default();
-        form.extend(format!("--edge\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n").bytes());
+        form.extend(
+            format!("--edge\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n")
+                .bytes(),
+        );
         form.extend(*content);
         form.extend(b"\r\n");
     }
@@ -47,11 +50,15 @@ async fn a_picture_is_uploaded_listed_shown_and_taken_away() {
     let (status, made) = send(&bench, whole.clone()).await;
 
     assert_eq!(status, StatusCode::CREATED, "{made}");
-    assert_eq!((&made["kind"], &made["width"], &made["alt"]), (&json!("png"), &json!(600), &json!("a cat \u{1f431}")));
+    assert_eq!(
+        (&made["kind"], &made["width"], &made["alt"]),
+        (&json!("png"), &json!(600), &json!("a cat \u{1f431}"))
+    );
     assert_eq!(made["name"], "cat.exe", "the last part of what it was called");
     let id = made["id"].as_str().unwrap();
     assert_eq!(send(&bench, whole).await.1["id"], made["id"], "the same again is the same");
-    let list: Value = bench.request(Method::GET, "/api/media").send().await.unwrap().json().await.unwrap();
+    let list: Value =
+        bench.request(Method::GET, "/api/media").send().await.unwrap().json().await.unwrap();
     assert_eq!(list["items"].as_array().unwrap().len(), 1);
 
     let path = format!("/api/media/{id}");
@@ -69,7 +76,10 @@ async fn a_picture_is_uploaded_listed_shown_and_taken_away() {
 
     let gone = bench.request(Method::DELETE, &path).send().await.unwrap();
     assert_eq!(gone.status(), StatusCode::NO_CONTENT);
-    assert_eq!(bench.request(Method::GET, &path).send().await.unwrap().status(), StatusCode::NOT_FOUND);
+    assert_eq!(
+        bench.request(Method::GET, &path).send().await.unwrap().status(),
+        StatusCode::NOT_FOUND
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -108,11 +108,7 @@ impl X {
         going(&Progress { at, ..progress })
     }
 
-    async fn finalize(
-        &self,
-        call: &Upload<'_>,
-        progress: Progress,
-    ) -> Result<UploadStep, Failure> {
+    async fn finalize(&self, call: &Upload<'_>, progress: Progress) -> Result<UploadStep, Failure> {
         let path = format!("/media/upload/{}/finalize", progress.id);
         let answer = self.upload_call(call, &path, None).await?;
         if is_forgotten(&answer) {
@@ -169,11 +165,7 @@ impl X {
         }
     }
 
-    async fn describe(
-        &self,
-        call: &Upload<'_>,
-        progress: Progress,
-    ) -> Result<UploadStep, Failure> {
+    async fn describe(&self, call: &Upload<'_>, progress: Progress) -> Result<UploadStep, Failure> {
         let text = call.file.alt.unwrap_or_default();
         let body = json!({ "id": progress.id, "metadata": { "alt_text": { "text": text } } });
         let answer = self.upload_call(call, "/media/metadata", Some(&body)).await?;
@@ -274,9 +266,8 @@ fn written(progress: &Progress) -> Value {
 
 /// Whether X says that there is no such upload, or no more.
 fn is_forgotten(answer: &Answer) -> bool {
-    let says = |word: &str| {
-        String::from_utf8_lossy(&answer.body).to_ascii_lowercase().contains(word)
-    };
+    let says =
+        |word: &str| String::from_utf8_lossy(&answer.body).to_ascii_lowercase().contains(word);
     match answer.status.as_u16() {
         404 | 410 => true,
         400 => says("expired") || says("not found") || says("does not exist"),

@@ -71,8 +71,8 @@ impl Platform for X {
         let media = (!ids.is_empty()).then_some(Attached { media_ids: ids });
         // X refuses an empty text, but takes none where there is media.
         let text = (media.is_none() || has_content(part.text)).then_some(part.text);
-        let body = serde_json::to_vec(&CreatePost { text, media, reply })
-            .expect("some strings are JSON");
+        let body =
+            serde_json::to_vec(&CreatePost { text, media, reply }).expect("some strings are JSON");
 
         let answer = self.create(&token, body).await.map_err(|lost| lost.into_failure(hidden))?;
 

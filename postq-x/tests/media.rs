@@ -92,7 +92,10 @@ async fn a_picture_is_uploaded_described_and_published() {
 
     let uploads = bench.server.uploads();
     assert_eq!((uploads.len(), uploads[0].content()), (1, content(1_000)));
-    assert_eq!((uploads[0].media_type.as_str(), uploads[0].category.as_str()), ("image/png", "tweet_image"));
+    assert_eq!(
+        (uploads[0].media_type.as_str(), uploads[0].category.as_str()),
+        ("image/png", "tweet_image")
+    );
     assert_eq!(uploads[0].alt.as_deref(), Some("a cat \u{1f431} on a mat"));
     let left = prepared.expires_at.expect("X tells it") - now();
     assert!((23..=24).contains(&left.num_hours()), "{left}");

@@ -8,6 +8,7 @@ use postq_core::backend::Backend;
 use postq_core::error::chain;
 use postq_core::fallback::{Beside, Breaker, BreakerSettings};
 use postq_core::idempotency::IdempotencyStore;
+use postq_core::media::{MediaCatalog, UploadStore};
 use postq_core::node::NodeStore;
 use postq_core::pool::Pools;
 use postq_core::token::TokenStore;
@@ -28,6 +29,8 @@ pub(crate) struct Store {
     pub(crate) idempotency: Arc<dyn IdempotencyStore>,
     pub(crate) webhooks: Arc<dyn WebhookStore>,
     pub(crate) nodes: Arc<dyn NodeStore>,
+    pub(crate) media: Arc<dyn MediaCatalog>,
+    pub(crate) uploads: Arc<dyn UploadStore>,
     pub(crate) pools: Arc<dyn Pools>,
     /// Redis, where it runs beside the store, and whether it is used now.
     pub(crate) redis: Option<(Redis, Breaker)>,
@@ -61,6 +64,8 @@ impl Store {
             idempotency: store.idempotency(),
             webhooks: store.webhooks(),
             nodes: store.nodes(),
+            media: store.media_catalog(),
+            uploads: store.uploads(),
             pools: store.pools(),
             redis: None,
             opened: Opened::File(store),
@@ -83,6 +88,8 @@ impl Store {
             idempotency: store.idempotency(),
             webhooks: store.webhooks(),
             nodes: store.nodes(),
+            media: store.media_catalog(),
+            uploads: store.uploads(),
             pools: store.pools(),
             redis,
             opened: Opened::Postgres(store),

@@ -138,20 +138,24 @@ impl MediaLimits {
         let coded = |what: &str, actual: &Option<String>, taken: &[&str]| {
             let actual = actual.as_deref().filter(|_| !taken.is_empty())?;
             (!taken.contains(&actual)).then(|| {
-                format!("the {what} of \"{name}\" is coded in {actual}, expected {}", taken.join(", "))
+                format!(
+                    "the {what} of \"{name}\" is coded in {actual}, expected {}",
+                    taken.join(", ")
+                )
             })
         };
         let alt = file.alt.map_or(0, |alt| alt.chars().count());
         let found = [
-            (file.bytes > limits.bytes).then(|| {
-                format!("\"{name}\" has {} bytes, at most {}", file.bytes, limits.bytes)
-            }),
+            (file.bytes > limits.bytes)
+                .then(|| format!("\"{name}\" has {} bytes, at most {}", file.bytes, limits.bytes)),
             side("wide", facts.width, limits.width),
             side("high", facts.height, limits.height),
             duration_problem(name, facts.duration, limits.duration.as_ref()),
-            facts.frames.zip(limits.frames).filter(|(actual, most)| actual > most).map(
-                |(actual, most)| format!("\"{name}\" has {actual} frames, at most {most}"),
-            ),
+            facts
+                .frames
+                .zip(limits.frames)
+                .filter(|(actual, most)| actual > most)
+                .map(|(actual, most)| format!("\"{name}\" has {actual} frames, at most {most}")),
             coded("video", &facts.video, &limits.video),
             coded("sound", &facts.audio, &limits.audio),
             (alt > self.alt).then(|| {

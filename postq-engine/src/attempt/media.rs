@@ -60,9 +60,8 @@ pub(super) async fn prepare(
     if work.job.attempt > work.job.made.max_attempts {
         return Err(exhausted(shared, work));
     }
-    let payload = Payload::of(&work.job).map_err(|failure| {
-        dead(shared, work, failure, DeadReason::Content)
-    })?;
+    let payload = Payload::of(&work.job)
+        .map_err(|failure| dead(shared, work, failure, DeadReason::Content))?;
     let nothing_to_do = || Ok(Verdict::plain(Settle::Succeeded(None)));
     let Some(account) = work.account.as_deref() else { return nothing_to_do() };
     let Some(platform) = shared.platforms.get(&account.platform) else {

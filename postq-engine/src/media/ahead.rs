@@ -78,7 +78,8 @@ impl Ahead {
             self.make(shared, &found, now).await?;
             match found.last() {
                 Some(last) if found.len() == BATCH => {
-                    // Of those of one moment some may come twice; none is left out.
+                    // Some of one moment may come twice. Of more than a batch of them the rest is left
+                    // out here, and prepared when it is due.
                     span.start = last.made.planned_at.max(span.start + TimeDelta::microseconds(1));
                 }
                 _ => break,
@@ -111,7 +112,11 @@ impl Ahead {
             if !post.content.has_media() || self.seen.contains(&(job.id(), post.revision)) {
                 continue;
             }
-            jobs.push((job.id(), post.revision, preparing(shared, job, post.id, post.revision, now)));
+            jobs.push((
+                job.id(),
+                post.revision,
+                preparing(shared, job, post.id, post.revision, now),
+            ));
         }
         let made: Vec<NewJob> = jobs.iter().map(|(_, _, job)| job.clone()).collect();
         if made.is_empty() {

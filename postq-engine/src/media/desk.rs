@@ -157,7 +157,12 @@ impl MediaDesk {
         now: DateTime<Utc>,
     ) -> Result<MediaFile, Failure> {
         if source.starts_with(MediaId::SCHEME) {
-            let gone = || Failure::not_published(FailureClass::Content, format!("\"{source}\" is no file that was added"));
+            let gone = || {
+                Failure::not_published(
+                    FailureClass::Content,
+                    format!("\"{source}\" is no file that was added"),
+                )
+            };
             let id = MediaId::in_source(source).ok_or_else(gone)?;
             let found = self.media.catalog.find(self.tenant, &[id]).await;
             return found.map_err(|error| ours(&error))?.into_iter().next().ok_or_else(gone);

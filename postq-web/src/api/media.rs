@@ -179,9 +179,7 @@ async fn remove(State(app): State<App>, Id(id): Id<MediaId>) -> Result<StatusCod
 }
 
 fn desk(app: &Shared) -> Result<MediaDesk, Problem> {
-    app.web.engine.media().ok_or_else(|| {
-        Problem::new(Code::NotFound, "this server keeps no media")
-    })
+    app.web.engine.media().ok_or_else(|| Problem::new(Code::NotFound, "this server keeps no media"))
 }
 
 fn shown(file: &MediaFile, range: Option<Range<u64>>, reader: MediaReader) -> Response {
@@ -219,7 +217,8 @@ enum Asked {
 }
 
 fn read_range(header: &str, size: u64) -> Asked {
-    let Some((first, last)) = header.strip_prefix("bytes=").and_then(|it| it.split_once('-')) else {
+    let Some((first, last)) = header.strip_prefix("bytes=").and_then(|it| it.split_once('-'))
+    else {
         return Asked::Whole;
     };
     let number = |text: &str| text.trim().parse::<u64>();

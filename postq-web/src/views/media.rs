@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use postq_core::media::MediaFile;
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 /// A picture or video that was added.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -14,6 +15,8 @@ pub(crate) struct MediaView {
     /// What a post names it by.
     #[schema(example = "media:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
     source: String,
+    /// Its place in lists: those added later come later.
+    entry: Uuid,
     /// What it is, told by its content.
     #[schema(example = "jpeg")]
     kind: &'static str,
@@ -45,6 +48,7 @@ impl From<MediaFile> for MediaView {
         Self {
             id: file.id.to_string(),
             source: file.id.as_source(),
+            entry: file.entry,
             kind: file.facts.kind.as_str(),
             mime: file.facts.kind.mime(),
             bytes: file.bytes,

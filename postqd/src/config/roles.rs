@@ -29,6 +29,9 @@ impl Roles {
 /// Notifications that go out at once, where nothing says otherwise.
 const NOTIFY_AT_ONCE: usize = 4;
 
+/// Uploads that run at once: each needs a few megabytes of memory.
+const MEDIA_AT_ONCE: usize = 4;
+
 /// Endpoints that are told at once: more than a tenant has, so that none waits for others that hang.
 const WEBHOOKS_AT_ONCE: usize = 24;
 
@@ -62,6 +65,7 @@ impl Values {
         if topics.is_empty() {
             topics = vec![
                 TopicWorkers { topic: Topic::publish(), at_once: publish.get() },
+                TopicWorkers { topic: Topic::media(), at_once: MEDIA_AT_ONCE },
                 TopicWorkers { topic: Topic::notify(), at_once: NOTIFY_AT_ONCE },
                 TopicWorkers { topic: Topic::webhook(), at_once: WEBHOOKS_AT_ONCE },
             ];
@@ -101,7 +105,7 @@ mod tests {
 
         assert_eq!(config.roles, Roles { planner: true, worker: true, web: true });
         let topics: Vec<_> = config.topics.iter().map(|w| (w.topic.as_str(), w.at_once)).collect();
-        assert_eq!(topics, [("publish", 512), ("notify", 4), ("webhook", 24)]);
+        assert_eq!(topics, [("publish", 512), ("media", 4), ("notify", 4), ("webhook", 24)]);
     }
 
     #[test]

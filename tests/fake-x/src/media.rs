@@ -164,7 +164,10 @@ impl Uploads {
         uploaded.pieces.insert(place, piece);
         match fault {
             Some(CutAfter) => Err(Cut),
-            _ => Ok(answer(200, &json!({ "data": { "expires_at": uploaded.expires_at.timestamp() } }))),
+            _ => Ok(answer(
+                200,
+                &json!({ "data": { "expires_at": uploaded.expires_at.timestamp() } }),
+            )),
         }
     }
 

@@ -351,7 +351,9 @@ impl Call {
             .filter(|_| is_json)
             .ok_or_else(|| invalid("The body is not JSON."))?;
         let fields = body.as_object().ok_or_else(|| invalid("The body is no object."))?;
-        if let Some(unknown) = fields.keys().find(|key| !["text", "reply", "media"].contains(&key.as_str())) {
+        if let Some(unknown) =
+            fields.keys().find(|key| !["text", "reply", "media"].contains(&key.as_str()))
+        {
             return Err(invalid(&format!("[{unknown}] is not a known field.")));
         }
         let text = fields.get("text").and_then(Value::as_str).map(str::trim).unwrap_or_default();
