@@ -89,6 +89,11 @@ impl JobKind {
         Self::new(Self::PUBLISH)
     }
 
+    /// Prepares the media of a post ahead of time.
+    pub fn media_prepare() -> Self {
+        Self::new(Self::MEDIA_PREPARE)
+    }
+
     /// Tells a person.
     pub fn notify() -> Self {
         Self::new(Self::NOTIFY)
@@ -127,6 +132,11 @@ impl Topic {
     /// The topic of publish jobs.
     pub fn publish() -> Self {
         Self::new(Self::PUBLISH)
+    }
+
+    /// The topic of media jobs.
+    pub fn media() -> Self {
+        Self::new(Self::MEDIA)
     }
 
     /// The topic of notifications.

@@ -11,6 +11,7 @@
 //! | [`store`], [`feed`], [`queue`], [`lock`], [`limiter`], [`cache`] | what a backend implements |
 //! | [`token`], [`idempotency`] | what an API needs of a backend |
 //! | [`node`], [`pool`] | which processes share a store; how its connections are used |
+//! | [`media`] | pictures and videos: what they are, where they are kept, what platforms take |
 //! | [`webhook`], [`courier`] | who is told of events, and how it gets there |
 //! | [`connect`], [`connecting`], [`credentials`] | connecting accounts and renewing what that brought |
 //! | [`platform`], [`vault`], [`notifier`], [`clock`] | what else an engine is given |
@@ -49,6 +50,7 @@ pub mod job;
 pub mod limiter;
 pub mod lock;
 pub mod machine;
+pub mod media;
 pub mod memory;
 pub mod metrics;
 pub mod node;

@@ -17,6 +17,7 @@ use crate::id::AccountId;
 use crate::intent::{Intent, PlatformKey, Receipt};
 use crate::job::Lane;
 use crate::limiter::Rate;
+use crate::media::{MediaFacts, MediaId, MediaLimits, MediaStore};
 
 /// The name of a platform: `x`, `dry_run`, or one of the user's own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -127,6 +128,8 @@ pub struct Outgoing<'a> {
     pub text: &'a str,
     /// Its media.
     pub media: &'a [MediaRef],
+    /// What the platform has taken in of them, in their order; empty where it takes none in ahead of time.
+    pub prepared: &'a [PreparedMedia],
     /// The remote id of the part before; none for the first.
     pub reply_to: Option<&'a str>,
     /// The remote id of the first part; none for the first.
@@ -353,12 +356,60 @@ pub struct PreparedMedia {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
+/// A file to be uploaded: it is in the store, and within the platform's limits.
+#[derive(Clone, Copy, Debug)]
+pub struct UploadFile<'a> {
+    /// Where it is.
+    pub store: &'a dyn MediaStore,
+    /// Which file.
+    pub id: MediaId,
+    /// How large it is.
+    pub bytes: u64,
+    /// What it is.
+    pub facts: &'a MediaFacts,
+    /// What it shows, for those who cannot see it.
+    pub alt: Option<&'a str>,
+    /// The time now, by the store's clock.
+    pub now: DateTime<Utc>,
+}
+
+/// What one step of an upload came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum UploadStep {
+    /// It is on its way. The next step follows after the wait, and is told the state.
+    Going {
+        /// How far it is, in the adapter's own words. It is written down: no secret is in it.
+        state: serde_json::Value,
+        /// How long the platform asks to wait.
+        wait: Duration,
+    },
+    /// It can be used.
+    Ready(PreparedMedia),
+}
+
 /// Uploads media ahead of time.
+///
+/// # Contract
+///
+/// 1. A step makes at most one call, and ends within [`Pace::send_timeout`].
+/// 2. A step may be repeated with the same state: a crash came before the new state was written down.
+/// 3. What the platform has forgotten meanwhile is begun anew by the adapter, which counts how often.
+/// 4. A failure of class `content` says that this file will never be taken.
+///
+/// The caller bounds the steps and the time, and writes the state down after each step.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Media: fmt::Debug + Send + Sync {
-    /// Uploads one picture or video and waits until it can be used.
-    async fn prepare(&self, who: &Identity, media: &MediaRef) -> Result<PreparedMedia, Failure>;
+    /// What it takes. Pure.
+    fn limits(&self) -> MediaLimits;
+
+    /// Makes the next step of an upload; without a state the first.
+    async fn step<'a>(
+        &self,
+        who: &Identity,
+        file: UploadFile<'a>,
+        state: Option<&'a serde_json::Value>,
+    ) -> Result<UploadStep, Failure>;
 }
 
 /// Asks the platform whether it would take the content.

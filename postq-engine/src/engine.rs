@@ -10,7 +10,7 @@ use postq_core::backend::Backend;
 use postq_core::clock::{Clock, SystemClock};
 use postq_core::error::{ErrorKind, StoreError};
 use postq_core::feed::Mark;
-use postq_core::id::{JobId, NodeId};
+use postq_core::id::{JobId, NodeId, TenantId};
 use postq_core::job::{JobKind, Topic};
 use postq_core::node::{Node, NodeStore};
 use postq_core::notifier::{LogNotifier, Notifier};
@@ -29,6 +29,7 @@ use crate::desk::Desk;
 use crate::handler::{Handler, Notify};
 use crate::health::Health;
 use crate::keeper::Keeper;
+use crate::media::{Media, MediaDesk};
 use crate::pauses::Pauses;
 use crate::planner::SLOW_SWEEP;
 use crate::platforms::Platforms;
@@ -99,6 +100,8 @@ pub(crate) struct Shared {
     /// Who is told of what happens; nobody is without webhooks.
     pub(crate) listeners: Option<Listeners>,
     pub(crate) reports: broadcast::Sender<Report>,
+    /// What posts with media need; without it they are refused.
+    pub(crate) media: Option<Media>,
     webhooks: Option<Webhooks>,
     rng: Mutex<SmallRng>,
 }
@@ -168,6 +171,7 @@ impl Engine {
             notifiers: Vec::new(),
             handlers: BTreeMap::new(),
             webhooks: None,
+            media: None,
             clock: Arc::new(SystemClock),
             nodes: None,
             facts: NodeFacts::default(),
@@ -273,6 +277,11 @@ impl Engine {
         .with_settings(self.shared.settings.desk)
     }
 
+    /// Where media come in; none without [`EngineBuilder::media`].
+    pub fn media(&self) -> Option<MediaDesk> {
+        Some(MediaDesk::new(self.shared.media.clone()?, TenantId::DEFAULT))
+    }
+
     /// Where webhooks are set up; none without [`EngineBuilder::webhooks`].
     pub fn webhooks(&self) -> Option<WebhookDesk> {
         let (webhooks, vault) = (self.shared.webhooks.clone()?, self.shared.vault.clone());
@@ -317,6 +326,7 @@ pub struct EngineBuilder {
     notifiers: Vec<Arc<dyn Notifier>>,
     handlers: BTreeMap<JobKind, Arc<dyn Handler>>,
     webhooks: Option<Webhooks>,
+    media: Option<Media>,
     clock: Arc<dyn Clock>,
     nodes: Option<Arc<dyn NodeStore>>,
     facts: NodeFacts,
@@ -383,6 +393,13 @@ impl EngineBuilder {
     #[must_use]
     pub fn webhooks(mut self, webhooks: Webhooks) -> Self {
         self.webhooks = Some(webhooks);
+        self
+    }
+
+    /// What posts with media need. Files are uploaded ahead where the settings have the topic `media`.
+    #[must_use]
+    pub fn media(mut self, media: Media) -> Self {
+        self.media = Some(media);
         self
     }
 
@@ -485,6 +502,7 @@ impl EngineBuilder {
                 .map(|webhooks| Listeners::new(Arc::clone(&webhooks.store))),
             reports: broadcast::Sender::new(4_096),
             webhooks: self.webhooks,
+            media: self.media,
             rng: Mutex::new(SmallRng::seed_from_u64(seed)),
         };
         Ok(Engine { shared: Arc::new(shared) })

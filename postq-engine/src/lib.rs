@@ -28,6 +28,7 @@ pub mod health;
 pub mod import;
 mod keeper;
 mod looking;
+pub mod media;
 pub mod metrics;
 mod pauses;
 mod planner;

@@ -83,6 +83,7 @@ mod lanes;
 mod limiter;
 mod lock;
 mod make;
+mod media;
 mod metrics;
 mod mode;
 mod nodes;

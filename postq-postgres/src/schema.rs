@@ -40,6 +40,7 @@ const MIGRATIONS: &[Migration] = migrations![
     7 "calendar",
     8 "connecting",
     9 "metrics",
+    10 "media",
 ];
 
 /// The longest name of a schema: the names that are made from it fit into Postgres's 63 bytes.

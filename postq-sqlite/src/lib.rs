@@ -55,6 +55,7 @@ mod jobs;
 mod lanes;
 mod limiter;
 mod lock;
+mod media;
 mod metrics;
 mod nodes;
 mod only;

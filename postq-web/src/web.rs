@@ -23,7 +23,7 @@ use postq_engine::Engine;
 use postq_engine::desk::Desk;
 use secrecy::SecretString;
 
-use crate::api::import;
+use crate::api::{import, media};
 use crate::channel::Channel;
 use crate::document::Shown;
 use crate::events::Hub;
@@ -145,6 +145,8 @@ pub struct Settings {
     pub most_import: usize,
     /// The import of content calendars is given up after so long. Defaults to 5 min.
     pub import_timeout: Duration,
+    /// The upload of a picture or video is given up after so long. Defaults to 20 min.
+    pub upload_timeout: Duration,
     /// Answers are kept for repeated requests for so long. Defaults to 24 h.
     pub keep_answers: Duration,
     /// Event streams that may be open at once. Defaults to 256.
@@ -166,6 +168,7 @@ impl Default for Settings {
             burst: number(100),
             most_body: 512 * 1_024,
             request_timeout: Duration::from_secs(30),
+            upload_timeout: Duration::from_secs(20 * 60),
             most_import: 24 * 1_024 * 1_024,
             import_timeout: Duration::from_secs(300),
             keep_answers: Duration::from_secs(86_400),
@@ -187,10 +190,13 @@ impl Settings {
     /// The bounds of a request: those of its route.
     pub(crate) fn bounds(&self, request: &Request) -> Bounds {
         let route = request.extensions().get::<MatchedPath>();
-        match route.is_some_and(|route| route.as_str().ends_with(import::PATH)) {
-            true => Bounds { most_body: self.most_import, timeout: self.import_timeout },
-            false => Bounds { most_body: self.most_body, timeout: self.request_timeout },
+        let is = |path| route.is_some_and(|route| route.as_str().ends_with(path));
+        if is(import::PATH) {
+            return Bounds { most_body: self.most_import, timeout: self.import_timeout };
         }
+        // How large a file may be is for whoever keeps it.
+        let timeout = if is(media::PATH) { self.upload_timeout } else { self.request_timeout };
+        Bounds { most_body: self.most_body, timeout }
     }
 }
 

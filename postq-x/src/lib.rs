@@ -36,6 +36,7 @@ mod error;
 mod form;
 mod hide;
 mod limits;
+mod media;
 mod metrics;
 mod publish;
 mod reconcile;

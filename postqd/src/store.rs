@@ -9,6 +9,7 @@ use postq_core::connecting::ConnectingStore;
 use postq_core::error::chain;
 use postq_core::fallback::{Beside, Breaker, BreakerSettings};
 use postq_core::idempotency::IdempotencyStore;
+use postq_core::media::{MediaCatalog, UploadStore};
 use postq_core::node::NodeStore;
 use postq_core::pool::Pools;
 use postq_core::token::TokenStore;
@@ -30,6 +31,8 @@ pub(crate) struct Store {
     pub(crate) connecting: Arc<dyn ConnectingStore>,
     pub(crate) webhooks: Arc<dyn WebhookStore>,
     pub(crate) nodes: Arc<dyn NodeStore>,
+    pub(crate) media: Arc<dyn MediaCatalog>,
+    pub(crate) uploads: Arc<dyn UploadStore>,
     pub(crate) pools: Arc<dyn Pools>,
     /// Redis, where it runs beside the store, and whether it is used now.
     pub(crate) redis: Option<(Redis, Breaker)>,
@@ -64,6 +67,8 @@ impl Store {
             connecting: store.connecting(),
             webhooks: store.webhooks(),
             nodes: store.nodes(),
+            media: store.media_catalog(),
+            uploads: store.uploads(),
             pools: store.pools(),
             redis: None,
             opened: Opened::File(store),
@@ -87,6 +92,8 @@ impl Store {
             connecting: store.connecting(),
             webhooks: store.webhooks(),
             nodes: store.nodes(),
+            media: store.media_catalog(),
+            uploads: store.uploads(),
             pools: store.pools(),
             redis,
             opened: Opened::Postgres(store),

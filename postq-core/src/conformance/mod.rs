@@ -32,6 +32,8 @@
 //! | `token_conformance!` | `Arc<dyn TokenStore>` |
 //! | `node_conformance!` | `Arc<dyn NodeStore>` |
 //! | `webhook_conformance!` | `Arc<dyn WebhookStore>` |
+//! | `media_conformance!` | `Arc<dyn MediaStore>` |
+//! | `media_catalog_conformance!` | [`media_catalog::Parts`] |
 //! | `idempotency_conformance!` | `Arc<dyn IdempotencyStore>` |
 //! | `cache_conformance!` | `Arc<dyn Cache>` |
 //! | `platform_conformance!` | `Arc<dyn PlatformHarness>`, see [`platform::PlatformHarness`] |
@@ -61,6 +63,8 @@ pub mod limiter;
 pub mod limiter_mode;
 pub mod lock;
 pub mod meddled;
+pub mod media;
+pub mod media_catalog;
 pub mod node;
 pub mod platform;
 pub mod pushing;

@@ -20,6 +20,7 @@ use chrono::{DateTime, Utc};
 
 use crate::backend::Backend;
 use crate::clock::Clock;
+use crate::media::{MediaCatalog, UploadStore};
 
 use self::changes::Changes;
 use self::ids::Ids;
@@ -40,6 +41,7 @@ mod jobs;
 mod lanes;
 mod limiter;
 mod lock;
+mod media;
 mod metrics;
 mod nodes;
 mod posts;
@@ -55,6 +57,7 @@ mod webhooks;
 pub use self::cache::MemoryCache;
 pub use self::connecting::MemoryConnecting;
 pub use self::idempotency::MemoryIdempotency;
+pub use self::media::MemoryMedia;
 pub use self::nodes::MemoryNodes;
 pub use self::queue::MemoryQueue;
 pub use self::tokens::MemoryTokens;
@@ -102,6 +105,16 @@ impl MemoryBackend {
             lock: shared.clone(),
             limiter: shared,
         }
+    }
+
+    /// What is known of media; every call gives the same state.
+    pub fn media_catalog(&self) -> Arc<dyn MediaCatalog> {
+        Arc::new(self.clone())
+    }
+
+    /// How far uploads are.
+    pub fn uploads(&self) -> Arc<dyn UploadStore> {
+        Arc::new(self.clone())
     }
 
     fn with_ids(clock: Arc<dyn Clock>, ids: Ids) -> Self {

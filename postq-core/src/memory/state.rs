@@ -8,11 +8,12 @@ use uuid::Uuid;
 use crate::account::Account;
 use crate::content::Post;
 use crate::feed::Settle;
-use crate::id::{AccountId, JobId, NodeId, PostId, PublicationId, ScheduleId};
+use crate::id::{AccountId, JobId, NodeId, PostId, PublicationId, ScheduleId, TenantId};
 use crate::intent::Evidence;
 use crate::job::{DedupeKey, Fence, Job, JobEvent};
 use crate::limiter::Bucket;
 use crate::machine::{JobMachine, JobState, StateMachine};
+use crate::media::{MediaFile, MediaId, Upload, UploadKey};
 use crate::memory::blocks::Standing;
 use crate::memory::ids::Ids;
 use crate::memory::lanes::Lanes;
@@ -66,6 +67,8 @@ pub(super) struct State {
     /// One per app and account: as many as there are accounts, at most.
     pub(super) buckets: BTreeMap<String, Bucket>,
     pub(super) locks: BTreeMap<DedupeKey, (String, DateTime<Utc>)>,
+    pub(super) media: BTreeMap<(TenantId, MediaId), MediaFile>,
+    pub(super) uploads: BTreeMap<UploadKey, Upload>,
 }
 
 impl State {
@@ -91,6 +94,8 @@ impl State {
             slots: Slots::default(),
             buckets: BTreeMap::new(),
             locks: BTreeMap::new(),
+            media: BTreeMap::new(),
+            uploads: BTreeMap::new(),
         }
     }
 

@@ -113,7 +113,7 @@ async fn missed(shared: &Shared, work: &Work) -> bool {
 }
 
 /// Whom the calls are made for, with credentials that are good for them.
-async fn usable(
+pub(super) async fn usable(
     shared: &Shared,
     work: &Work,
     account: &Account,

@@ -270,7 +270,7 @@ impl Shared {
     }
 
     /// The same for a kind with a handler, which may have a strategy of its own, and ask for a wait.
-    pub(super) fn retry_handled(
+    pub(crate) fn retry_handled(
         &self,
         work: &Work,
         failure: Failure,

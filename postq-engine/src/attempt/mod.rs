@@ -16,6 +16,7 @@
 mod admit;
 mod failure;
 mod look;
+mod media;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -147,6 +148,9 @@ async fn attempt(shared: &Shared, work: &Work, holding: &Holding<'_>) -> Result<
     if is_renewal && !shared.handlers.contains_key(&work.job.made.kind) {
         return Ok(tokens::job::run(shared, work).await);
     }
+    if work.job.made.kind.as_str() == JobKind::MEDIA_PREPARE && shared.media.is_some() {
+        return media::prepare(shared, work, holding).await;
+    }
     let Some(handler) = shared.handlers.get(&work.job.made.kind) else {
         return Err(not_known_here(work, &format!("kind \"{}\"", work.job.made.kind)));
     };
@@ -245,6 +249,7 @@ impl Publish<'_> {
         if self.work.job.attempt > self.work.job.made.max_attempts {
             return Err(exhausted(self.shared, self.work));
         }
+        let prepared = self.prepared(index, part).await?;
         let at = self.wait_for_slot(slot).await?;
         self.ensure_app_goes_on().await?;
         let intent = self.intent(index, part, before);
@@ -260,6 +265,7 @@ impl Publish<'_> {
             of: u16::try_from(self.parts.len()).unwrap_or(u16::MAX),
             text: &intent.text,
             media: &part.media,
+            prepared: &prepared,
             reply_to: intent.reply_to.as_deref(),
             thread: before.first().map(|first| first.remote_id.as_str()),
             key: &intent.key,

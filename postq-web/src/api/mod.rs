@@ -10,6 +10,7 @@ pub(crate) mod import;
 mod incoming;
 mod jobs;
 mod limits;
+pub(crate) mod media;
 mod nodes;
 pub(crate) mod notifications;
 mod operation;
@@ -37,6 +38,7 @@ pub(crate) fn routes(add: &mut dyn FnMut(Route)) {
     connect::routes(add);
     slots::routes(add);
     limits::routes(add);
+    media::routes(add);
     publications::routes(add);
     analytics::routes(add);
     events::routes(add);

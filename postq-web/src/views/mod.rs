@@ -6,6 +6,7 @@ pub(crate) mod calendar;
 pub(crate) mod connect;
 pub(crate) mod import;
 pub(crate) mod job;
+pub(crate) mod media;
 pub(crate) mod post;
 pub(crate) mod preview;
 pub(crate) mod publication;

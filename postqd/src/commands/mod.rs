@@ -8,6 +8,7 @@ mod doctor;
 mod import;
 mod job;
 mod limits;
+mod media;
 mod migrate;
 mod node;
 mod notify;
@@ -66,6 +67,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Node(command) => node::run(&api().await?, output, command).await,
         Command::Token(command) => token::run(&api().await?, output, command).await,
         Command::Vault(command) => vault::run(&Node::open(config).await?, output, command).await,
+        Command::Media(command) => media::run(&api().await?, output, command).await,
         Command::Webhook(command) => {
             // To seal a secret, or to sign with it.
             let api = Api::open_with_vault(&config, output).await?;

@@ -1,9 +1,9 @@
 //! An X-shaped HTTP server on loopback, with faults on demand and a ledger of what it really
 //! accepted.
 //!
-//! It answers `POST /2/tweets`, `GET /2/tweets`, `GET /2/users/:id/tweets` and `GET /2/users/me` as X does. The
-//! token `tok-USER` belongs to the user with the id `USER`; every other token is refused, but for those that
-//! `POST /2/oauth2/token` gave, which end. `GET /i/oauth2/authorize` is where a person agrees, at once. `GET /_ledger`
+//! It answers `POST /2/tweets`, `GET /2/tweets`, `GET /2/users/:id/tweets`, `GET /2/users/me` and uploads of media
+//! as X does. The token `tok-USER` belongs to the user with the id `USER`; every other token is refused, but for
+//! those that `POST /2/oauth2/token` gave, which end. `GET /i/oauth2/authorize` is where a person agrees, at once. `GET /_ledger`
 //! shows the [`Ledger`] as JSON, `POST /_faults` takes new [`Faults`] in their text form.
 //!
 //! ```
@@ -23,6 +23,7 @@ mod faults;
 mod grants;
 mod ledger;
 mod listing;
+mod media;
 mod reading;
 mod server;
 mod shapes;
@@ -37,9 +38,10 @@ use std::time::Duration;
 use postq_core::clock::{Clock, SystemClock};
 use tokio::task::JoinHandle;
 
-pub use faults::{BadFaults, Dialect, Fault, Faults};
+pub use faults::{BadFaults, Dialect, Fault, Faults, MediaFault};
 pub use grants::{CLIENT_ID, GrantFault};
 pub use ledger::{Accepted, Ledger};
+pub use media::Uploaded;
 pub use reading::Standing;
 pub use server::{Canned, Seen, Target};
 
@@ -159,6 +161,11 @@ impl FakeX {
     /// From now on, a post stands so to those who ask for its counts.
     pub fn set_standing(&self, id: &str, standing: Standing) {
         self.shared.lock().counted.entry(id.to_owned()).or_default().standing = standing;
+    }
+
+    /// Every upload that is known, finished or not.
+    pub fn uploads(&self) -> Vec<Uploaded> {
+        self.shared.lock().uploads.all()
     }
 
     /// The last 1,000 requests.

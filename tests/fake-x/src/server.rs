@@ -29,10 +29,13 @@ use crate::faults::{Fault, Faults};
 use crate::grants::{GrantFault, Grants};
 use crate::ledger::Book;
 use crate::listing::Query;
+use crate::media::{self, Uploads};
 use crate::reading::{self, Counted};
 use crate::shapes;
 
-const MOST_OF_BODY: usize = 256 * 1_024;
+const MOST_OF_BODY: usize = 8 * 1_024 * 1_024;
+/// Of a body, so much is remembered: pieces of uploads are kept with their upload.
+const MOST_REMEMBERED: usize = 256 * 1_024;
 /// Requests that are remembered.
 const MOST_SEEN: usize = 1_000;
 const MOST_TEXT: usize = 25_000;
@@ -96,6 +99,7 @@ pub(crate) struct World {
     pub(crate) book: Book,
     pub(crate) faults: Faults,
     pub(crate) seen: VecDeque<Seen>,
+    pub(crate) uploads: Uploads,
     pub(crate) canned: VecDeque<(Target, Canned)>,
     pub(crate) grants: Grants,
     /// What is counted, by the post's id.
@@ -109,6 +113,7 @@ impl World {
             book,
             faults,
             seen: VecDeque::new(),
+            uploads: Uploads::default(),
             canned: VecDeque::new(),
             grants: Grants::default(),
             counted: BTreeMap::new(),
@@ -220,6 +225,10 @@ impl Call {
                 match (method, rest) {
                     ("POST", ["tweets"]) => self.create(&user, shared).await,
                     ("GET", ["tweets"]) => Ok(self.read(shared)),
+                    ("POST", ["media", rest @ ..]) => self.upload(rest, &user, shared),
+                    ("GET", ["media", "upload"]) => {
+                        Ok(shared.lock().uploads.status(&user, &self.query, SystemClock.now()))
+                    }
                     ("GET", ["users", "me"]) => Ok(self.me(&user, shared)),
                     ("GET", ["users", id, "tweets"]) => Ok(self.list(id, shared)),
                     _ => Ok(not_found()),
@@ -244,7 +253,8 @@ impl Call {
             method: self.method.to_string(),
             target,
             headers: headers.collect(),
-            body: String::from_utf8_lossy(&self.body).into_owned(),
+            body: String::from_utf8_lossy(&self.body[..self.body.len().min(MOST_REMEMBERED)])
+                .into_owned(),
         });
     }
 
@@ -305,6 +315,20 @@ impl Call {
             }
             Err(error) => refuse(400, "invalid-request", "Invalid Request", &error.to_string()),
         }
+    }
+
+    fn upload(&self, path: &[&str], user: &str, shared: &Shared) -> Result<Answer, Cut> {
+        let body = serde_json::from_slice::<Value>(&self.body).unwrap_or_default();
+        let (mut world, now) = (shared.lock(), SystemClock.now());
+        let World { uploads, faults, .. } = &mut *world;
+        let answered = match path {
+            ["upload", "initialize"] => uploads.initialize(user, &body, faults, now),
+            ["upload", id, "append"] => uploads.append((user, id), &body, faults, now),
+            ["upload", id, "finalize"] => uploads.finalize((user, id), faults, now),
+            ["metadata"] => Ok(uploads.describe(user, &body, now)),
+            _ => Ok(not_found()),
+        };
+        answered.map_err(|media::Cut| Cut)
     }
 
     fn me(&self, user: &str, shared: &Shared) -> Answer {
@@ -383,11 +407,25 @@ impl Call {
             .filter(|_| is_json)
             .ok_or_else(|| invalid("The body is not JSON."))?;
         let fields = body.as_object().ok_or_else(|| invalid("The body is no object."))?;
-        if let Some(unknown) = fields.keys().find(|key| *key != "text" && *key != "reply") {
+        if let Some(unknown) =
+            fields.keys().find(|key| !["text", "reply", "media"].contains(&key.as_str()))
+        {
             return Err(invalid(&format!("[{unknown}] is not a known field.")));
         }
         let text = fields.get("text").and_then(Value::as_str).map(str::trim).unwrap_or_default();
-        if text.is_empty() || text.chars().count() > MOST_TEXT {
+        let media = match fields.get("media").map(|media| &media["media_ids"]) {
+            None => Vec::new(),
+            Some(ids) => serde_json::from_value::<Vec<String>>(ids.clone())
+                .ok()
+                .filter(|ids| (1..=4).contains(&ids.len()))
+                .ok_or_else(|| invalid("The media ids are not valid."))?,
+        };
+        if !shared.lock().uploads.can_be_used(user, &media, SystemClock.now()) {
+            return Err(invalid("Your media IDs are invalid."));
+        }
+        if text.is_empty() && (media.is_empty() || fields.contains_key("text"))
+            || text.chars().count() > MOST_TEXT
+        {
             return Err(invalid("Your Tweet text is missing or too long."));
         }
         let reply_to = match fields.get("reply") {
@@ -400,6 +438,7 @@ impl Call {
         let new = NewPost {
             user: user.to_owned(),
             text: text.to_owned(),
+            media,
             reply_to,
             received_at: self.received_at,
         };
@@ -462,6 +501,7 @@ impl Drop for InFlight<'_> {
 struct NewPost {
     user: String,
     text: String,
+    media: Vec<String>,
     reply_to: Option<String>,
     received_at: DateTime<Utc>,
 }
@@ -491,7 +531,8 @@ impl NewPost {
         let mut world = shared.lock();
         let now = SystemClock.now();
         let reply_to = self.reply_to.as_deref();
-        let post = world.book.accept(&self.user, &self.text, reply_to, self.received_at, now)?;
+        let what = (self.text.as_str(), self.media.as_slice());
+        let post = world.book.accept(&self.user, what, reply_to, self.received_at, now)?;
         Ok(shapes::created(&post, world.faults.dialect))
     }
 }
