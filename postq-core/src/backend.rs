@@ -5,10 +5,12 @@ use std::sync::Arc;
 use crate::feed::JobFeed;
 use crate::limiter::RateLimiter;
 use crate::lock::DedupeLock;
+use crate::metrics::MetricsStore;
 use crate::queue::Queue;
+use crate::slot::SlotStore;
 use crate::store::{
     AccountStore, BlockStore, JobControl, JobStore, JobUpkeep, PostStore, PublicationStore,
-    ScheduleStore, SnapshotStore,
+    ScheduleStore,
 };
 
 /// Everything durable that an engine needs. An adapter makes one; a composition may mix several.
@@ -30,8 +32,10 @@ pub struct Backend {
     pub upkeep: Arc<dyn JobUpkeep>,
     /// What is out.
     pub publications: Arc<dyn PublicationStore>,
-    /// Metrics.
-    pub snapshots: Arc<dyn SnapshotStore>,
+    /// Metrics of what is out.
+    pub metrics: Arc<dyn MetricsStore>,
+    /// When accounts like to publish.
+    pub slots: Arc<dyn SlotStore>,
     /// What workers pull through.
     pub feed: Arc<dyn JobFeed>,
     /// The queue beside the store, where the feed is composed of both; none where the store is

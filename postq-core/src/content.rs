@@ -1,11 +1,12 @@
 //! What is published: posts, their parts and their media.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::id::{PostId, TenantId};
+use crate::media::MediaId;
 use crate::platform::PlatformName;
 
 /// One text with its media: a post of one part, or one part of a thread.
@@ -30,7 +31,7 @@ impl Part {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MediaRef {
-    /// A path or a URL.
+    /// A path, a URL, or `media:` and the id of a file that was added before.
     pub source: String,
     /// What it shows, for those who cannot see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,6 +58,12 @@ impl Content {
     /// The parts that this platform publishes.
     pub fn parts_for(&self, platform: &PlatformName) -> &[Part] {
         self.variants.get(platform).unwrap_or(&self.parts)
+    }
+
+    /// The files, added before, that any part of any variant names.
+    pub fn media_ids(&self) -> BTreeSet<MediaId> {
+        let parts = self.variants.values().chain([&self.parts]).flatten();
+        parts.flat_map(|part| &part.media).filter_map(|m| MediaId::in_source(&m.source)).collect()
     }
 
     /// Whether any part, of any variant, has media: such posts are prepared earlier.

@@ -65,6 +65,8 @@ errors! {
     VaultError;
     /// Why a [`Notifier`](crate::notifier::Notifier) could not deliver.
     NotifyError;
+    /// Why a [`MediaStore`](crate::media::MediaStore) could not do as asked.
+    MediaError;
     /// Why a schedule cannot be resolved; says what is wrong with it and what would be right.
     ScheduleError;
 }

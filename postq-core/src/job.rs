@@ -89,9 +89,19 @@ impl JobKind {
         Self::new(Self::PUBLISH)
     }
 
+    /// Prepares the media of a post ahead of time.
+    pub fn media_prepare() -> Self {
+        Self::new(Self::MEDIA_PREPARE)
+    }
+
     /// Tells a person.
     pub fn notify() -> Self {
         Self::new(Self::NOTIFY)
+    }
+
+    /// Renews an account's token.
+    pub fn token_refresh() -> Self {
+        Self::new(Self::TOKEN_REFRESH)
     }
 
     /// Delivers an outgoing webhook.
@@ -124,9 +134,19 @@ impl Topic {
         Self::new(Self::PUBLISH)
     }
 
+    /// The topic of media jobs.
+    pub fn media() -> Self {
+        Self::new(Self::MEDIA)
+    }
+
     /// The topic of notifications.
     pub fn notify() -> Self {
         Self::new(Self::NOTIFY)
+    }
+
+    /// The topic of token jobs.
+    pub fn token() -> Self {
+        Self::new(Self::TOKEN)
     }
 
     /// The topic of outgoing webhooks.

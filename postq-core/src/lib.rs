@@ -6,11 +6,14 @@
 //! | [`id`], [`content`], [`account`], [`schedule`], [`job`] | the words |
 //! | [`machine`] | the job state machine |
 //! | [`failure`], [`retry`], [`cadence`] | pure policies |
+//! | [`metrics`], [`slot`] | what is counted of what is out; when accounts like to publish |
 //! | [`intent`] | intents, receipts, evidence: what keeps a post from going out twice |
 //! | [`store`], [`feed`], [`queue`], [`lock`], [`limiter`], [`cache`] | what a backend implements |
 //! | [`token`], [`idempotency`] | what an API needs of a backend |
 //! | [`node`], [`pool`] | which processes share a store; how its connections are used |
+//! | [`media`] | pictures and videos: what they are, where they are kept, what platforms take |
 //! | [`webhook`], [`courier`] | who is told of events, and how it gets there |
+//! | [`connect`], [`connecting`], [`credentials`] | connecting accounts and renewing what that brought |
 //! | [`platform`], [`vault`], [`notifier`], [`clock`] | what else an engine is given |
 //! | [`backend`], [`memory`], [`composed`] | the bundle an adapter makes, the reference one, and a feed over queue and store |
 //! | [`fallback`] | going on without a queue or limiter that is away |
@@ -31,8 +34,11 @@ pub mod clock;
 pub mod composed;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod connect;
+pub mod connecting;
 pub mod content;
 pub mod courier;
+pub mod credentials;
 pub mod error;
 pub mod failure;
 pub mod fallback;
@@ -44,7 +50,9 @@ pub mod job;
 pub mod limiter;
 pub mod lock;
 pub mod machine;
+pub mod media;
 pub mod memory;
+pub mod metrics;
 pub mod node;
 pub mod notifier;
 pub mod platform;
@@ -52,6 +60,7 @@ pub mod pool;
 pub mod queue;
 pub mod retry;
 pub mod schedule;
+pub mod slot;
 pub mod store;
 pub mod token;
 pub mod vault;

@@ -91,6 +91,8 @@ pub enum NoticeKind {
     AppNeedsAttention,
     /// Webhooks are no longer delivered to an endpoint.
     WebhookPaused,
+    /// A platform does not show what came out a short while ago.
+    PostNotShown,
     /// Nothing happened: somebody wants to know whether notices arrive.
     Test,
 }
@@ -104,6 +106,7 @@ impl NoticeKind {
             Self::AccountNeedsAttention => "account_needs_attention",
             Self::AppNeedsAttention => "app_needs_attention",
             Self::WebhookPaused => "webhook_paused",
+            Self::PostNotShown => "post_not_shown",
             Self::Test => "test",
         }
     }

@@ -10,12 +10,14 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use crate::connect::{Connect, Refresh};
 use crate::content::{MediaRef, Part};
 use crate::failure::{Failure, LimitReading};
 use crate::id::AccountId;
 use crate::intent::{Intent, PlatformKey, Receipt};
 use crate::job::Lane;
 use crate::limiter::Rate;
+use crate::media::{MediaFacts, MediaId, MediaLimits, MediaStore};
 
 /// The name of a platform: `x`, `dry_run`, or one of the user's own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -75,7 +77,8 @@ pub struct Identity {
     pub name: String,
     /// The platform's own id of it, where it is known.
     pub remote_id: Option<String>,
-    /// What the platform's adapter had sealed; none where it needs none.
+    /// The account's [`Credentials`](crate::credentials::Credentials), or its access token alone; none
+    /// where it needs none.
     pub secret: Option<SecretString>,
 }
 
@@ -125,6 +128,8 @@ pub struct Outgoing<'a> {
     pub text: &'a str,
     /// Its media.
     pub media: &'a [MediaRef],
+    /// What the platform has taken in of them, in their order; empty where it takes none in ahead of time.
+    pub prepared: &'a [PreparedMedia],
     /// The remote id of the part before; none for the first.
     pub reply_to: Option<&'a str>,
     /// The remote id of the first part; none for the first.
@@ -191,8 +196,13 @@ pub trait Platform: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Lets a person connect an account.
+    fn connect(&self) -> Option<&dyn Connect> {
+        None
+    }
+
     /// Renews credentials.
-    fn refresh_token(&self) -> Option<&dyn RefreshToken> {
+    fn refresh(&self) -> Option<&dyn Refresh> {
         None
     }
 
@@ -255,16 +265,86 @@ pub trait Reconcile: fmt::Debug + Send + Sync {
 /// Counts of one publication, by the platform's names.
 pub type Counts = BTreeMap<String, u64>;
 
+/// What a count is a count of, for whoever adds counts up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetricKind {
+    /// Somebody did something: liked, answered, shared, kept.
+    Engagement,
+    /// Somebody may have seen it.
+    Reach,
+    /// Something else, or a sum of others.
+    Other,
+}
+
+/// A count that a platform has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetricField {
+    /// Its name in snapshots.
+    pub name: &'static str,
+    /// What it counts.
+    pub kind: MetricKind,
+    /// Whether everybody may see it.
+    pub public: bool,
+}
+
+/// A publication whose counts are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The platform's id of it.
+    pub remote_id: String,
+    /// When it came out.
+    pub published_at: DateTime<Utc>,
+}
+
+/// What a platform told of one publication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// It is shown.
+    Counts {
+        /// What everybody may see.
+        public: Counts,
+        /// What is told only to whose post it is.
+        private: Counts,
+    },
+    /// It is gone.
+    Gone,
+    /// It is there, and not shown to us.
+    Hidden,
+    /// The answer does not say.
+    Untold,
+}
+
 /// Reads metrics.
+///
+/// # Contract
+///
+/// 1. It changes nothing on the platform.
+/// 2. `fetch` answers each of at most `batch` publications, in order, with as few calls as the platform
+///    allows, and ends within `pace().send_timeout`.
+/// 3. One that is gone or hidden spoils no other's counts.
+/// 4. Names of counts are those of `fields`, whatever the platform calls them today.
+///
+/// Its pace is its own: reading never takes a slot that publishing waits for.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Metrics: fmt::Debug + Send + Sync {
-    /// The counts of each remote id, in order; none for one that is gone. At most 100 at once.
-    async fn capture(
+    /// How many are asked for at once.
+    fn batch(&self) -> usize;
+
+    /// What is counted.
+    fn fields(&self) -> &'static [MetricField];
+
+    /// How fast may be read.
+    fn pace(&self) -> Pace;
+
+    /// Reads once, as the time is `now`.
+    async fn fetch(
         &self,
         who: &Identity,
-        remote_ids: &[String],
-    ) -> Result<Vec<Option<Counts>>, Failure>;
+        asked: &[Asked],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Fetched>, Failure>;
 }
 
 /// Media that the platform has taken in.
@@ -276,29 +356,60 @@ pub struct PreparedMedia {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
+/// A file to be uploaded: it is in the store, and within the platform's limits.
+#[derive(Clone, Copy, Debug)]
+pub struct UploadFile<'a> {
+    /// Where it is.
+    pub store: &'a dyn MediaStore,
+    /// Which file.
+    pub id: MediaId,
+    /// How large it is.
+    pub bytes: u64,
+    /// What it is.
+    pub facts: &'a MediaFacts,
+    /// What it shows, for those who cannot see it.
+    pub alt: Option<&'a str>,
+    /// The time now, by the store's clock.
+    pub now: DateTime<Utc>,
+}
+
+/// What one step of an upload came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum UploadStep {
+    /// It is on its way. The next step follows after the wait, and is told the state.
+    Going {
+        /// How far it is, in the adapter's own words. It is written down: no secret is in it.
+        state: serde_json::Value,
+        /// How long the platform asks to wait.
+        wait: Duration,
+    },
+    /// It can be used.
+    Ready(PreparedMedia),
+}
+
 /// Uploads media ahead of time.
+///
+/// # Contract
+///
+/// 1. A step makes at most one call, and ends within [`Pace::send_timeout`].
+/// 2. A step may be repeated with the same state: a crash came before the new state was written down.
+/// 3. What the platform has forgotten meanwhile is begun anew by the adapter, which counts how often.
+/// 4. A failure of class `content` says that this file will never be taken.
+///
+/// The caller bounds the steps and the time, and writes the state down after each step.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Media: fmt::Debug + Send + Sync {
-    /// Uploads one picture or video and waits until it can be used.
-    async fn prepare(&self, who: &Identity, media: &MediaRef) -> Result<PreparedMedia, Failure>;
-}
+    /// What it takes. Pure.
+    fn limits(&self) -> MediaLimits;
 
-/// Renewed credentials, to be sealed and stored before they are used.
-#[derive(Clone, Debug)]
-pub struct Refreshed {
-    /// The new secret.
-    pub secret: SecretString,
-    /// When it ends.
-    pub expires_at: Option<DateTime<Utc>>,
-}
-
-/// Renews credentials.
-#[cfg_attr(feature = "mock", mockall::automock)]
-#[async_trait]
-pub trait RefreshToken: fmt::Debug + Send + Sync {
-    /// Renews them once. A failure of class `auth` means that a person must reconnect.
-    async fn refresh(&self, who: &Identity) -> Result<Refreshed, Failure>;
+    /// Makes the next step of an upload; without a state the first.
+    async fn step<'a>(
+        &self,
+        who: &Identity,
+        file: UploadFile<'a>,
+        state: Option<&'a serde_json::Value>,
+    ) -> Result<UploadStep, Failure>;
 }
 
 /// Asks the platform whether it would take the content.

@@ -741,34 +741,6 @@ pub trait PublicationStore: fmt::Debug + Send + Sync + 'static {
     ) -> Result<bool, StoreError>;
 }
 
-/// The metrics of a publication at one moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Snapshot {
-    /// The publication.
-    pub publication_id: PublicationId,
-    /// The moment.
-    pub at: DateTime<Utc>,
-    /// Counts by the platform's names (`like_count`, …).
-    pub counts: std::collections::BTreeMap<String, u64>,
-}
-
-/// Keeps snapshots.
-///
-/// # Contract
-///
-/// 1. One snapshot per publication and moment: the same again changes nothing.
-///    (`a_snapshot_is_kept_once`)
-/// 2. They come back oldest first.  (`snapshots_come_oldest_first`)
-#[cfg_attr(feature = "mock", mockall::automock)]
-#[async_trait]
-pub trait SnapshotStore: fmt::Debug + Send + Sync + 'static {
-    /// Adds snapshots.
-    async fn insert(&self, snapshots: &[Snapshot]) -> Result<(), StoreError>;
-
-    /// The snapshots of a publication.
-    async fn of(&self, publication: PublicationId) -> Result<Vec<Snapshot>, StoreError>;
-}
-
 /// A block's scope for a lane.
 impl From<&Lane> for String {
     fn from(lane: &Lane) -> Self {

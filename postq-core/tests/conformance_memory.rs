@@ -5,12 +5,15 @@ use std::sync::Arc;
 use postq_core::backend::Backend;
 use postq_core::cache::Cache;
 use postq_core::clock::SystemClock;
+use postq_core::conformance::media_catalog::Parts;
+use postq_core::connecting::ConnectingStore;
 use postq_core::idempotency::IdempotencyStore;
 use postq_core::limiter::RateLimiter;
 use postq_core::lock::DedupeLock;
+use postq_core::media::MediaStore;
 use postq_core::memory::{
-    MemoryBackend, MemoryCache, MemoryIdempotency, MemoryNodes, MemoryQueue, MemoryTokens,
-    MemoryWebhooks,
+    MemoryBackend, MemoryCache, MemoryConnecting, MemoryIdempotency, MemoryMedia, MemoryNodes,
+    MemoryQueue, MemoryTokens, MemoryWebhooks,
 };
 use postq_core::node::NodeStore;
 use postq_core::queue::Queue;
@@ -45,6 +48,19 @@ async fn webhooks() -> Arc<dyn WebhookStore> {
     Arc::new(MemoryWebhooks::default())
 }
 
+async fn media() -> Arc<dyn MediaStore> {
+    Arc::new(MemoryMedia::default())
+}
+
+async fn media_catalog() -> Parts {
+    let memory = MemoryBackend::new(Arc::new(SystemClock));
+    Parts {
+        catalog: memory.media_catalog(),
+        uploads: memory.uploads(),
+        posts: memory.backend().posts,
+    }
+}
+
 async fn nodes() -> Arc<dyn NodeStore> {
     Arc::new(MemoryNodes::new(Arc::new(SystemClock)))
 }
@@ -53,6 +69,9 @@ async fn idempotency() -> Arc<dyn IdempotencyStore> {
     Arc::new(MemoryIdempotency::new(Arc::new(SystemClock)))
 }
 
+postq_core::connecting_conformance!(async || {
+    Arc::new(MemoryConnecting::new(Arc::new(SystemClock))) as Arc<dyn ConnectingStore>
+});
 postq_core::store_conformance!(fresh);
 postq_core::feed_conformance!(fresh);
 postq_core::queue_conformance!(queue);
@@ -61,6 +80,8 @@ postq_core::limiter_conformance!(limiter);
 postq_core::cache_conformance!(cache);
 postq_core::node_conformance!(nodes);
 postq_core::token_conformance!(tokens);
+postq_core::media_conformance!(media);
+postq_core::media_catalog_conformance!(media_catalog);
 postq_core::webhook_conformance!(webhooks);
 postq_core::idempotency_conformance!(idempotency);
 

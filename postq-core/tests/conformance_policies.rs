@@ -5,10 +5,14 @@ use std::sync::Arc;
 
 use postq_core::cadence::{PollingCadence, StagedCadence};
 use postq_core::clock::{Clock, SystemClock, TokioClock};
+use postq_core::conformance::connect::ConnectHarness;
+use postq_core::conformance::connect::authority::Authority;
 use postq_core::conformance::fixtures::TestResolver;
 use postq_core::retry::{ExponentialJitter, FixedSteps, PlainExponential, RetryStrategy};
 use postq_core::schedule::Resolver;
 use postq_core::vault::{ChaChaVault, Vault};
+
+postq_core::connect_conformance!(async || Arc::new(Authority::default()) as Arc<dyn ConnectHarness>);
 
 postq_core::vault_conformance!(async || Arc::new(ChaChaVault::new(&[7; 32])) as Arc<dyn Vault>);
 postq_core::cadence_conformance!(async || {

@@ -10,7 +10,7 @@ use postq_core::backend::Backend;
 use postq_core::clock::{Clock, SystemClock};
 use postq_core::error::{ErrorKind, StoreError};
 use postq_core::feed::Mark;
-use postq_core::id::{JobId, NodeId};
+use postq_core::id::{JobId, NodeId, TenantId};
 use postq_core::job::{JobKind, Topic};
 use postq_core::node::{Node, NodeStore};
 use postq_core::notifier::{LogNotifier, Notifier};
@@ -29,15 +29,18 @@ use crate::desk::Desk;
 use crate::handler::{Handler, Notify};
 use crate::health::Health;
 use crate::keeper::Keeper;
+use crate::media::{Media, MediaDesk};
 use crate::pauses::Pauses;
 use crate::planner::SLOW_SWEEP;
 use crate::platforms::Platforms;
+use crate::polls::{Capture, Polling};
 use crate::presence::{self, NodeFacts, Presence};
 use crate::readings::{CallsLeft, Readings};
 use crate::settings::Settings;
 use crate::settle::Report;
+use crate::tokens::{self, Tokens};
 use crate::webhooks::{Deliver, Failing, Listeners, WebhookDesk, Webhooks};
-use crate::{keeper, planner, rezone, sweeper, worker};
+use crate::{keeper, planner, polls, rezone, sweeper, worker};
 
 /// Plans, publishes, looks, retries: everything between a schedule and a publication.
 ///
@@ -81,8 +84,10 @@ pub(crate) struct Shared {
     pub(crate) backend: Backend,
     pub(crate) platforms: Platforms,
     pub(crate) vault: Option<Arc<dyn Vault>>,
+    pub(crate) tokens: Tokens,
     pub(crate) resolver: Arc<dyn Resolver>,
     pub(crate) retry: Arc<dyn RetryStrategy>,
+    pub(crate) polling: Polling,
     pub(crate) handlers: BTreeMap<JobKind, Arc<dyn Handler>>,
     /// By which a person is told.
     pub(crate) channels: Vec<String>,
@@ -95,6 +100,8 @@ pub(crate) struct Shared {
     /// Who is told of what happens; nobody is without webhooks.
     pub(crate) listeners: Option<Listeners>,
     pub(crate) reports: broadcast::Sender<Report>,
+    /// What posts with media need; without it they are refused.
+    pub(crate) media: Option<Media>,
     webhooks: Option<Webhooks>,
     rng: Mutex<SmallRng>,
 }
@@ -160,9 +167,11 @@ impl Engine {
             vault: None,
             resolver: Arc::new(Calendar::new()),
             retry: Arc::new(ExponentialJitter::default()),
+            polling: Polling::default(),
             notifiers: Vec::new(),
             handlers: BTreeMap::new(),
             webhooks: None,
+            media: None,
             clock: Arc::new(SystemClock),
             nodes: None,
             facts: NodeFacts::default(),
@@ -184,6 +193,10 @@ impl Engine {
         if self.shared.settings.plan {
             loops.spawn(supervised("planner", again(), planner::run));
             loops.spawn(supervised("rezone", again(), rezone::run));
+            loops.spawn(supervised("tokens", again(), tokens::ahead::run));
+        }
+        if polls::are_wanted(&self.shared.settings) {
+            loops.spawn(supervised("polls", again(), polls::run));
         }
         let mut workers = JoinSet::new();
         for topic in self.shared.settings.topics.clone() {
@@ -194,6 +207,11 @@ impl Engine {
         // The workers end after their last attempt; the keeper holds the leases of these attempts
         // until it is dropped here.
         while workers.join_next().await.is_some() {}
+        // A token that is just being renewed is worth its while: without its end the account is lost.
+        let written = self.shared.tokens.written();
+        if tokio::time::timeout(self.shared.settings.grace_period, written).await.is_err() {
+            tracing::error!("a renewed token was not written down at the end of the grace period");
+        }
         // Whatever tells that it is there is over before it says that it is not.
         drop(loops);
         presence::farewell(&self.shared).await;
@@ -239,6 +257,11 @@ impl Engine {
         self.shared.vault.as_ref()
     }
 
+    /// What gives, and renews, the accounts' credentials.
+    pub fn tokens(&self) -> &Tokens {
+        &self.shared.tokens
+    }
+
     /// The platforms it publishes on.
     pub fn platforms(&self) -> &Platforms {
         &self.shared.platforms
@@ -252,6 +275,11 @@ impl Engine {
             Arc::clone(&self.shared.resolver),
         )
         .with_settings(self.shared.settings.desk)
+    }
+
+    /// Where media come in; none without [`EngineBuilder::media`].
+    pub fn media(&self) -> Option<MediaDesk> {
+        Some(MediaDesk::new(self.shared.media.clone()?, TenantId::DEFAULT))
     }
 
     /// Where webhooks are set up; none without [`EngineBuilder::webhooks`].
@@ -294,9 +322,11 @@ pub struct EngineBuilder {
     vault: Option<Arc<dyn Vault>>,
     resolver: Arc<dyn Resolver>,
     retry: Arc<dyn RetryStrategy>,
+    polling: Polling,
     notifiers: Vec<Arc<dyn Notifier>>,
     handlers: BTreeMap<JobKind, Arc<dyn Handler>>,
     webhooks: Option<Webhooks>,
+    media: Option<Media>,
     clock: Arc<dyn Clock>,
     nodes: Option<Arc<dyn NodeStore>>,
     facts: NodeFacts,
@@ -338,6 +368,13 @@ impl EngineBuilder {
         self
     }
 
+    /// How metrics are polled, where the settings have the topic `metrics`.
+    #[must_use]
+    pub fn polling(mut self, polling: Polling) -> Self {
+        self.polling = polling;
+        self
+    }
+
     /// Adds a channel by which a person is told. Without any there is [`LogNotifier`].
     #[must_use]
     pub fn notifier(mut self, notifier: Arc<dyn Notifier>) -> Self {
@@ -356,6 +393,13 @@ impl EngineBuilder {
     #[must_use]
     pub fn webhooks(mut self, webhooks: Webhooks) -> Self {
         self.webhooks = Some(webhooks);
+        self
+    }
+
+    /// What posts with media need. Files are uploaded ahead where the settings have the topic `media`.
+    #[must_use]
+    pub fn media(mut self, media: Media) -> Self {
+        self.media = Some(media);
         self
     }
 
@@ -409,17 +453,37 @@ impl EngineBuilder {
             };
             self.handlers.entry(JobKind::webhook_deliver()).or_insert(Arc::new(deliver));
         }
+        let platforms = Platforms::new(self.platforms);
+        let capture = Capture {
+            backend: self.backend.clone(),
+            platforms: platforms.clone(),
+            vault: self.vault.clone(),
+            polling: self.polling.clone(),
+            rate_limit: self.settings.rate_limit,
+            channels: names.clone(),
+        };
+        let kind = JobKind::new(JobKind::METRICS_CAPTURE);
+        self.handlers.entry(kind).or_insert(Arc::new(capture));
         let (seed, node) = match self.seed {
             Some(seed) => (seed, NodeId::from_uuid(Uuid::from_u64_pair(seed, seed))),
             None => (rand::random(), NodeId::new()),
         };
+        let platforms = Platforms::new(self.platforms);
+        let tokens = Tokens::new(
+            &self.backend,
+            self.vault.clone(),
+            platforms.clone(),
+            self.settings.store_timeout,
+        );
         let shared = Shared {
             node,
             backend: self.backend,
-            platforms: Platforms::new(self.platforms),
+            platforms,
             vault: self.vault,
+            tokens,
             resolver: self.resolver,
             retry: self.retry,
+            polling: self.polling,
             handlers: self.handlers,
             channels: names,
             settings: self.settings,
@@ -438,6 +502,7 @@ impl EngineBuilder {
                 .map(|webhooks| Listeners::new(Arc::clone(&webhooks.store))),
             reports: broadcast::Sender::new(4_096),
             webhooks: self.webhooks,
+            media: self.media,
             rng: Mutex::new(SmallRng::seed_from_u64(seed)),
         };
         Ok(Engine { shared: Arc::new(shared) })

@@ -21,7 +21,7 @@ pub struct TopicWorkers {
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The topics this node works on. Defaults to `publish` with 512 at once (an attempt mostly
-    /// waits for the platform) and `notify` with 4.
+    /// waits for the platform), `notify` with 4 and `token` with 4.
     pub topics: Vec<TopicWorkers>,
     /// Whether this node plans. Defaults to true; any number of nodes may.
     pub plan: bool,
@@ -74,6 +74,7 @@ impl Default for Settings {
             topics: vec![
                 TopicWorkers { topic: Topic::publish(), at_once: 512 },
                 TopicWorkers { topic: Topic::notify(), at_once: 4 },
+                TopicWorkers { topic: Topic::token(), at_once: 4 },
             ],
             plan: true,
             look_ahead: seconds(60),

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Shared;
+use crate::media::{ahead, upkeep};
 use crate::planner::{dispatch, push};
 use crate::presence::{self, Announcer};
 
@@ -28,6 +29,7 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
     let mut beat = shared.health.beat("sweeper", every);
     let mut cleaned = Instant::now();
     let mut announcer = Announcer::default();
+    let mut ahead = ahead::Ahead::default();
     while !shutdown.is_cancelled() {
         let clean = cleaned.elapsed() >= shared.settings.clean_every;
         let pause = match round(&shared, clean).await {
@@ -42,6 +44,7 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
         };
         // After a round, so that at the start there is something to tell.
         announcer.again(&shared).await;
+        ahead.again(&shared).await;
         tokio::select! {
             biased;
             () = shutdown.cancelled() => {}
@@ -58,6 +61,7 @@ async fn round(shared: &Shared, clean: bool) -> Result<(), StoreError> {
     push_absent(shared).await?;
     if clean {
         presence::forget(shared).await;
+        upkeep::clean(shared).await;
         let (upkeep, retention) = (&shared.backend.upkeep, &shared.settings.retention);
         for _ in 0..CALLS {
             let removed = shared.bounded("clean jobs", upkeep.clean(retention, BATCH)).await?;

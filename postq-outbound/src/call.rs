@@ -94,12 +94,32 @@ impl Outbound {
         }
     }
 
-    async fn follow(&self, mut call: Call) -> Result<Answer, NoAnswer> {
+    /// Makes one call, and leaves the body to be read. Its own bound is for the answer to begin.
+    pub(crate) async fn open(&self, call: Call) -> Result<Response, NoAnswer> {
+        let (within, host) = (call.within, host(&call.url));
+        match tokio::time::timeout(within, self.lead(call)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(NoAnswer::Lost(format!("\"{host}\" did not answer within {within:?}"))),
+        }
+    }
+
+    /// What the list names.
+    pub(crate) fn allowed(&self) -> &AllowList {
+        &self.allow
+    }
+
+    async fn follow(&self, call: Call) -> Result<Answer, NoAnswer> {
+        let at_most = call.at_most;
+        Answer::read(self.lead(call).await?, at_most).await
+    }
+
+    /// Follows redirects to the answer that is none.
+    async fn lead(&self, mut call: Call) -> Result<Response, NoAnswer> {
         loop {
             guard::check(&self.allow, &call.url)?;
             let response = self.send(&call).await?;
             let Some(next) = call.next(&response)? else {
-                return Answer::read(response, call.at_most).await;
+                return Ok(response);
             };
             if next.origin() != call.url.origin() {
                 // They were meant for the first one.

@@ -92,6 +92,12 @@ pub(crate) fn is_meant(allow: &AllowList, url: &Url) -> bool {
     url.host_str().is_some_and(|host| allow.has_host(host, port(url)))
 }
 
+/// Whether the list names this URL's host, or the address that it holds.
+pub(crate) fn is_named(allow: &AllowList, url: &Url) -> bool {
+    let at = url.host_str().and_then(literal);
+    is_meant(allow, url) || at.is_some_and(|address| allow.has_address(address, Some(port(url))))
+}
+
 fn port(url: &Url) -> u16 {
     url.port_or_known_default().unwrap_or_default()
 }

@@ -6,6 +6,7 @@
 //! | `guard`, `address`, `allow` | which URLs and addresses may be called |
 //! | `resolve` | names to addresses, each checked, none looked up twice |
 //! | `deliver` | [`HttpCourier`]: brings webhooks to their endpoints |
+//! | `fetch` | [`WebMedia`]: reads pictures and videos as they come |
 //! | [`notify`] | telling a person by webhook, chat and mail |
 //! | [`signing`] | signatures as Standard Webhooks has them |
 //!
@@ -35,6 +36,7 @@ mod address;
 mod allow;
 mod call;
 mod deliver;
+mod fetch;
 mod guard;
 pub mod notify;
 mod resolve;
@@ -46,5 +48,6 @@ pub use reqwest::{Method, StatusCode, Url};
 pub use self::allow::{AllowError, AllowList};
 pub use self::call::{Answer, Call, NoAnswer, Outbound, OutboundError};
 pub use self::deliver::HttpCourier;
+pub use self::fetch::WebMedia;
 pub use self::guard::Refused;
 pub use self::resolve::{Lookup, SystemLookup};

@@ -1,7 +1,7 @@
 //! Statement parameters with their types, so that every statement goes out unnamed and in one round
 //! trip: planned for its own parameters, and through any pooler.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
@@ -47,6 +47,7 @@ elements! {
     i64 => INT8, INT8_ARRAY;
     Uuid => UUID, UUID_ARRAY;
     DateTime<Utc> => TIMESTAMPTZ, TIMESTAMPTZ_ARRAY;
+    NaiveDate => DATE, DATE_ARRAY;
     String => TEXT, TEXT_ARRAY;
     &str => TEXT, TEXT_ARRAY;
     &[u8] => BYTEA, BYTEA_ARRAY;

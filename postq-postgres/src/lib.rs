@@ -4,7 +4,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `store`, `config`, `server` | [`PgStore`], how it is opened, where the server is |
-//! | `posts` … `snapshots`, `feed`, `queue`, `lock`, `limiter`, `mode`, `nodes`, `tokens`, `idempotency`, `webhooks` | one file per implemented trait |
+//! | `posts` … `metrics`, `slots`, `feed`, `queue`, `lock`, `limiter`, `mode`, `nodes`, `tokens`, `idempotency`, `webhooks` | one file per implemented trait |
 //! | `claim`, `asking`, `recover`, `lanes` | which due jobs go to whom |
 //! | `make`, `transition`, `trail`, `settle`, `plain`, `gather`, `intent`, `evidence`, `takeback`, `aside`, `plan` | what happens to a job |
 //! | `tx`, `args`, `rows`, `changes`, `wake` | statements, and what wakes those who wait |
@@ -69,6 +69,7 @@ mod changes;
 mod check;
 mod claim;
 mod config;
+mod connecting;
 mod control;
 mod error;
 mod evidence;
@@ -82,6 +83,8 @@ mod lanes;
 mod limiter;
 mod lock;
 mod make;
+mod media;
+mod metrics;
 mod mode;
 mod nodes;
 mod plain;
@@ -95,7 +98,7 @@ mod schedules;
 mod schema;
 mod server;
 mod settle;
-mod snapshots;
+mod slots;
 mod store;
 mod takeback;
 #[cfg(test)]

@@ -38,6 +38,9 @@ const MIGRATIONS: &[Migration] = migrations![
     5 "nodes",
     6 "token_expiry",
     7 "calendar",
+    8 "connecting",
+    9 "metrics",
+    10 "media",
 ];
 
 /// The longest name of a schema: the names that are made from it fit into Postgres's 63 bytes.

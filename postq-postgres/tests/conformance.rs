@@ -5,6 +5,7 @@ mod support;
 use std::sync::Arc;
 
 use postq_core::backend::Backend;
+use postq_core::conformance::media_catalog::Parts;
 use postq_core::fallback::LimiterMode;
 use postq_core::idempotency::IdempotencyStore;
 use postq_core::limiter::RateLimiter;
@@ -56,11 +57,21 @@ async fn fresh_nodes() -> (Arc<dyn NodeStore>, Fresh) {
     (fresh.store.nodes(), fresh)
 }
 
+async fn fresh_media() -> (Parts, Fresh) {
+    let fresh = Fresh::open().await;
+    let (catalog, uploads) = (fresh.store.media_catalog(), fresh.store.uploads());
+    (Parts { catalog, uploads, posts: fresh.store.backend().posts }, fresh)
+}
+
 async fn fresh_idempotency() -> (Arc<dyn IdempotencyStore>, Fresh) {
     let fresh = Fresh::open().await;
     (fresh.store.idempotency(), fresh)
 }
 
+postq_core::connecting_conformance!(async || {
+    let fresh = Fresh::open().await;
+    (fresh.store.connecting(), fresh)
+});
 postq_core::store_conformance!(fresh);
 postq_core::feed_conformance!(fresh);
 postq_core::queue_conformance!(fresh_queue);
@@ -71,6 +82,7 @@ postq_core::node_conformance!(fresh_nodes);
 postq_core::token_conformance!(fresh_tokens);
 postq_core::webhook_conformance!(fresh_webhooks);
 postq_core::idempotency_conformance!(fresh_idempotency);
+postq_core::media_catalog_conformance!(fresh_media);
 
 /// The same where workers and whoever makes their work are two nodes: jobs, blocks and the rest go
 /// through another store on the same schema. The marks of planning and those that the feed waits for

@@ -126,7 +126,11 @@ async fn the_logical_tables_are_there() {
             "id uuid, tenant_id uuid, job_id uuid, post_id uuid, account_id uuid, dedupe_key text, \
              remote_id text, url text, published_at timestamptz",
         ),
-        ("metrics_snapshots", "publication_id uuid, at timestamptz, counts text"),
+        (
+            "metrics_snapshots",
+            "publication_id uuid, at timestamptz, state text, public text, private text",
+        ),
+        ("metrics_days", "account_id uuid, day date, name text, made bigint, gained bigint"),
         (
             "webhooks",
             "id uuid, tenant_id uuid, url text, key_id text, sealed bytea, old_key_id text, \

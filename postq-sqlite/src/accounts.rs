@@ -53,11 +53,16 @@ impl AccountStore for SqliteStore {
         seen: Option<&'a Account>,
     ) -> Result<Applied, StoreError> {
         let seen = seen.cloned();
-        self.write("remove an account", move |tx| match ensure_as(tx, id, seen.as_ref())? {
-            Applied::Applied => remove(tx, id),
-            refused => Ok(refused),
-        })
-        .await
+        let removed = self
+            .write("remove an account", move |tx| match ensure_as(tx, id, seen.as_ref())? {
+                Applied::Applied => remove(tx, id),
+                refused => Ok(refused),
+            })
+            .await?;
+        if removed == Applied::Applied {
+            self.empty_log().await;
+        }
+        Ok(removed)
     }
 }
 
@@ -133,8 +138,8 @@ fn remove(tx: &Tx<'_>, id: AccountId) -> Result<Applied, Fault> {
             "a job of the account has not ended; cancel it or wait for its end",
         ));
     }
-    // Overwritten in place first, so that no free page keeps the envelope.
-    tx.run("UPDATE accounts SET sealed = zeroblob(length(sealed)) WHERE id = ?", key)?;
+    // Overwritten as it is deleted: see `connect::prepare_writer`.
+    tx.run("DELETE FROM connecting WHERE account_id = ?", key)?;
     tx.run("DELETE FROM accounts WHERE id = ?", key)?;
     Ok(Applied::Applied)
 }

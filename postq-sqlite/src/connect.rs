@@ -33,6 +33,8 @@ pub(crate) fn prepare_writer(conn: &Connection, busy_timeout: Duration) -> rusql
     // FULL: a commit returns when the disk has it, so that what was acknowledged survives a power
     // loss.
     conn.pragma_update(None, "synchronous", "FULL")?;
+    // What is deleted or replaced is overwritten: no free page keeps an envelope of credentials.
+    conn.pragma_update(None, "secure_delete", "ON")?;
     conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     conn.pragma_update(None, "journal_size_limit", LOG_LIMIT_BYTES)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);

@@ -4,7 +4,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `store`, `config`, `facts` | [`SqliteStore`], how it is opened, what a doctor asks |
-//! | `posts` … `snapshots`, `feed`, `queue`, `lock`, `limiter`, `nodes`, `tokens`, `idempotency`, `webhooks` | one file per implemented trait |
+//! | `posts` … `metrics`, `slots`, `feed`, `queue`, `lock`, `limiter`, `nodes`, `tokens`, `idempotency`, `webhooks` | one file per implemented trait |
 //! | `claim`, `only`, `lanes` | which due jobs go to whom |
 //! | `transition`, `settle`, `intent`, `evidence`, `takeback`, `plan` | what happens to a job |
 //! | `writer`, `turn`, `readers`, `changes` | threads and connections |
@@ -42,6 +42,7 @@ mod changes;
 mod claim;
 mod config;
 mod connect;
+mod connecting;
 mod control;
 mod error;
 mod evidence;
@@ -54,6 +55,8 @@ mod jobs;
 mod lanes;
 mod limiter;
 mod lock;
+mod media;
+mod metrics;
 mod nodes;
 mod only;
 mod plan;
@@ -65,7 +68,7 @@ mod rows;
 mod schedules;
 mod schema;
 mod settle;
-mod snapshots;
+mod slots;
 mod store;
 mod takeback;
 #[cfg(test)]
@@ -75,6 +78,7 @@ mod transition;
 mod turn;
 mod upkeep;
 mod webhooks;
+mod wipe;
 mod writer;
 
 pub use crate::config::Config;

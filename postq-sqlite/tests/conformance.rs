@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postq_core::backend::Backend;
+use postq_core::conformance::media_catalog::Parts;
 use postq_core::idempotency::IdempotencyStore;
 use postq_core::limiter::RateLimiter;
 use postq_core::lock::DedupeLock;
@@ -55,11 +56,21 @@ async fn fresh_nodes() -> (Arc<dyn NodeStore>, TempDir) {
     (store.nodes(), folder)
 }
 
+async fn fresh_media() -> (Parts, TempDir) {
+    let (store, folder) = open();
+    let (catalog, uploads) = (store.media_catalog(), store.uploads());
+    (Parts { catalog, uploads, posts: store.backend().posts }, folder)
+}
+
 async fn fresh_idempotency() -> (Arc<dyn IdempotencyStore>, TempDir) {
     let (store, folder) = open();
     (store.idempotency(), folder)
 }
 
+postq_core::connecting_conformance!(async || {
+    let (store, folder) = open();
+    (store.connecting(), folder)
+});
 postq_core::store_conformance!(fresh);
 postq_core::feed_conformance!(fresh);
 postq_core::queue_conformance!(fresh_queue);
@@ -69,6 +80,7 @@ postq_core::node_conformance!(fresh_nodes);
 postq_core::token_conformance!(fresh_tokens);
 postq_core::webhook_conformance!(fresh_webhooks);
 postq_core::idempotency_conformance!(fresh_idempotency);
+postq_core::media_catalog_conformance!(fresh_media);
 
 /// The same where workers and whoever makes their work are two processes: jobs, blocks and the rest
 /// go through another store on the same file. The marks of planning and those that the feed waits

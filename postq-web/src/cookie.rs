@@ -4,12 +4,16 @@ use axum::http::header::{COOKIE, HOST, HeaderValue, ORIGIN};
 use axum::http::{HeaderMap, Uri};
 use cookie::time::Duration;
 use cookie::{Cookie, SameSite};
+use postq_core::connect::Nonce;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::secret::Presented;
 
 /// What its name begins with.
 const NAME: &str = "postq_session";
+
+/// What the name of the other one begins with.
+const CONNECTING: &str = "postq_connect";
 
 /// Whoever has not signed in for so long does it again. Revoking the token ends its sessions at once.
 const LASTS: Duration = Duration::days(30);
@@ -20,12 +24,14 @@ const MOST: usize = 3;
 /// The tokens that a request's session may be of. Whoever answers at another port or path of this host can
 /// set cookies of any name and content beside ours.
 pub(crate) fn tokens(headers: &HeaderMap) -> Vec<SecretString> {
-    let name = name(headers);
+    let tokens = all(headers, name(headers));
+    tokens.filter(|token| Presented::read(token).is_some()).take(MOST).collect()
+}
+
+fn all(headers: &HeaderMap, name: String) -> impl Iterator<Item = SecretString> {
     let all = headers.get_all(COOKIE).iter().flat_map(|header| header.as_bytes().split(is_between));
     let all = all.filter_map(|pair| Cookie::parse(std::str::from_utf8(pair).ok()?).ok());
-    let ours = all.filter(|cookie| cookie.name() == name);
-    let tokens = ours.map(|cookie| SecretString::from(cookie.value()));
-    tokens.filter(|token| Presented::read(token).is_some()).take(MOST).collect()
+    all.filter(move |cookie| cookie.name() == name).map(|cookie| cookie.value().into())
 }
 
 fn is_between(byte: &u8) -> bool {
@@ -48,6 +54,40 @@ pub(crate) fn clear(headers: &HeaderMap, mount: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(cookie.to_string()).ok()
 }
 
+/// What shows that a browser is the one in which an account began to be connected. It comes along when a
+/// platform sends a person back, which the session's cookie does not.
+pub(crate) fn set_connecting(
+    headers: &HeaderMap,
+    mount: &str,
+    shown: &Nonce,
+) -> Option<HeaderValue> {
+    let mut cookie = bare_connecting(headers, mount, shown.expose());
+    cookie.set_max_age(Duration::minutes(10));
+    let mut value = HeaderValue::try_from(cookie.to_string()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// What a browser has to show.
+pub(crate) fn connecting(headers: &HeaderMap) -> Option<SecretString> {
+    all(headers, of_port(headers, CONNECTING)).next()
+}
+
+/// What makes a browser forget it.
+pub(crate) fn clear_connecting(headers: &HeaderMap, mount: &str) -> Option<HeaderValue> {
+    let mut cookie = bare_connecting(headers, mount, "");
+    cookie.set_max_age(Duration::ZERO);
+    HeaderValue::try_from(cookie.to_string()).ok()
+}
+
+fn bare_connecting<'a>(headers: &HeaderMap, mount: &str, value: &'a str) -> Cookie<'a> {
+    let mut cookie = bare(headers, mount, value).into_owned();
+    cookie.set_name(of_port(headers, CONNECTING));
+    cookie.set_path(format!("{mount}/api/accounts/callback"));
+    cookie.set_same_site(SameSite::Lax);
+    cookie
+}
+
 /// What comes before `own`, the router's own part of the path.
 pub(crate) fn mount<'a>(whole: &'a Uri, own: &Uri) -> &'a str {
     let path = whole.path().trim_end_matches('/');
@@ -64,13 +104,17 @@ fn bare<'a>(headers: &HeaderMap, mount: &'a str, value: &'a str) -> Cookie<'a> {
         .build()
 }
 
-/// Browsers keep one jar for all ports of a host: two daemons on one machine have a name each.
 fn name(headers: &HeaderMap) -> String {
+    of_port(headers, NAME)
+}
+
+/// Browsers keep one jar for all ports of a host: two daemons on one machine have a name each.
+fn of_port(headers: &HeaderMap, begins: &str) -> String {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let port = host.rsplit_once(':').map(|(_, port)| port);
     match port.filter(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())) {
-        Some(port) => format!("{NAME}_{port}"),
-        None => NAME.to_owned(),
+        Some(port) => format!("{begins}_{port}"),
+        None => begins.to_owned(),
     }
 }
 

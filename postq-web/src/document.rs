@@ -43,6 +43,8 @@ const STYLE: &str = include_str!("docs.css");
         (name = "dead letters", description = "What gave up"),
         (name = "accounts", description = "Where it goes out"),
         (name = "publications", description = "What is out"),
+        (name = "analytics", description = "How it does"),
+        (name = "media", description = "Pictures and videos that posts name"),
         (name = "webhooks", description = "Who is told of it over HTTP"),
         (name = "events", description = "What happens, as it happens"),
         (name = "incoming", description = "What platforms send by themselves; their signature is the proof"),

@@ -106,6 +106,8 @@ problems! {
     UnsupportedMediaType, "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body's type is not understood", "send JSON, with Content-Type: application/json";
     Invalid, "invalid", UNPROCESSABLE_ENTITY, "The request cannot be", "mend what is named and send it again";
     CredentialsRefused, "credentials_refused", UNPROCESSABLE_ENTITY, "The platform refuses the token", "make a new token at the platform and send it again";
+    NotConnected, "not_connected", UNPROCESSABLE_ENTITY, "No account was connected", "begin anew";
+    PlatformUnavailable, "platform_unavailable", BAD_GATEWAY, "The platform could not be asked", "begin anew in a minute";
     TooManyRequests, "too_many_requests", TOO_MANY_REQUESTS, "Too many requests", "wait as long as Retry-After says";
     TooManyStreams, "too_many_streams", SERVICE_UNAVAILABLE, "Too many event streams", "close one, or ask again later";
     Internal, "internal", INTERNAL_SERVER_ERROR, "This should not happen", "report it, with the server's log";

@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::extract::{MatchedPath, Request};
+use postq_core::cache::Cache;
 use postq_core::clock::{Clock, SystemClock};
+use postq_core::connecting::ConnectingStore;
 use postq_core::error::StoreError;
 use postq_core::failure::Failure;
 use postq_core::fallback::Breaker;
 use postq_core::idempotency::IdempotencyStore;
+use postq_core::memory::MemoryCache;
 use postq_core::platform::PlatformName;
 use postq_core::pool::Pools;
 use postq_core::token::TokenStore;
@@ -20,7 +23,7 @@ use postq_engine::Engine;
 use postq_engine::desk::Desk;
 use secrecy::SecretString;
 
-use crate::api::import;
+use crate::api::{import, media};
 use crate::channel::Channel;
 use crate::document::Shown;
 use crate::events::Hub;
@@ -32,6 +35,9 @@ use crate::metrics::{Recorded, Scrape};
 use crate::reach::{Reach, Reached};
 use crate::tally::Counted;
 
+/// Answers that are kept in memory where no other cache is given: a year by day takes about 100 KiB.
+const CACHED: usize = 256;
+
 /// Everything that the router needs; see [`router`](crate::router).
 #[derive(Clone, Debug)]
 pub struct Web {
@@ -41,6 +47,8 @@ pub struct Web {
     pub tokens: Arc<dyn TokenStore>,
     /// What makes a repeated request harmless.
     pub idempotency: Arc<dyn IdempotencyStore>,
+    /// What keeps connections that were begun; without it accounts are added by access token alone.
+    pub connecting: Option<Arc<dyn ConnectingStore>>,
     /// Tells whose an access token is; without it accounts are connected without asking.
     pub identify: Option<Arc<dyn Identify>>,
     /// What takes what platforms send by themselves; without any, nothing is taken.
@@ -55,6 +63,8 @@ pub struct Web {
     pub pools: Option<Arc<dyn Pools>>,
     /// What the process has recorded; without it `/metrics` shows the gauges alone.
     pub recorded: Option<Arc<dyn Recorded>>,
+    /// Keeps what is costly to work out. Defaults to one in memory.
+    pub cache: Arc<dyn Cache>,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
     /// What may be set.
@@ -72,6 +82,7 @@ impl Web {
             engine,
             tokens,
             idempotency,
+            connecting: None,
             identify: None,
             incoming: Vec::new(),
             services: Vec::new(),
@@ -79,6 +90,7 @@ impl Web {
             channels: Vec::new(),
             pools: None,
             recorded: None,
+            cache: Arc::new(MemoryCache::with_capacity(Arc::new(SystemClock), CACHED)),
             clock: Arc::new(SystemClock),
             settings: Settings::default(),
         }
@@ -133,6 +145,8 @@ pub struct Settings {
     pub most_import: usize,
     /// The import of content calendars is given up after so long. Defaults to 5 min.
     pub import_timeout: Duration,
+    /// The upload of a picture or video is given up after so long. Defaults to 20 min.
+    pub upload_timeout: Duration,
     /// Answers are kept for repeated requests for so long. Defaults to 24 h.
     pub keep_answers: Duration,
     /// Event streams that may be open at once. Defaults to 256.
@@ -154,6 +168,7 @@ impl Default for Settings {
             burst: number(100),
             most_body: 512 * 1_024,
             request_timeout: Duration::from_secs(30),
+            upload_timeout: Duration::from_secs(20 * 60),
             most_import: 24 * 1_024 * 1_024,
             import_timeout: Duration::from_secs(300),
             keep_answers: Duration::from_secs(86_400),
@@ -175,10 +190,13 @@ impl Settings {
     /// The bounds of a request: those of its route.
     pub(crate) fn bounds(&self, request: &Request) -> Bounds {
         let route = request.extensions().get::<MatchedPath>();
-        match route.is_some_and(|route| route.as_str().ends_with(import::PATH)) {
-            true => Bounds { most_body: self.most_import, timeout: self.import_timeout },
-            false => Bounds { most_body: self.most_body, timeout: self.request_timeout },
+        let is = |path| route.is_some_and(|route| route.as_str().ends_with(path));
+        if is(import::PATH) {
+            return Bounds { most_body: self.most_import, timeout: self.import_timeout };
         }
+        // How large a file may be is for whoever keeps it.
+        let timeout = if is(media::PATH) { self.upload_timeout } else { self.request_timeout };
+        Bounds { most_body: self.most_body, timeout }
     }
 }
 

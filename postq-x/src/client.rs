@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use postq_core::clock::{Clock, SystemClock};
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::platform::PlatformName;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -114,6 +114,27 @@ impl X {
         // A margin, so that the answer to the caller is not later than was promised.
         let margin = (self.config.send_timeout / 20).min(Duration::from_millis(500));
         send(request, token, MOST_OF_ONE, self.config.send_timeout - margin).await
+    }
+
+    pub(crate) fn post(&self, path: &str) -> RequestBuilder {
+        self.http.post(format!("{}{path}", self.base.url))
+    }
+
+    /// A call that publishes nothing.
+    pub(crate) async fn call(
+        &self,
+        path: &str,
+        body: Option<Vec<u8>>,
+        token: &Token,
+        most: usize,
+    ) -> Result<Answer, NoAnswer> {
+        let mut request = self.post(path);
+        request = match body {
+            Some(body) => request.header(CONTENT_TYPE, "application/json").body(body),
+            None => request.header(CONTENT_LENGTH, "0"),
+        };
+        let margin = (self.config.send_timeout / 20).min(Duration::from_millis(500));
+        send(request, token, most, self.config.send_timeout - margin).await
     }
 
     pub(crate) async fn get(
@@ -241,7 +262,15 @@ async fn send(
     most: usize,
     within: Duration,
 ) -> Result<Answer, NoAnswer> {
-    let request = request.header(AUTHORIZATION, token.header.clone()).timeout(within);
+    read(request.header(AUTHORIZATION, token.header.clone()).timeout(within), most).await
+}
+
+/// Asks for something that needs no access token.
+pub(crate) async fn ask(request: RequestBuilder, within: Duration) -> Result<Answer, NoAnswer> {
+    read(request.timeout(within), MOST_OF_ONE).await
+}
+
+async fn read(request: RequestBuilder, most: usize) -> Result<Answer, NoAnswer> {
     let mut response = request.send().await?;
     let mut body = Vec::new();
     // Cut in the middle of an answer, even a refusing one: not whole, so not believed.

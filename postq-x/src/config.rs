@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use postq_core::limiter::Rate;
 use reqwest::Url;
+use secrecy::SecretString;
 
 /// How the adapter talks to X.
 #[derive(Clone, Debug)]
@@ -25,6 +26,16 @@ pub struct Config {
     /// The longest that one call to publish, or one look, may take. Defaults to 30 s; 100 ms to
     /// 300 s.
     pub send_timeout: Duration,
+    /// The id of the app at X that accounts are connected through, and their tokens renewed. Defaults to
+    /// none: then accounts are added with an access token, which nothing renews.
+    pub client_id: Option<String>,
+    /// The app's secret, if it is a confidential client. Defaults to none.
+    pub client_secret: Option<SecretString>,
+    /// Where X sends people back to who connect an account, exactly as it is set for the app. Defaults
+    /// to none. `http` only on loopback.
+    pub redirect_uri: Option<String>,
+    /// Where people agree. Defaults to `https://x.com/i/oauth2/authorize`.
+    pub authorize_url: String,
     /// The weighted length that a text may have. Defaults to 280; X Premium accounts may use 25,000.
     pub max_length: usize,
 }
@@ -38,6 +49,10 @@ impl Default for Config {
             settle_time: Self::SETTLE_TIME,
             rate_limit: true,
             send_timeout: Duration::from_secs(30),
+            client_id: None,
+            client_secret: None,
+            redirect_uri: None,
+            authorize_url: "https://x.com/i/oauth2/authorize".to_owned(),
             max_length: 280,
         }
     }
@@ -54,6 +69,10 @@ impl Config {
     /// Checks all settings and tells the base URL, without a slash at its end.
     pub(crate) fn check(&self) -> Result<Base, ConfigError> {
         let base = Base::parse(&self.base_url)?;
+        if let Some(uri) = &self.redirect_uri {
+            ensure_safe("redirect_uri", uri)?;
+        }
+        ensure_safe("authorize_url", &self.authorize_url)?;
         if self.settle_time < Self::SETTLE_TIME && !base.is_loopback {
             return Err(ConfigError::new(
                 "settle_time",
@@ -111,6 +130,21 @@ impl Base {
         }
         Ok(Self { url: url.as_str().trim_end_matches('/').to_owned(), is_loopback, is_plain })
     }
+}
+
+/// Codes and states must not be read on the way.
+fn ensure_safe(setting: &'static str, text: &str) -> Result<(), ConfigError> {
+    let wrong = |problem: &str| ConfigError::new(setting, format!("{text:?} {problem}"));
+    let url = Url::parse(text).map_err(|_| wrong("is no URL"))?;
+    let is_plain_loopback =
+        url.scheme() == "http" && is_loopback(url.host_str().unwrap_or_default());
+    if url.scheme() != "https" && !is_plain_loopback {
+        return Err(wrong("must begin with https://, or http:// on loopback"));
+    }
+    if url.fragment().is_some() {
+        return Err(wrong("must have no #"));
+    }
+    Ok(())
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -242,6 +276,20 @@ mod tests {
         let error = at("https://me:hunter2@x.com").check().expect_err("a password");
         assert!(!error.to_string().contains("hunter2"), "{error}");
         assert!(at("https://api.x.com/2/").check().is_ok());
+    }
+
+    #[test]
+    fn people_are_sent_back_where_nobody_reads_along() {
+        let back = |uri: &str| Config { redirect_uri: Some(uri.into()), ..Config::default() };
+        for good in ["https://postq.example.com/api/x", "http://127.0.0.1:8484/a", "http://[::1]/"]
+        {
+            assert!(back(good).check().is_ok(), "{good}");
+        }
+        for bad in ["", "postq", "http://postq.example.com/", "https://a.example.com/#b"] {
+            assert_eq!(refused(&back(bad)), "redirect_uri", "{bad}");
+        }
+        let secret = Config { client_secret: Some("hunter2".into()), ..Config::default() };
+        assert!(!format!("{secret:?}").contains("hunter2"));
     }
 
     #[test]

@@ -5,7 +5,9 @@
 //! | `config` | what a user may set |
 //! | `client` | [`X`] itself: bounded calls without redirects or retries |
 //! | `publish` | its [`Platform`](postq_core::platform::Platform) |
+//! | `connect`, `form` | its [`Connect`](postq_core::connect::Connect) and [`Refresh`](postq_core::connect::Refresh): OAuth 2 with PKCE |
 //! | `reconcile`, `timeline` | its [`Reconcile`](postq_core::platform::Reconcile): finds a post again among the account's own |
+//! | `metrics` | its [`Metrics`](postq_core::platform::Metrics): counts of up to 100 posts in one call |
 //! | `error`, `hide` | answers and silence as failures, without secrets and content |
 //! | `limits` | what the headers say about limits |
 //! | `webhook` | what X sends by itself: its proof, and what happened |
@@ -29,9 +31,13 @@
 
 mod client;
 mod config;
+mod connect;
 mod error;
+mod form;
 mod hide;
 mod limits;
+mod media;
+mod metrics;
 mod publish;
 mod reconcile;
 mod text;

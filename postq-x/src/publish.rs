@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use postq_core::connect::{Connect, Refresh};
 use postq_core::content::Part;
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::intent::Receipt;
 use postq_core::limiter::Rate;
 use postq_core::platform::{
-    Identity, Length, Measure, Outgoing, Pace, Platform, PlatformName, Published, Reconcile,
-    Violation,
+    Identity, Length, Measure, Media, Metrics, Outgoing, Pace, Platform, PlatformName, Published,
+    Reconcile, Violation,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,7 @@ use crate::client::{Answer, Token, X, is_id};
 use crate::error::unpublished;
 use crate::hide::Hidden;
 use crate::limits::readings;
+use crate::media::limits;
 use crate::text::{forbidden, has_content, weighted_length};
 
 /// What X allows one user: 100 posts in 15 minutes.
@@ -59,15 +61,28 @@ impl Platform for X {
         violations
     }
 
+    fn connect(&self) -> Option<&dyn Connect> {
+        Some(self)
+    }
+
+    fn refresh(&self) -> Option<&dyn Refresh> {
+        // Without an app there is nobody to renew in the name of.
+        self.config.client_id.is_some().then_some(self as &dyn Refresh)
+    }
+
     async fn publish<'a>(&self, who: &Identity, part: Outgoing<'a>) -> Result<Published, Failure> {
-        if !part.media.is_empty() {
-            return Err(Failure::not_published(FailureClass::Content, NO_MEDIA));
+        if part.media.len() != part.prepared.len() {
+            return Err(Failure::not_published(FailureClass::Internal, NOT_UPLOADED));
         }
         let token = Token::read(who.secret.as_ref())?;
         let hidden = Hidden { token: token.expose(), text: part.text };
         let reply = part.reply_to.map(|id| Reply { in_reply_to_tweet_id: id });
-        let body = serde_json::to_vec(&CreatePost { text: part.text, reply })
-            .expect("two strings are JSON");
+        let ids: Vec<&str> = part.prepared.iter().map(|media| media.remote_id.as_str()).collect();
+        let media = (!ids.is_empty()).then_some(Attached { media_ids: ids });
+        // X refuses an empty text, but takes none where there is media.
+        let text = (media.is_none() || has_content(part.text)).then_some(part.text);
+        let body =
+            serde_json::to_vec(&CreatePost { text, media, reply }).expect("some strings are JSON");
 
         let answer = self.create(&token, body).await.map_err(|lost| lost.into_failure(hidden))?;
 
@@ -84,7 +99,15 @@ impl Platform for X {
         Some(self)
     }
 
+    fn metrics(&self) -> Option<&dyn Metrics> {
+        Some(self)
+    }
+
     fn measure(&self) -> Option<&dyn Measure> {
+        Some(self)
+    }
+
+    fn media(&self) -> Option<&dyn Media> {
         Some(self)
     }
 }
@@ -97,14 +120,15 @@ impl Measure for X {
 
 /// The longest thread; X tells no limit of its own.
 const MOST_PARTS: usize = 100;
-const NO_MEDIA: &str = "media needs to be uploaded first: not supported by this version";
+const NOT_UPLOADED: &str = "the media of this part was not uploaded first";
 
 impl X {
     fn violations(&self, number: u16, part: &Part) -> Vec<Violation> {
         let Length { length, limit: most } = Measure::measure(self, &part.text);
         let found = [
-            (!part.media.is_empty()).then(|| NO_MEDIA.to_owned()),
-            (!has_content(&part.text)).then(|| "the text is empty".to_owned()),
+            limits().number_problem(part.media.len()),
+            (part.media.is_empty() && !has_content(&part.text))
+                .then(|| "the text is empty".to_owned()),
             (length > most)
                 .then(|| format!("the text is {length} long as X counts, at most {most}")),
             forbidden(&part.text)
@@ -140,9 +164,17 @@ pub(crate) fn id_time(id: &str) -> Option<DateTime<Utc>> {
 /// The body of `POST /2/tweets`: X refuses fields that it does not know.
 #[derive(Serialize)]
 struct CreatePost<'a> {
-    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media: Option<Attached<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reply: Option<Reply<'a>>,
+}
+
+#[derive(Serialize)]
+struct Attached<'a> {
+    media_ids: Vec<&'a str>,
 }
 
 #[derive(Serialize)]

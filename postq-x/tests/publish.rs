@@ -339,7 +339,7 @@ async fn violations_are_named_part_by_part() {
     let parts = [
         Part::text("fine"),
         Part::text("x".repeat(281)),
-        Part { text: "pic".into(), media: vec![media] },
+        Part { text: "pic".into(), media: vec![media; 5] },
         Part::text(" \n"),
         Part::text("a\u{FEFF}b"),
     ];
@@ -352,7 +352,7 @@ async fn violations_are_named_part_by_part() {
 
     let expected = [
         (1, "the text is 281 long as X counts, at most 280"),
-        (2, "media needs to be uploaded first: not supported by this version"),
+        (2, "5 media files, at most 4"),
         (3, "the text is empty"),
         (4, "the text contains U+FEFF, which X refuses"),
     ];
@@ -364,7 +364,7 @@ async fn violations_are_named_part_by_part() {
 }
 
 #[tokio::test]
-async fn media_is_refused_before_anything_is_sent() {
+async fn media_that_was_not_uploaded_is_not_sent() {
     let bench = bench().await;
     let intent = intent("text");
     let media = [MediaRef { source: "a.png".into(), alt: None }];
@@ -373,6 +373,7 @@ async fn media_is_refused_before_anything_is_sent() {
         of: 1,
         text: &intent.text,
         media: &media,
+        prepared: &[],
         reply_to: None,
         thread: None,
         key: &intent.key,
@@ -380,6 +381,6 @@ async fn media_is_refused_before_anything_is_sent() {
 
     let failure = bench.x.publish(&bench.who, part).await.expect_err("media");
 
-    assert_eq!((failure.class, failure.outcome), (FailureClass::Content, Outcome::NotPublished));
+    assert_eq!((failure.class, failure.outcome), (FailureClass::Internal, Outcome::NotPublished));
     assert!(bench.server.seen().is_empty());
 }

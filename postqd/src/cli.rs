@@ -8,6 +8,7 @@ use std::str::FromStr;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use postq_core::id::{JobId, ScheduleId, TokenId, WebhookId};
 use postq_core::machine::JobState;
+use postq_core::media::MediaId;
 use postq_core::platform::PlatformName;
 use postq_core::token::Scope;
 use postq_core::webhook::EventKind;
@@ -95,6 +96,9 @@ pub(crate) enum Command {
     /// Tells endpoints over HTTP of what happens; shows what they were told
     #[command(subcommand)]
     Webhook(Webhook),
+    /// Adds, lists and removes pictures and videos that posts name
+    #[command(subcommand)]
+    Media(Media),
     /// Tells a person, to see whether notices arrive
     #[command(subcommand)]
     Notify(Notify),
@@ -190,7 +194,8 @@ pub(crate) struct NewPost {
 #[derive(Clone, Debug, Args)]
 #[command(group(ArgGroup::new("repeats").args(["every", "cron"])))]
 pub(crate) struct Time {
-    /// Once, or the first time: 2026-03-08T09:00Z, 2026-03-08T09:00 with --tz, or +5m
+    /// Once, or the first time: 2026-03-08T09:00Z, 2026-03-08T09:00 with --tz, or +5m; or next-slot (of the
+    /// account), or best (an hour that does well, with --tz)
     #[arg(long, value_name = "TIME")]
     pub(crate) at: Option<String>,
     /// Again and again: 90m, 1d; from --at
@@ -371,6 +376,20 @@ pub(crate) enum Account {
         #[arg(long, value_enum)]
         on_unknown: Option<OnUnknown>,
     },
+    /// Connects an account at its platform, in a browser: it stays connected
+    ///
+    /// Shows what is asked for and where to agree, and waits for you to come back. What had an access token
+    /// alone can be connected again under its name.
+    Connect {
+        /// The platform, as x
+        platform: PlatformName,
+        /// What you call it
+        #[arg(long)]
+        name: String,
+        /// The browser is on another machine: takes the address that it ends at from standard input
+        #[arg(long)]
+        paste: bool,
+    },
     /// Lists accounts and what holds them back
     List,
     /// Shows one, and what holds it back
@@ -540,6 +559,29 @@ pub(crate) enum Vault {
     /// Seals with the key in force what is sealed with those of POSTQ_ENCRYPTION_KEYS_OLD; may be
     /// interrupted at any time and run again, also while `postqd serve` runs
     Rotate,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Media {
+    /// Adds files and shows what posts name them by: `media:9f86...`
+    Add {
+        /// The files: JPEG, PNG, GIF, WebP, MP4 or MOV, told by their content
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// What it shows, for those who cannot see it
+        #[arg(long)]
+        alt: Option<String>,
+    },
+    /// Lists files, oldest first
+    List {
+        #[command(flatten)]
+        paging: Paging,
+    },
+    /// Takes a file away that no post names
+    Remove {
+        /// Its id, as `postqd media list` shows it behind `media:`
+        id: MediaId,
+    },
 }
 
 #[derive(Debug, Subcommand)]

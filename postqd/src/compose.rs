@@ -21,6 +21,7 @@ use postq_x::X;
 
 use crate::config::Config;
 use crate::key::{self, Secrets};
+use crate::media::media;
 use crate::output::Usage;
 use crate::outward;
 use crate::store::Store;
@@ -115,7 +116,9 @@ impl Node {
     /// An engine that never runs, for its desk; with the vault where credentials are to be sealed.
     pub(crate) async fn engine_at_rest(&self, with_vault: bool) -> anyhow::Result<Engine> {
         let mut builder = self.among(
-            Engine::builder(self.backend.clone()).settings(self.settings(Only::Any)),
+            Engine::builder(self.backend.clone())
+                .settings(self.settings(Only::Any))
+                .media(media(&self.config, &self.store).await?),
             Vec::new(),
         );
         if with_vault {
@@ -144,6 +147,7 @@ impl Node {
         let mut builder = Engine::builder(self.backend.clone())
             .vault(Arc::new(vault))
             .webhooks(self.webhooks()?)
+            .media(media(&self.config, &self.store).await?)
             .settings(settings);
         for channel in outward::channels(&self.config.outward)? {
             builder = builder.notifier(channel.notifier);
@@ -197,6 +201,8 @@ pub(crate) fn x(config: &Config) -> anyhow::Result<X> {
             "base_url" => "x_api_base_url (X_API_BASE_URL)",
             "tier" => "x_api_tier (X_API_TIER)",
             "fields" => "x_tweet_fields (X_TWEET_FIELDS)",
+            "redirect_uri" => "x_redirect_uri (X_REDIRECT_URI)",
+            "authorize_url" => "x_authorize_url (X_AUTHORIZE_URL)",
             "settle_time" => "settle_time (POSTQ_SETTLE_TIME)",
             "rate_limit" => "rate_limit (POSTQ_RATE_LIMIT)",
             other => other,

@@ -19,11 +19,13 @@ use secrecy::SecretString;
 use serde::Serialize;
 use toml::de::{DeTable, DeValue};
 
+mod media;
 mod outward;
 mod roles;
 mod servers;
 mod settings;
 
+pub(crate) use self::media::MediaConfig;
 pub(crate) use self::outward::Outward;
 pub(crate) use self::roles::Roles;
 pub(crate) use self::servers::{Kept, Servers};
@@ -104,6 +106,7 @@ pub(crate) struct Config {
     pub(crate) time_limit: Duration,
     pub(crate) grace_period: Duration,
     pub(crate) retention: Retention,
+    pub(crate) media: MediaConfig,
     pub(crate) metrics_open: bool,
     pub(crate) otlp_endpoint: Option<String>,
     /// None where nobody set it: each command has a fitting one.
@@ -174,6 +177,7 @@ impl Config {
             time_limit: values.duration("time_limit")?,
             grace_period: values.duration("grace_period")?,
             retention: values.retention()?,
+            media: values.media()?,
             metrics_open: values.switch("metrics_open")?,
             otlp_endpoint: values.set("otlp_endpoint").map(|value| value.text.clone()),
             log_level: values.set("log_level").map(|value| value.text.clone()),
@@ -266,6 +270,10 @@ impl Values {
             settle_time: self.duration("settle_time")?,
             rate_limit: self.switch("rate_limit")?,
             send_timeout: self.duration("send_timeout")?,
+            client_id: self.set("x_client_id").map(|id| id.text.clone()),
+            client_secret: self.secret("x_client_secret"),
+            redirect_uri: self.set("x_redirect_uri").map(|uri| uri.text.clone()),
+            authorize_url: self.text("x_authorize_url").to_owned(),
             ..postq_x::Config::default()
         })
     }

@@ -10,6 +10,7 @@ mod folder;
 mod incoming;
 mod key;
 mod logging;
+mod media;
 mod output;
 mod outward;
 mod reach;

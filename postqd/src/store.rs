@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use postq_core::backend::Backend;
+use postq_core::connecting::ConnectingStore;
 use postq_core::error::chain;
 use postq_core::fallback::{Beside, Breaker, BreakerSettings};
 use postq_core::idempotency::IdempotencyStore;
+use postq_core::media::{MediaCatalog, UploadStore};
 use postq_core::node::NodeStore;
 use postq_core::pool::Pools;
 use postq_core::token::TokenStore;
@@ -26,8 +28,11 @@ pub(crate) struct Store {
     pub(crate) backend: Backend,
     pub(crate) tokens: Arc<dyn TokenStore>,
     pub(crate) idempotency: Arc<dyn IdempotencyStore>,
+    pub(crate) connecting: Arc<dyn ConnectingStore>,
     pub(crate) webhooks: Arc<dyn WebhookStore>,
     pub(crate) nodes: Arc<dyn NodeStore>,
+    pub(crate) media: Arc<dyn MediaCatalog>,
+    pub(crate) uploads: Arc<dyn UploadStore>,
     pub(crate) pools: Arc<dyn Pools>,
     /// Redis, where it runs beside the store, and whether it is used now.
     pub(crate) redis: Option<(Redis, Breaker)>,
@@ -59,8 +64,11 @@ impl Store {
             backend: store.backend(),
             tokens: store.tokens(),
             idempotency: store.idempotency(),
+            connecting: store.connecting(),
             webhooks: store.webhooks(),
             nodes: store.nodes(),
+            media: store.media_catalog(),
+            uploads: store.uploads(),
             pools: store.pools(),
             redis: None,
             opened: Opened::File(store),
@@ -81,8 +89,11 @@ impl Store {
             backend,
             tokens: store.tokens(),
             idempotency: store.idempotency(),
+            connecting: store.connecting(),
             webhooks: store.webhooks(),
             nodes: store.nodes(),
+            media: store.media_catalog(),
+            uploads: store.uploads(),
             pools: store.pools(),
             redis,
             opened: Opened::Postgres(store),

@@ -195,6 +195,7 @@ impl OwnedPart {
             of: 1,
             text: &self.text,
             media: &[],
+            prepared: &[],
             reply_to: self.reply_to.as_deref(),
             thread: None,
             key: &self.key,

@@ -28,12 +28,16 @@
 //! | `lock_conformance!` | `Arc<dyn DedupeLock>` |
 //! | `limiter_conformance!` | `Arc<dyn RateLimiter>` |
 //! | `limiter_mode_conformance!` | `Arc<dyn LimiterMode>` |
+//! | `connecting_conformance!` | `Arc<dyn ConnectingStore>` |
 //! | `token_conformance!` | `Arc<dyn TokenStore>` |
 //! | `node_conformance!` | `Arc<dyn NodeStore>` |
 //! | `webhook_conformance!` | `Arc<dyn WebhookStore>` |
+//! | `media_conformance!` | `Arc<dyn MediaStore>` |
+//! | `media_catalog_conformance!` | [`media_catalog::Parts`] |
 //! | `idempotency_conformance!` | `Arc<dyn IdempotencyStore>` |
 //! | `cache_conformance!` | `Arc<dyn Cache>` |
 //! | `platform_conformance!` | `Arc<dyn PlatformHarness>`, see [`platform::PlatformHarness`] |
+//! | `connect_conformance!` | `Arc<dyn ConnectHarness>`, see [`connect::ConnectHarness`] |
 //! | `vault_conformance!` | `Arc<dyn Vault>` |
 //! | `retry_conformance!` | `Arc<dyn RetryStrategy>` |
 //! | `cadence_conformance!` | `Arc<dyn PollingCadence>` |
@@ -50,6 +54,8 @@ use std::time::Duration;
 pub mod cache;
 pub mod cadence;
 pub mod clock;
+pub mod connect;
+pub mod connecting;
 pub mod feed;
 pub mod fixtures;
 pub mod idempotency;
@@ -57,6 +63,8 @@ pub mod limiter;
 pub mod limiter_mode;
 pub mod lock;
 pub mod meddled;
+pub mod media;
+pub mod media_catalog;
 pub mod node;
 pub mod platform;
 pub mod pushing;

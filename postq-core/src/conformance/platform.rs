@@ -363,6 +363,7 @@ async fn send(
         of: u16::try_from(parts.len()).expect("a short thread"),
         text: &intent.text,
         media: &parts[number].media,
+        prepared: &[],
         reply_to: intent.reply_to.as_deref(),
         thread: before.first().map(String::as_str),
         key: &intent.key,

@@ -20,6 +20,7 @@ use chrono::{DateTime, Utc};
 
 use crate::backend::Backend;
 use crate::clock::Clock;
+use crate::media::{MediaCatalog, UploadStore};
 
 use self::changes::Changes;
 use self::ids::Ids;
@@ -30,6 +31,7 @@ mod blocks;
 mod cache;
 mod changes;
 mod claim;
+mod connecting;
 mod control;
 mod evidence;
 mod feed;
@@ -39,18 +41,23 @@ mod jobs;
 mod lanes;
 mod limiter;
 mod lock;
+mod media;
+mod metrics;
 mod nodes;
 mod posts;
 mod publications;
 mod queue;
 mod schedules;
+mod slots;
 mod state;
 mod tokens;
 mod upkeep;
 mod webhooks;
 
 pub use self::cache::MemoryCache;
+pub use self::connecting::MemoryConnecting;
 pub use self::idempotency::MemoryIdempotency;
+pub use self::media::MemoryMedia;
 pub use self::nodes::MemoryNodes;
 pub use self::queue::MemoryQueue;
 pub use self::tokens::MemoryTokens;
@@ -91,12 +98,23 @@ impl MemoryBackend {
             control: shared.clone(),
             upkeep: shared.clone(),
             publications: shared.clone(),
-            snapshots: shared.clone(),
+            metrics: shared.clone(),
+            slots: shared.clone(),
             feed: shared.clone(),
             queue: None,
             lock: shared.clone(),
             limiter: shared,
         }
+    }
+
+    /// What is known of media; every call gives the same state.
+    pub fn media_catalog(&self) -> Arc<dyn MediaCatalog> {
+        Arc::new(self.clone())
+    }
+
+    /// How far uploads are.
+    pub fn uploads(&self) -> Arc<dyn UploadStore> {
+        Arc::new(self.clone())
     }
 
     fn with_ids(clock: Arc<dyn Clock>, ids: Ids) -> Self {

@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::error::StoreError;
-use crate::id::{AccountId, JobId, PublicationId, TenantId};
+use crate::id::{AccountId, JobId, TenantId};
 use crate::intent::PartEvidence;
 use crate::memory::MemoryBackend;
 use crate::memory::state::State;
-use crate::store::{Page, Publication, PublicationStore, Snapshot, SnapshotStore};
+use crate::store::{Page, Publication, PublicationStore};
 
 impl State {
     /// The parts of every root of an account that have a receipt.
@@ -75,23 +75,5 @@ impl PublicationStore for MemoryBackend {
                 && part.receipt.as_ref().is_some_and(|receipt| receipt.published_at < before)
         });
         Ok(found)
-    }
-}
-
-#[async_trait]
-impl SnapshotStore for MemoryBackend {
-    async fn insert(&self, snapshots: &[Snapshot]) -> Result<(), StoreError> {
-        let mut state = self.lock();
-        for snapshot in snapshots {
-            let key = (snapshot.publication_id, snapshot.at);
-            state.snapshots.entry(key).or_insert_with(|| snapshot.clone());
-        }
-        Ok(())
-    }
-
-    async fn of(&self, publication: PublicationId) -> Result<Vec<Snapshot>, StoreError> {
-        let state = self.lock();
-        let of = state.snapshots.iter().filter(|((id, _), _)| *id == publication);
-        Ok(of.map(|(_, snapshot)| snapshot.clone()).collect())
     }
 }

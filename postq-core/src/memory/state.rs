@@ -8,16 +8,19 @@ use uuid::Uuid;
 use crate::account::Account;
 use crate::content::Post;
 use crate::feed::Settle;
-use crate::id::{AccountId, JobId, NodeId, PostId, PublicationId, ScheduleId};
+use crate::id::{AccountId, JobId, NodeId, PostId, PublicationId, ScheduleId, TenantId};
 use crate::intent::Evidence;
 use crate::job::{DedupeKey, Fence, Job, JobEvent};
 use crate::limiter::Bucket;
 use crate::machine::{JobMachine, JobState, StateMachine};
+use crate::media::{MediaFile, MediaId, Upload, UploadKey};
 use crate::memory::blocks::Standing;
 use crate::memory::ids::Ids;
 use crate::memory::lanes::Lanes;
+use crate::memory::metrics::Metrics;
+use crate::memory::slots::Slots;
 use crate::schedule::Schedule;
-use crate::store::{BlockReason, JobStory, Publication, Snapshot};
+use crate::store::{BlockReason, JobStory, Publication};
 
 /// A job with what is kept beside it.
 #[derive(Clone, Debug)]
@@ -59,10 +62,13 @@ pub(super) struct State {
     pub(super) remote_ids: BTreeMap<(AccountId, String), JobId>,
     pub(super) publications: BTreeMap<PublicationId, Publication>,
     pub(super) published_keys: BTreeSet<DedupeKey>,
-    pub(super) snapshots: BTreeMap<(PublicationId, DateTime<Utc>), Snapshot>,
+    pub(super) metrics: Metrics,
+    pub(super) slots: Slots,
     /// One per app and account: as many as there are accounts, at most.
     pub(super) buckets: BTreeMap<String, Bucket>,
     pub(super) locks: BTreeMap<DedupeKey, (String, DateTime<Utc>)>,
+    pub(super) media: BTreeMap<(TenantId, MediaId), MediaFile>,
+    pub(super) uploads: BTreeMap<UploadKey, Upload>,
 }
 
 impl State {
@@ -84,9 +90,12 @@ impl State {
             remote_ids: BTreeMap::new(),
             publications: BTreeMap::new(),
             published_keys: BTreeSet::new(),
-            snapshots: BTreeMap::new(),
+            metrics: Metrics::default(),
+            slots: Slots::default(),
             buckets: BTreeMap::new(),
             locks: BTreeMap::new(),
+            media: BTreeMap::new(),
+            uploads: BTreeMap::new(),
         }
     }
 

@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use postq_core::account::Account;
-use postq_core::error::chain;
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::feed::{Deferral, Settle};
 use postq_core::job::{DeadReason, Job};
 use postq_core::machine::JobState;
-use postq_core::platform::Identity;
 use postq_core::schedule::Misfire;
 use postq_core::store::{JobFilter, Page};
 
@@ -16,6 +14,7 @@ use super::failure::dead;
 use super::{End, Holding, Publish, exhausted, not_known_here};
 use crate::engine::Shared;
 use crate::settle::Verdict;
+use crate::tokens::{Unusable, Usable};
 use crate::worker::Work;
 
 /// Crashes that are forgiven a job that only looks: then it is held for a person.
@@ -58,7 +57,7 @@ pub(super) async fn admit<'a>(
         let failure = Failure::not_published(FailureClass::Content, message);
         return Err(dead(shared, work, failure, DeadReason::Content));
     }
-    let who = identity(shared, work, account).await?;
+    let Usable { account, who } = usable(shared, work, account, holding).await?;
     Ok(Publish { shared, work, post, account, platform, who, parts, holding })
 }
 
@@ -113,23 +112,36 @@ async fn missed(shared: &Shared, work: &Work) -> bool {
     others.iter().filter(later).count() >= most
 }
 
-/// Whom the calls are made for, with the opened credentials.
-async fn identity(shared: &Shared, work: &Work, account: &Account) -> Result<Identity, End> {
-    let secret = match (&account.credentials, &shared.vault) {
-        (None, _) => None,
-        (Some(sealed), Some(vault)) => match vault.open(account.id, sealed).await {
-            Ok(secret) => Some(secret),
-            Err(error) => {
-                let failure = Failure::not_published(FailureClass::Auth, chain(&error));
-                return Err(shared.needs_attention(work, account, &failure, Deferral::Wait).await);
-            }
-        },
-        (Some(_), None) => return Err(not_known_here(work, "a vault for the credentials")),
+/// Whom the calls are made for, with credentials that are good for them.
+pub(super) async fn usable(
+    shared: &Shared,
+    work: &Work,
+    account: &Account,
+    holding: &Holding<'_>,
+) -> Result<Usable, End> {
+    let usable = tokio::select! {
+        biased;
+        () = holding.kept.lost.cancelled() => return Err(End::Lost),
+        () = holding.shutdown.cancelled() => {
+            let back = Settle::Deferred(work.time.now(), Deferral::Shutdown);
+            return Err(Verdict::new(back, "the node shut down").into());
+        }
+        usable = shared.tokens.usable(account, work.time.now()) => usable,
     };
-    Ok(Identity {
-        account: account.id,
-        name: account.name.clone(),
-        remote_id: account.remote_id.clone(),
-        secret,
-    })
+    let refused = |why: String| Failure::not_published(FailureClass::Auth, why);
+    match usable {
+        Ok(usable) => Ok(usable),
+        Err(Unusable::NoVault) => Err(not_known_here(work, "a vault for the credentials")),
+        Err(Unusable::Unopened(why)) => {
+            Err(shared.needs_attention(work, account, &refused(why), Deferral::Wait).await)
+        }
+        Err(Unusable::Refused { account, why }) => {
+            Err(shared.needs_attention(work, &account, &refused(why), Deferral::Wait).await)
+        }
+        Err(Unusable::Later(why)) => Err(shared.without_token(work, &why, Deferral::Wait)),
+        Err(Unusable::Gone) => {
+            let again = Settle::Deferred(work.time.now(), Deferral::Again);
+            Err(Verdict::new(again, "the account was removed meanwhile").into())
+        }
+    }
 }

@@ -18,6 +18,7 @@ use super::{End, Publish};
 use crate::engine::Shared;
 use crate::handler::to_tell;
 use crate::settle::Verdict;
+use crate::tokens::Unusable;
 use crate::webhooks::Event;
 use crate::worker::Work;
 
@@ -29,6 +30,9 @@ const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
 /// A job whose account needs a person asks again so often, should the block not hold it.
 const ATTENTION_PAUSE: Duration = Duration::from_secs(60);
+
+/// A job without a token asks for one again so often; the other jobs of its account wait behind it.
+const TOKEN_PAUSE: Duration = Duration::from_secs(20);
 
 /// A job whose account was connected anew while it ran goes on after this.
 const RENEWED_PAUSE: Duration = Duration::from_secs(1);
@@ -126,14 +130,26 @@ impl Publish<'_> {
         Err(Verdict::new(Settle::Deferred(now, Deferral::Wait), why).into())
     }
 
-    /// The credentials are refused.
+    /// The credentials are refused: renewed once, where that can help.
     pub(super) async fn needs_attention(&self, failure: &Failure, why: Deferral) -> End {
-        self.shared.needs_attention(self.work, self.account, failure, why).await
+        let (shared, work, now) = (self.shared, self.work, self.work.time.now());
+        match shared.tokens.after_refusal(&self.account, now).await {
+            Ok(Some(_)) => {
+                let again = Settle::Deferred(now + RENEWED_PAUSE, why);
+                Verdict::new(again, "the account's token was renewed").into()
+            }
+            Err(Unusable::Later(trouble)) => shared.without_token(work, &trouble, why),
+            Err(Unusable::Refused { account, why: told }) => {
+                let failure = Failure::not_published(FailureClass::Auth, told);
+                shared.needs_attention(work, &account, &failure, why).await
+            }
+            _ => shared.needs_attention(work, &self.account, failure, why).await,
+        }
     }
 
     /// Tightens the limiter by what the platform told.
     pub(super) async fn obey(&self, limits: &[LimitReading]) {
-        self.shared.readings.note(self.account, limits, self.work.time.now());
+        self.shared.readings.note(&self.account, limits, self.work.time.now());
         if !self.shared.settings.rate_limit || limits.is_empty() {
             return;
         }
@@ -172,21 +188,45 @@ impl Shared {
             let again = Settle::Deferred(work.time.now() + RENEWED_PAUSE, why);
             return Verdict::new(again, "the account was connected anew").into();
         }
+        let settle = Settle::Deferred(work.time.now() + ATTENTION_PAUSE, why);
+        self.attention(work, account, failure, settle).await.into()
+    }
+
+    /// The job's account stays connected, but there is no token for it now.
+    pub(super) fn without_token(&self, work: &Work, trouble: &str, why: Deferral) -> End {
+        tracing::warn!(reason = trouble, "no token; given back");
+        let at = work.time.now() + self.jittered(TOKEN_PAUSE);
+        let reason = format!("the account's token could not be renewed yet: {trouble}");
+        Verdict::new(Settle::Deferred(at, why), reason).into()
+    }
+
+    /// Stops an account that needs a person, and tells one; once for these credentials.
+    pub(crate) async fn attention(
+        &self,
+        work: &Work,
+        account: &Account,
+        failure: &Failure,
+        settle: Settle,
+    ) -> Verdict {
         let lane = account.lane().as_str().to_owned();
         self.block(lane, BlockReason::NeedsAttention, None, failure).await;
         let message = format!(
             "account \"{}\" on {} needs a person: {}; its posts wait until it is connected again",
             account.name, account.platform, failure.message
         );
-        let notice = about(work, NoticeKind::AccountNeedsAttention, message);
+        let notice = Notice {
+            account: Some(account.id),
+            account_name: Some(account.name.clone()),
+            platform: Some(account.platform.clone()),
+            ..about(work, NoticeKind::AccountNeedsAttention, message)
+        };
         // Credentials that are renewed have another envelope, and so another key.
         let envelope = account.credentials.as_ref().map(|sealed| fingerprint(&sealed.bytes));
         let envelope = envelope.unwrap_or_default();
         let key = format!("needs_attention:{}:{envelope:x}", account.id);
         let event = Event::needs_attention(work, account, envelope, &failure.message);
-        let settle = Settle::Deferred(work.time.now() + ATTENTION_PAUSE, why);
         let verdict = Verdict::new(settle, failure.to_string()).telling(event);
-        tell(self, work, verdict, &notice, &key).into()
+        tell(self, work, verdict, &notice, &key)
     }
 
     /// Whether the account has other credentials by now: a refusal of the old ones says nothing.
@@ -230,7 +270,7 @@ impl Shared {
     }
 
     /// The same for a kind with a handler, which may have a strategy of its own, and ask for a wait.
-    pub(super) fn retry_handled(
+    pub(crate) fn retry_handled(
         &self,
         work: &Work,
         failure: Failure,

@@ -16,6 +16,7 @@
 mod admit;
 mod failure;
 mod look;
+mod media;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,6 +42,7 @@ use crate::keeper::Kept;
 use crate::looking::EARLY;
 use crate::metrics;
 use crate::settle::{Report, ReportResult, Verdict, settle};
+use crate::tokens;
 use crate::worker::Work;
 
 /// A receipt is worth trying to write down for so long.
@@ -142,6 +144,13 @@ async fn attempt(shared: &Shared, work: &Work, holding: &Holding<'_>) -> Result<
         let publish = admit(shared, work, holding).await?;
         return publish.run().await;
     }
+    let is_renewal = work.job.made.kind.as_str() == JobKind::TOKEN_REFRESH;
+    if is_renewal && !shared.handlers.contains_key(&work.job.made.kind) {
+        return Ok(tokens::job::run(shared, work).await);
+    }
+    if work.job.made.kind.as_str() == JobKind::MEDIA_PREPARE && shared.media.is_some() {
+        return media::prepare(shared, work, holding).await;
+    }
     let Some(handler) = shared.handlers.get(&work.job.made.kind) else {
         return Err(not_known_here(work, &format!("kind \"{}\"", work.job.made.kind)));
     };
@@ -189,7 +198,7 @@ struct Publish<'a> {
     shared: &'a Shared,
     work: &'a Work,
     post: &'a Post,
-    account: &'a Account,
+    account: Account,
     platform: &'a Arc<dyn Platform>,
     who: Identity,
     parts: &'a [Part],
@@ -240,6 +249,7 @@ impl Publish<'_> {
         if self.work.job.attempt > self.work.job.made.max_attempts {
             return Err(exhausted(self.shared, self.work));
         }
+        let prepared = self.prepared(index, part).await?;
         let at = self.wait_for_slot(slot).await?;
         self.ensure_app_goes_on().await?;
         let intent = self.intent(index, part, before);
@@ -255,6 +265,7 @@ impl Publish<'_> {
             of: u16::try_from(self.parts.len()).unwrap_or(u16::MAX),
             text: &intent.text,
             media: &part.media,
+            prepared: &prepared,
             reply_to: intent.reply_to.as_deref(),
             thread: before.first().map(|first| first.remote_id.as_str()),
             key: &intent.key,

@@ -6,6 +6,7 @@ use postq_calendar::zone;
 use postq_core::account::Account;
 use postq_core::content::{Content, Part, Post};
 use postq_core::id::{AccountId, PostId, ScheduleId};
+use postq_core::media::{BadMediaId, MediaId};
 use postq_core::schedule::Schedule;
 
 use super::meaning::Meant;
@@ -194,6 +195,13 @@ pub(super) fn content_problems(content: &Content) -> Vec<Problem> {
     if content.parts.len() > MOST_PARTS {
         let parts = content.parts.len();
         problems.push(Problem::new("text", format!("has {parts} parts, at most {MOST_PARTS}")));
+    }
+    let named = content.variants.values().chain([&content.parts]).flatten().flat_map(|p| &p.media);
+    for media in named {
+        let source = &media.source;
+        if source.starts_with(MediaId::SCHEME) && MediaId::in_source(source).is_none() {
+            problems.push(Problem::new("media", format!("\"{source}\": {BadMediaId}")));
+        }
     }
     let empty = |part: &Part| part.text.trim().is_empty() && part.media.is_empty();
     for (i, _) in content.parts.iter().enumerate().filter(|(_, part)| empty(part)) {

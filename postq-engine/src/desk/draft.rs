@@ -19,6 +19,7 @@ impl Desk {
         if let Some(there) = self.submitted_before(id).await? {
             return Ok(there);
         }
+        let submission = self.placed(first_schedule(id), submission).await?;
         let mut checked = self.check(&[submission]).await?;
         let entry = checked.entries.pop().expect("one submission gives one entry")?;
         let key = entry.post.key.clone();
@@ -80,6 +81,7 @@ impl Desk {
         let post = self.find_post(&post.to_string()).await?;
         submission.content = post.content.clone();
         submission.key = None;
+        let submission = self.placed(id, submission).await?;
         let mut checked = self.check(&[submission]).await?;
         let mut entry = under(post.id, checked.entries.pop().expect("one gives one")?);
         (entry.post, entry.post_exists, entry.schedule.id) = (post, true, id);

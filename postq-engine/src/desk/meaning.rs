@@ -100,6 +100,10 @@ fn timing(when: &When, now: DateTime<Utc>) -> Result<Timing, Problem> {
     let end = |until: &Option<At>| until.as_ref().map(|at| instant("until", at)).transpose();
     Ok(match when {
         When::Now => Timing::OneShot { at: now, local: None },
+        When::NextSlot | When::Best => {
+            let message = "a slot is for one new post at a time; name a time here";
+            return Err(Problem::new("at", message));
+        }
         When::At(at) => Timing::OneShot { at: instant("at", at)?, local: at.local() },
         When::Every { every, from, count, until } => Timing::Interval {
             every: *every,

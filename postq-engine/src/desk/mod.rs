@@ -11,6 +11,7 @@
 //! | [`Desk::skip`], [`Desk::edit_occurrence`], [`Desk::pause_until`] | exceptions to a schedule |
 //! | [`Desk::resume`], [`Desk::reconnected`] | letting an account go on |
 //! | [`Desk::find_post`], [`Desk::list_posts`] | what there is |
+//! | [`Desk::slots`], [`Desk::set_slots`], [`Desk::free_slots`] | when an account likes to publish |
 //! | [`Desk::agenda`] | what lies in a span of time |
 //!
 //! Nothing is sent from here: a post that comes in is a row in a store, and an engine does the rest.
@@ -29,6 +30,7 @@ mod meaning;
 mod now;
 mod preview;
 mod resume;
+mod slot;
 mod submission;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -54,6 +56,7 @@ pub use self::error::{DeskError, Problem, Refused};
 pub use self::find::{PostLine, Standing};
 pub use self::now::Executed;
 pub use self::preview::{PlatformPreview, Preview};
+pub use self::slot::read_slots;
 pub use self::submission::{Amendment, Submission, Submitted, When};
 
 /// What a user may set of a desk.

@@ -53,6 +53,12 @@ impl Submission {
 pub enum When {
     /// Now.
     Now,
+    /// Once, in the next free slot of its account. For [`Desk::submit_as`](super::Desk::submit_as) and
+    /// [`Desk::schedule_as`](super::Desk::schedule_as).
+    NextSlot,
+    /// Once, in the next hour of the submission's zone in which its account's posts do surely better than
+    /// usual. As [`When::NextSlot`].
+    Best,
     /// Once.
     At(At),
     /// Again and again.
@@ -88,7 +94,7 @@ impl When {
     /// The field of a content calendar that it is written in.
     pub(crate) fn field(&self) -> &'static str {
         match self {
-            Self::Now | Self::At(_) => "at",
+            Self::Now | Self::NextSlot | Self::Best | Self::At(_) => "at",
             Self::Every { .. } => "every",
             Self::Cron { .. } => "cron",
             Self::Rrule { .. } => "rrule",

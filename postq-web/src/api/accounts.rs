@@ -251,7 +251,7 @@ pub(super) async fn named(app: &Shared, name: &str) -> Result<Account, Problem> 
         .ok_or_else(|| Problem::invalid("account", format!("there is no account \"{name}\"{hint}")))
 }
 
-fn platform(app: &Shared, name: &str) -> Result<PlatformName, Problem> {
+pub(super) fn platform(app: &Shared, name: &str) -> Result<PlatformName, Problem> {
     let known: Vec<&PlatformName> = app.web.engine.platforms().names().collect();
     if let Some(platform) = known.iter().find(|platform| platform.as_str() == name) {
         return Ok((*platform).clone());
@@ -262,7 +262,7 @@ fn platform(app: &Shared, name: &str) -> Result<PlatformName, Problem> {
     Err(Problem::invalid("platform", detail))
 }
 
-fn ensure_name(name: &str) -> Result<(), Problem> {
+pub(super) fn ensure_name(name: &str) -> Result<(), Problem> {
     if name.trim() != name || name.is_empty() || name.chars().count() > MOST_NAME {
         return Err(Problem::invalid("name", format!("expected 1 to {MOST_NAME} characters")));
     }

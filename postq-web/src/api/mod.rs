@@ -1,13 +1,16 @@
 //! The handlers, one file per kind of thing.
 
 mod accounts;
+mod analytics;
 mod calendar;
+mod connect;
 mod dead_letters;
 mod events;
 pub(crate) mod import;
 mod incoming;
 mod jobs;
 mod limits;
+pub(crate) mod media;
 mod nodes;
 pub(crate) mod notifications;
 mod operation;
@@ -16,6 +19,7 @@ mod preview;
 mod publications;
 mod schedules;
 pub(crate) mod session;
+mod slots;
 mod tokens;
 mod webhooks;
 
@@ -31,8 +35,12 @@ pub(crate) fn routes(add: &mut dyn FnMut(Route)) {
     jobs::routes(add);
     dead_letters::routes(add);
     accounts::routes(add);
+    connect::routes(add);
+    slots::routes(add);
     limits::routes(add);
+    media::routes(add);
     publications::routes(add);
+    analytics::routes(add);
     events::routes(add);
     incoming::routes(add);
     operation::routes(add);

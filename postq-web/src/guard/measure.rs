@@ -16,6 +16,7 @@ pub(crate) async fn layer(request: Request, next: Next) -> Response {
     let method = match request.method().as_str() {
         "GET" | "HEAD" => "GET",
         "POST" => "POST",
+        "PUT" => "PUT",
         "PATCH" => "PATCH",
         "DELETE" => "DELETE",
         _ => "other",

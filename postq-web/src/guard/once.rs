@@ -15,6 +15,7 @@ use postq_core::job::Applied;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::api::media;
 use crate::extract::Fresh;
 use crate::guard::access::Caller;
 use crate::problem::{Code, Problem};
@@ -38,7 +39,8 @@ pub(crate) struct Masked(pub(crate) Bytes);
 
 pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
     match request.headers().get(IDEMPOTENCY_KEY).cloned() {
-        Some(key) if request.method() == Method::POST => {
+        // A file is read as it comes, and the same one again is the same file: it needs no key.
+        Some(key) if request.method() == Method::POST && !media::is_upload(&request) => {
             once(app, &key, request, next).await.unwrap_or_else(IntoResponse::into_response)
         }
         _ => next.run(request).await,

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use crate::problem::{Code, Problem};
 use crate::web::App;
 
-const METHODS: &str = "GET, POST, PATCH, DELETE";
+const METHODS: &str = "GET, POST, PUT, PATCH, DELETE";
 const ASKED: &str = "authorization, content-type, idempotency-key, if-match, last-event-id, \
                      traceparent, x-correlation-id";
 const SHOWN: &str = "etag, location, retry-after, idempotency-replayed, x-correlation-id";
@@ -99,6 +99,11 @@ pub(crate) fn is_of_own_page(method: &Method, headers: &HeaderMap) -> bool {
             None => is_safe,
         },
     }
+}
+
+/// Whether a browser asks for a page of its own: what was begun there is finished there.
+pub(crate) fn is_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(SEC_FETCH_SITE) || headers.contains_key(ORIGIN)
 }
 
 /// Whether a page of this very server asks: its origin names the host that was asked.

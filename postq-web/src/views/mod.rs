@@ -1,9 +1,12 @@
 //! What the API shows and takes, apart from how postq keeps it.
 
 pub(crate) mod account;
+pub(crate) mod analytics;
 pub(crate) mod calendar;
+pub(crate) mod connect;
 pub(crate) mod import;
 pub(crate) mod job;
+pub(crate) mod media;
 pub(crate) mod post;
 pub(crate) mod preview;
 pub(crate) mod publication;

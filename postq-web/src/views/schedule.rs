@@ -19,6 +19,14 @@ use crate::views::post::PartView;
 pub(crate) enum ScheduleRule {
     /// Now.
     Now {},
+    /// Once, in the next free slot of its account.
+    NextSlot {},
+    /// Once, in the next hour in which its account's posts do surely better than usual.
+    Best {
+        /// The IANA zone whose clocks the hours are read from.
+        #[schema(example = "Europe/Berlin")]
+        tz: String,
+    },
     /// Once.
     OneShot {
         /// When.
@@ -80,6 +88,8 @@ impl ScheduleRule {
     pub(crate) fn read(&self) -> Result<Written, Problem> {
         match self {
             Self::Now {} => Ok(Written { when: When::Now, tz: None }),
+            Self::NextSlot {} => Ok(Written { when: When::NextSlot, tz: None }),
+            Self::Best { tz } => Ok(Written { when: When::Best, tz: Some(tz.clone()) }),
             Self::OneShot { at, tz } => {
                 let when = When::At(time("schedule.at", at, tz.as_deref())?);
                 Ok(Written { when, tz: tz.clone() })

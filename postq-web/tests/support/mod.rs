@@ -7,6 +7,7 @@ pub(crate) mod listener;
 pub(crate) mod log;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -25,8 +26,10 @@ use postq_core::platform::{
 use postq_core::token::Scope;
 use postq_core::vault::ChaChaVault;
 use postq_engine::dry_run::DryRun;
+use postq_engine::media::{Media, MediaSettings};
 use postq_engine::webhooks::Webhooks;
 use postq_engine::{Engine, EngineBuilder, Settings as EngineSettings, TopicWorkers};
+use postq_media::{Editor, EditorSettings, FolderMedia, Folders};
 use postq_outbound::{HttpCourier, Outbound};
 use postq_sqlite::SqliteStore;
 use postq_web::{Settings, Web, issue, router, serve};
@@ -127,6 +130,23 @@ fn webhooks(store: &SqliteStore) -> Webhooks {
     Webhooks { store: store.webhooks(), courier: Arc::new(HttpCourier::new(outbound)) }
 }
 
+/// Media in a folder, of 2 MiB at most; no path and no URL is read.
+async fn media(store: &SqliteStore, folder: &Path) -> Media {
+    Media {
+        store: Arc::new(FolderMedia::open(folder).await.unwrap()),
+        catalog: store.media_catalog(),
+        uploads: store.uploads(),
+        editor: Arc::new(Editor::new(EditorSettings::default())),
+        source: Arc::new(Folders::default()),
+        settings: MediaSettings { most_bytes: 2 * 1_024 * 1_024, ..MediaSettings::default() },
+    }
+}
+
+fn files(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
+}
+
 /// What a test may set.
 #[derive(Default)]
 pub(crate) struct Plan {
@@ -144,7 +164,7 @@ pub(crate) struct Site {
     pub(crate) client: Client,
     pub(crate) web: Web,
     stop: CancellationToken,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Drop for Site {
@@ -172,7 +192,8 @@ impl Site {
         let recorder = Recorder::new(5);
         let mut settings = EngineSettings::default();
         settings.topics.push(TopicWorkers { topic: Topic::webhook(), at_once: 4 });
-        let builder = builder(store.backend(), &recorder).webhooks(webhooks(&store));
+        let media = media(&store, &folder.path().join("media")).await;
+        let builder = builder(store.backend(), &recorder).webhooks(webhooks(&store)).media(media);
         let engine = builder.settings(settings).build().unwrap();
         let mut web = Web::new(engine.clone(), store.tokens(), store.idempotency());
         web.settings = plan.settings;
@@ -185,7 +206,7 @@ impl Site {
         let address = listener.local_addr().unwrap();
         tokio::spawn(serve(listener, router(web.clone()), stop.clone()));
         let client = Client::builder().timeout(PATIENCE).build().unwrap();
-        Self { address, store, engine, recorder, client, web, stop, _folder: folder }
+        Self { address, store, engine, recorder, client, web, stop, folder }
     }
 
     /// From now on these parts answer.
@@ -194,6 +215,11 @@ impl Site {
         self.address = listener.local_addr().unwrap();
         tokio::spawn(serve(listener, router(web.clone()), self.stop.clone()));
         self.web = web;
+    }
+
+    /// How many files of media there are.
+    pub(crate) fn files(&self) -> usize {
+        files(&self.folder.path().join("media"))
     }
 
     pub(crate) fn stop(&self) {

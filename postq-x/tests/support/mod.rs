@@ -83,6 +83,7 @@ impl Bench {
             of: intent.part + 1,
             text: &intent.text,
             media: &[],
+            prepared: &[],
             reply_to,
             thread: reply_to,
             key: &intent.key,

@@ -371,6 +371,19 @@ pub(crate) struct Token {
 }
 
 #[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Media {
+    pub(crate) entry: Uuid,
+    /// What posts name it by.
+    pub(crate) source: String,
+    pub(crate) kind: String,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) bytes: u64,
+    pub(crate) name: Option<String>,
+    pub(crate) alt: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Webhook {
     pub(crate) id: WebhookId,
     pub(crate) url: String,

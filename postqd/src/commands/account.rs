@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::limits;
+use super::{connect, limits};
 use crate::api::shown::{Account as Connected, Shown};
 use crate::api::{Api, Refused};
 use crate::cli::{Account, OnUnknown};
@@ -34,6 +34,14 @@ pub(super) async fn run(api: &Api, output: Output, command: Account) -> anyhow::
             ensure_name(&name)?;
             let wanted = Wanted { platform, name, token, expires, on_unknown };
             add(api, output, &wanted).await
+        }
+        Account::Connect { platform, name, paste } => {
+            ensure_known(api, &platform).await?;
+            ensure_name(&name)?;
+            let account = connect::run(api, output, &platform, &name, paste).await?;
+            tell_whose(output, &account, None);
+            told(output, &account, "connected");
+            Ok(())
         }
         Account::List => list(api, output).await,
         Account::Show { name } => {

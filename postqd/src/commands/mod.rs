@@ -2,11 +2,13 @@
 
 mod account;
 mod config;
+mod connect;
 mod dead;
 mod doctor;
 mod import;
 mod job;
 mod limits;
+mod media;
 mod migrate;
 mod node;
 mod notify;
@@ -54,7 +56,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Import(command) => import::run(&api().await?, output, command).await,
         Command::Post(command) => post::run(&api().await?, output, *command).await,
         Command::Schedule(command) => schedule::run(&api().await?, output, command).await,
-        Command::Account(command @ Account::Add { .. }) => {
+        Command::Account(command @ (Account::Add { .. } | Account::Connect { .. })) => {
             let api = Api::open_with_vault(&config, output).await?;
             account::run(&api, output, command).await
         }
@@ -65,6 +67,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Node(command) => node::run(&api().await?, output, command).await,
         Command::Token(command) => token::run(&api().await?, output, command).await,
         Command::Vault(command) => vault::run(&Node::open(config).await?, output, command).await,
+        Command::Media(command) => media::run(&api().await?, output, command).await,
         Command::Webhook(command) => {
             // To seal a secret, or to sign with it.
             let api = Api::open_with_vault(&config, output).await?;

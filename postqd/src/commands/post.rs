@@ -352,7 +352,17 @@ fn rule_of(time: &Time) -> anyhow::Result<Option<Value>> {
         let at = text.as_deref().map(|text| At::parse(text, tz)).transpose();
         at.map_err(|error| Usage(format!("{option}: {error}")))
     };
-    check("--at", &time.at)?;
+    let repeats = time.every.is_some() || time.cron.is_some() || time.rrule.is_some();
+    match time.at.as_deref().filter(|_| !repeats) {
+        Some("next-slot") => return Ok(Some(json!({ "kind": "next_slot" }))),
+        Some("best") => {
+            let Some(tz) = tz else {
+                return Err(Usage("--at best needs --tz: whose clocks it means".to_owned()).into());
+            };
+            return Ok(Some(json!({ "kind": "best", "tz": tz })));
+        }
+        _ => check("--at", &time.at)?,
+    }
     check("--until", &time.until)?;
     let Time { at, count, until, .. } = time;
     Ok(match time {

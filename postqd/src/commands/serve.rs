@@ -66,9 +66,13 @@ async fn router(node: &Node, web: Web) -> anyhow::Result<Router> {
 pub(crate) fn web(node: &Node, engine: Engine) -> anyhow::Result<Web> {
     let config = &node.config;
     let mut web = Web::new(engine, node.store.tokens.clone(), node.store.idempotency.clone());
+    web.connecting = Some(Arc::clone(&node.store.connecting));
     web.pools = Some(node.store.pools.clone());
     web.channels = outward::channels(&config.outward)?;
     web.services.extend(node.store.redis.iter().map(|(_, breaker)| breaker.clone()));
+    if let Some((redis, _)) = &node.store.redis {
+        web.cache = Arc::new(redis.cache());
+    }
     web.settings.hosts.clone_from(&config.allowed_hosts);
     web.settings.origins.clone_from(&config.allowed_origins);
     web.settings.requests_per_second = config.requests_per_second;

@@ -29,8 +29,17 @@ impl Roles {
 /// Notifications that go out at once, where nothing says otherwise.
 const NOTIFY_AT_ONCE: usize = 4;
 
+/// Tokens that are renewed at once.
+const TOKENS_AT_ONCE: usize = 4;
+
+/// Uploads that run at once: each needs a few megabytes of memory.
+const MEDIA_AT_ONCE: usize = 4;
+
 /// Endpoints that are told at once: more than a tenant has, so that none waits for others that hang.
 const WEBHOOKS_AT_ONCE: usize = 24;
+
+/// Accounts whose metrics are read at once: each mostly waits for its platform, and none is in a hurry.
+const METRICS_AT_ONCE: usize = 4;
 
 impl Values {
     pub(super) fn roles(&self) -> anyhow::Result<Roles> {
@@ -62,8 +71,11 @@ impl Values {
         if topics.is_empty() {
             topics = vec![
                 TopicWorkers { topic: Topic::publish(), at_once: publish.get() },
+                TopicWorkers { topic: Topic::media(), at_once: MEDIA_AT_ONCE },
                 TopicWorkers { topic: Topic::notify(), at_once: NOTIFY_AT_ONCE },
                 TopicWorkers { topic: Topic::webhook(), at_once: WEBHOOKS_AT_ONCE },
+                TopicWorkers { topic: Topic::token(), at_once: TOKENS_AT_ONCE },
+                TopicWorkers { topic: Topic::new(Topic::METRICS), at_once: METRICS_AT_ONCE },
             ];
         }
         Ok(topics)
@@ -100,8 +112,10 @@ mod tests {
         let config = load("", &[]).unwrap();
 
         assert_eq!(config.roles, Roles { planner: true, worker: true, web: true });
-        let topics: Vec<_> = config.topics.iter().map(|w| (w.topic.as_str(), w.at_once)).collect();
-        assert_eq!(topics, [("publish", 512), ("notify", 4), ("webhook", 24)]);
+        let topics: Vec<_> =
+            config.topics.iter().map(|w| format!("{}:{}", w.topic, w.at_once)).collect();
+        let own = ["publish:512", "media:4", "notify:4", "webhook:24", "token:4", "metrics:4"];
+        assert_eq!(topics, own);
     }
 
     #[test]

@@ -63,6 +63,36 @@ impl FromStr for Fault {
     }
 }
 
+/// What may happen to one request of an upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MediaFault {
+    /// The connection is cut, nothing is taken.
+    CutBefore,
+    /// A piece is taken, then the connection is cut.
+    CutAfter,
+    /// 503, nothing is taken.
+    Unavailable,
+    /// The upload is not known any more when its next piece comes.
+    Forget,
+    /// Working on the finished upload fails.
+    ProcessingFails,
+}
+
+impl FromStr for MediaFault {
+    type Err = BadFaults;
+
+    fn from_str(word: &str) -> Result<Self, BadFaults> {
+        match word {
+            "cut_before" => Ok(Self::CutBefore),
+            "cut_after" => Ok(Self::CutAfter),
+            "503" => Ok(Self::Unavailable),
+            "forget" => Ok(Self::Forget),
+            "processing_fails" => Ok(Self::ProcessingFails),
+            _ => Err(BadFaults::new(word, "unknown fault of uploads")),
+        }
+    }
+}
+
 /// By which names lists are asked for and answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
@@ -78,7 +108,8 @@ pub enum Dialect {
 /// Written as `key=value` with commas between: `cut_after=0.05,503_after=0.02,hide=1500ms,
 /// script=cut_after;ok`. Keys are the words of [`Fault`] with the chance of each, `look_503`,
 /// `look_429` with theirs, `hang_for`, `slow_for`, `late_by`, `hide`, `duplicates` with a duration
-/// (`90s`, `2m`, `500ms`), `dialect` with `tweet` or `post`, `script` with words and `;` between.
+/// (`90s`, `2m`, `500ms`), `media` with words of [`MediaFault`] and `;` between, `media_life` with a
+/// duration, `media_polls` with a number, `dialect` with `tweet` or `post`, `script` with words and `;` between.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Faults {
     /// What happens to the next requests to create, one each, before chance decides.
@@ -99,6 +130,12 @@ pub struct Faults {
     pub hide: Duration,
     /// How long a user may not repeat a text (403). Defaults to none: two posts stay two.
     pub duplicates: Duration,
+    /// What happens to the next requests of uploads: each waits for one that it can happen to.
+    pub media: VecDeque<MediaFault>,
+    /// How long a finished upload can be used. Defaults to a day.
+    pub media_life: Duration,
+    /// So many questions are answered before a video can be used. Defaults to 2.
+    pub media_polls: u32,
     /// The names of the day.
     pub dialect: Dialect,
 }
@@ -115,6 +152,9 @@ impl Default for Faults {
             late: Duration::from_millis(500),
             hide: Duration::ZERO,
             duplicates: Duration::ZERO,
+            media: VecDeque::new(),
+            media_life: Duration::from_secs(86_400),
+            media_polls: 2,
             dialect: Dialect::default(),
         }
     }
@@ -139,6 +179,13 @@ impl Faults {
         hit.map_or(Fault::Ok, |(fault, _)| *fault)
     }
 
+    /// What happens to this request of an upload, of what can.
+    pub(crate) fn next_media(&mut self, can: &[MediaFault]) -> Option<MediaFault> {
+        let next = self.media.front().copied().filter(|fault| can.contains(fault))?;
+        self.media.pop_front();
+        Some(next)
+    }
+
     fn set(&mut self, key: &str, value: &str) -> Result<(), BadFaults> {
         match key {
             "hang_for" => self.hang = duration(value)?,
@@ -154,6 +201,12 @@ impl Faults {
                     "post" => Dialect::Post,
                     _ => return Err(BadFaults::new(value, "expected tweet or post")),
                 }
+            }
+            "media" => self.media = value.split(';').map(str::parse).collect::<Result<_, _>>()?,
+            "media_life" => self.media_life = duration(value)?,
+            "media_polls" => {
+                let wrong = |_| BadFaults::new(value, "expected a number");
+                self.media_polls = value.parse().map_err(wrong)?;
             }
             "script" => self.script = value.split(';').map(str::parse).collect::<Result<_, _>>()?,
             _ => drop(self.chances.insert(key.parse()?, chance(value)?)),

@@ -23,6 +23,9 @@ pub struct Accepted {
     pub user: String,
     /// Its text, as it was sent.
     pub text: String,
+    /// The ids of its media.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub media: Vec<String>,
     /// The post that it answers.
     pub reply_to: Option<String>,
     /// When its request arrived.
@@ -65,7 +68,7 @@ impl Book {
     pub(crate) fn accept(
         &mut self,
         user: &str,
-        text: &str,
+        (text, media): (&str, &[String]),
         reply_to: Option<&str>,
         received_at: DateTime<Utc>,
         now: DateTime<Utc>,
@@ -79,6 +82,7 @@ impl Book {
             id: self.next_id(now).to_string(),
             user: user.to_owned(),
             text: text.to_owned(),
+            media: media.to_vec(),
             reply_to: reply_to.map(str::to_owned),
             received_at,
             accepted_at: now,
@@ -137,7 +141,9 @@ mod tests {
         let now = DateTime::from_timestamp(1_700_000_000, 0).expect("a time");
 
         let ids: Vec<u64> = (0..3)
-            .map(|_| book.accept("u", "t", None, now, now).expect("accepted").id.parse().unwrap())
+            .map(|_| {
+                book.accept("u", ("t", &[]), None, now, now).expect("accepted").id.parse().unwrap()
+            })
             .collect();
 
         assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");

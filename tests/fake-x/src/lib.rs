@@ -1,8 +1,9 @@
 //! An X-shaped HTTP server on loopback, with faults on demand and a ledger of what it really
 //! accepted.
 //!
-//! It answers `POST /2/tweets`, `GET /2/users/:id/tweets` and `GET /2/users/me` as X does. The token
-//! `tok-USER` belongs to the user with the id `USER`; every other token is refused. `GET /_ledger`
+//! It answers `POST /2/tweets`, `GET /2/tweets`, `GET /2/users/:id/tweets`, `GET /2/users/me` and uploads of media
+//! as X does. The token `tok-USER` belongs to the user with the id `USER`; every other token is refused, but for
+//! those that `POST /2/oauth2/token` gave, which end. `GET /i/oauth2/authorize` is where a person agrees, at once. `GET /_ledger`
 //! shows the [`Ledger`] as JSON, `POST /_faults` takes new [`Faults`] in their text form.
 //!
 //! ```
@@ -19,20 +20,29 @@
 
 mod answers;
 mod faults;
+mod grants;
 mod ledger;
 mod listing;
+mod media;
+mod reading;
 mod server;
 mod shapes;
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use postq_core::clock::{Clock, SystemClock};
 use tokio::task::JoinHandle;
 
-pub use faults::{BadFaults, Dialect, Fault, Faults};
+pub use faults::{BadFaults, Dialect, Fault, Faults, MediaFault};
+pub use grants::{CLIENT_ID, GrantFault};
 pub use ledger::{Accepted, Ledger};
+pub use media::Uploaded;
+pub use reading::Standing;
 pub use server::{Canned, Seen, Target};
 
 use ledger::Book;
@@ -102,6 +112,60 @@ impl FakeX {
     /// order.
     pub fn answer(&self, target: Target, answer: Canned) {
         self.shared.lock().canned.push_back((target, answer));
+    }
+
+    /// Where people agree to connect an account.
+    pub fn authorize_url(&self) -> String {
+        format!("http://{}/i/oauth2/authorize", self.address)
+    }
+
+    /// From now on this user agrees, and the app has this secret; without one it is a public client.
+    pub fn set_app(&self, person: &str, secret: Option<&str>) {
+        let grants = &mut self.shared.lock().grants;
+        (grants.person, grants.secret) = (person.to_owned(), secret.map(str::to_owned));
+    }
+
+    /// From now on access tokens live so long.
+    pub fn set_token_life(&self, life: Duration) {
+        self.shared.lock().grants.life = life;
+    }
+
+    /// What the next requests for a grant meet, one each.
+    pub fn grant_faults(&self, faults: impl IntoIterator<Item = GrantFault>) {
+        self.shared.lock().grants.faults.extend(faults);
+    }
+
+    /// Takes the right back that a user gave.
+    pub fn revoke(&self, user: &str) {
+        self.shared.lock().grants.revoke(user);
+    }
+
+    /// Requests for a grant so far.
+    pub fn grant_calls(&self) -> u64 {
+        self.shared.lock().grants.calls
+    }
+
+    /// A grant for a user who agrees just now, as the token endpoint gives it.
+    pub fn grant(&self, user: &str) -> serde_json::Value {
+        self.shared.lock().grants.grant(user, SystemClock.now())
+    }
+
+    /// From now on, a post has been counted to this: what everybody sees, and what its author is told.
+    /// The names are those of `tweet.fields`.
+    pub fn count(&self, id: &str, public: BTreeMap<String, u64>, private: BTreeMap<String, u64>) {
+        let mut world = self.shared.lock();
+        let counted = world.counted.entry(id.to_owned()).or_default();
+        (counted.public, counted.private) = (public, private);
+    }
+
+    /// From now on, a post stands so to those who ask for its counts.
+    pub fn set_standing(&self, id: &str, standing: Standing) {
+        self.shared.lock().counted.entry(id.to_owned()).or_default().standing = standing;
+    }
+
+    /// Every upload that is known, finished or not.
+    pub fn uploads(&self) -> Vec<Uploaded> {
+        self.shared.lock().uploads.all()
     }
 
     /// The last 1,000 requests.

@@ -74,7 +74,7 @@ impl Query {
 }
 
 /// Undoes the escapes of a query's value.
-fn unquote(value: &str) -> String {
+pub(crate) fn unquote(value: &str) -> String {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
     while let [first, tail @ ..] = rest {

@@ -1,6 +1,6 @@
 //! The server: accepts connections, takes requests apart, answers.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,11 +26,16 @@ use crate::answers::{
     with_limits,
 };
 use crate::faults::{Fault, Faults};
+use crate::grants::{GrantFault, Grants};
 use crate::ledger::Book;
 use crate::listing::Query;
+use crate::media::{self, Uploads};
+use crate::reading::{self, Counted};
 use crate::shapes;
 
-const MOST_OF_BODY: usize = 256 * 1_024;
+const MOST_OF_BODY: usize = 8 * 1_024 * 1_024;
+/// Of a body, so much is remembered: pieces of uploads are kept with their upload.
+const MOST_REMEMBERED: usize = 256 * 1_024;
 /// Requests that are remembered.
 const MOST_SEEN: usize = 1_000;
 const MOST_TEXT: usize = 25_000;
@@ -57,6 +62,10 @@ pub enum Target {
     List,
     /// `GET /2/users/me`.
     Me,
+    /// `POST /2/oauth2/token`.
+    Token,
+    /// `GET /2/tweets`.
+    Read,
 }
 
 /// An answer of the test's own.
@@ -90,7 +99,11 @@ pub(crate) struct World {
     pub(crate) book: Book,
     pub(crate) faults: Faults,
     pub(crate) seen: VecDeque<Seen>,
+    pub(crate) uploads: Uploads,
     pub(crate) canned: VecDeque<(Target, Canned)>,
+    pub(crate) grants: Grants,
+    /// What is counted, by the post's id.
+    pub(crate) counted: BTreeMap<String, Counted>,
     rng: StdRng,
 }
 
@@ -100,7 +113,10 @@ impl World {
             book,
             faults,
             seen: VecDeque::new(),
+            uploads: Uploads::default(),
             canned: VecDeque::new(),
+            grants: Grants::default(),
+            counted: BTreeMap::new(),
             rng: StdRng::seed_from_u64(seed),
         }
     }
@@ -200,12 +216,19 @@ impl Call {
         match (self.method.as_str(), path.as_slice()) {
             ("GET", ["_ledger"]) => Ok(answer(200, &json!(shared.lock().book.ledger))),
             ("POST", ["_faults"]) => Ok(self.set_faults(shared)),
+            ("GET", ["i", "oauth2", "authorize"]) => Ok(self.agree(shared)),
+            ("POST", ["2", "oauth2", "token"]) => self.grant(shared).await,
             (method, ["2", rest @ ..]) => {
-                let Some(user) = self.user() else {
+                let Some(user) = self.user(shared) else {
                     return Ok(refuse(401, "", "Unauthorized", "Unauthorized"));
                 };
                 match (method, rest) {
                     ("POST", ["tweets"]) => self.create(&user, shared).await,
+                    ("GET", ["tweets"]) => Ok(self.read(shared)),
+                    ("POST", ["media", rest @ ..]) => self.upload(rest, &user, shared),
+                    ("GET", ["media", "upload"]) => {
+                        Ok(shared.lock().uploads.status(&user, &self.query, SystemClock.now()))
+                    }
                     ("GET", ["users", "me"]) => Ok(self.me(&user, shared)),
                     ("GET", ["users", id, "tweets"]) => Ok(self.list(id, shared)),
                     _ => Ok(not_found()),
@@ -230,15 +253,58 @@ impl Call {
             method: self.method.to_string(),
             target,
             headers: headers.collect(),
-            body: String::from_utf8_lossy(&self.body).into_owned(),
+            body: String::from_utf8_lossy(&self.body[..self.body.len().min(MOST_REMEMBERED)])
+                .into_owned(),
         });
     }
 
-    /// The user behind a token `tok-USER`.
-    fn user(&self) -> Option<String> {
-        let header = self.headers.get(AUTHORIZATION)?.to_str().ok()?;
-        let user = header.strip_prefix("Bearer tok-")?;
-        (!user.is_empty()).then(|| user.to_owned())
+    fn authorization(&self) -> Option<&str> {
+        self.headers.get(AUTHORIZATION)?.to_str().ok()
+    }
+
+    /// The user behind a token.
+    fn user(&self, shared: &Shared) -> Option<String> {
+        let token = self.authorization()?.strip_prefix("Bearer tok-")?;
+        shared.lock().grants.user_of(token, SystemClock.now())
+    }
+
+    fn agree(&self, shared: &Shared) -> Answer {
+        match shared.lock().grants.agree(&self.query) {
+            Some(back) => from_canned(&Canned::new(302, "").with("location", &back)),
+            None => refuse(400, "", "Bad Request", "You weren't able to give access to the App."),
+        }
+    }
+
+    async fn grant(&self, shared: &Shared) -> Result<Answer, Cut> {
+        let (fault, hang) = {
+            let mut world = shared.lock();
+            world.grants.calls += 1;
+            if let Some(canned) = world.canned(Target::Token) {
+                return Ok(from_canned(&canned));
+            }
+            (world.grants.faults.pop_front(), world.faults.hang)
+        };
+        match fault {
+            Some(GrantFault::CutBefore) => return Err(Cut),
+            Some(GrantFault::Unavailable) => return Ok(unavailable()),
+            _ => {}
+        }
+        let is_form = self
+            .headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind == "application/x-www-form-urlencoded");
+        let body = if is_form { String::from_utf8_lossy(&self.body) } else { "".into() };
+        let now = SystemClock.now();
+        let granted = shared.lock().grants.answer(self.authorization(), &body, now);
+        match fault {
+            Some(GrantFault::CutAfter) => return Err(Cut),
+            Some(GrantFault::HangAfter) => tokio::time::sleep(hang).await,
+            _ => {}
+        }
+        Ok(match granted {
+            Ok(grant) => answer(200, &grant),
+            Err((status, refusal)) => answer(status, &refusal),
+        })
     }
 
     fn set_faults(&self, shared: &Shared) -> Answer {
@@ -249,6 +315,20 @@ impl Call {
             }
             Err(error) => refuse(400, "invalid-request", "Invalid Request", &error.to_string()),
         }
+    }
+
+    fn upload(&self, path: &[&str], user: &str, shared: &Shared) -> Result<Answer, Cut> {
+        let body = serde_json::from_slice::<Value>(&self.body).unwrap_or_default();
+        let (mut world, now) = (shared.lock(), SystemClock.now());
+        let World { uploads, faults, .. } = &mut *world;
+        let answered = match path {
+            ["upload", "initialize"] => uploads.initialize(user, &body, faults, now),
+            ["upload", id, "append"] => uploads.append((user, id), &body, faults, now),
+            ["upload", id, "finalize"] => uploads.finalize((user, id), faults, now),
+            ["metadata"] => Ok(uploads.describe(user, &body, now)),
+            _ => Ok(not_found()),
+        };
+        answered.map_err(|media::Cut| Cut)
     }
 
     fn me(&self, user: &str, shared: &Shared) -> Answer {
@@ -327,11 +407,25 @@ impl Call {
             .filter(|_| is_json)
             .ok_or_else(|| invalid("The body is not JSON."))?;
         let fields = body.as_object().ok_or_else(|| invalid("The body is no object."))?;
-        if let Some(unknown) = fields.keys().find(|key| *key != "text" && *key != "reply") {
+        if let Some(unknown) =
+            fields.keys().find(|key| !["text", "reply", "media"].contains(&key.as_str()))
+        {
             return Err(invalid(&format!("[{unknown}] is not a known field.")));
         }
         let text = fields.get("text").and_then(Value::as_str).map(str::trim).unwrap_or_default();
-        if text.is_empty() || text.chars().count() > MOST_TEXT {
+        let media = match fields.get("media").map(|media| &media["media_ids"]) {
+            None => Vec::new(),
+            Some(ids) => serde_json::from_value::<Vec<String>>(ids.clone())
+                .ok()
+                .filter(|ids| (1..=4).contains(&ids.len()))
+                .ok_or_else(|| invalid("The media ids are not valid."))?,
+        };
+        if !shared.lock().uploads.can_be_used(user, &media, SystemClock.now()) {
+            return Err(invalid("Your media IDs are invalid."));
+        }
+        if text.is_empty() && (media.is_empty() || fields.contains_key("text"))
+            || text.chars().count() > MOST_TEXT
+        {
             return Err(invalid("Your Tweet text is missing or too long."));
         }
         let reply_to = match fields.get("reply") {
@@ -344,11 +438,20 @@ impl Call {
         let new = NewPost {
             user: user.to_owned(),
             text: text.to_owned(),
+            media,
             reply_to,
             received_at: self.received_at,
         };
         new.check(&shared.lock())?;
         Ok(new)
+    }
+
+    fn read(&self, shared: &Shared) -> Answer {
+        let mut world = shared.lock();
+        match world.canned(Target::Read) {
+            Some(canned) => from_canned(&canned),
+            None => reading::read(&self.query, &world, SystemClock.now()),
+        }
     }
 
     fn list(&self, user: &str, shared: &Shared) -> Answer {
@@ -398,6 +501,7 @@ impl Drop for InFlight<'_> {
 struct NewPost {
     user: String,
     text: String,
+    media: Vec<String>,
     reply_to: Option<String>,
     received_at: DateTime<Utc>,
 }
@@ -427,7 +531,8 @@ impl NewPost {
         let mut world = shared.lock();
         let now = SystemClock.now();
         let reply_to = self.reply_to.as_deref();
-        let post = world.book.accept(&self.user, &self.text, reply_to, self.received_at, now)?;
+        let what = (self.text.as_str(), self.media.as_slice());
+        let post = world.book.accept(&self.user, what, reply_to, self.received_at, now)?;
         Ok(shapes::created(&post, world.faults.dialect))
     }
 }

@@ -4,11 +4,12 @@ pub mod accounts;
 pub mod blocks;
 pub mod control;
 pub mod jobs;
+pub mod metrics;
 pub mod planning;
 pub mod posts;
 pub mod publications;
 pub mod schedules;
-pub mod snapshots;
+pub mod slots;
 pub mod spans;
 pub mod upkeep;
 
@@ -109,9 +110,23 @@ macro_rules! store_conformance {
                 what_is_coming_is_found_by_its_time,
                 what_an_edit_would_move_is_movable,
             } }
-            $crate::conformance_rules! { $fresh, store::snapshots {
+            $crate::conformance_rules! { $fresh, store::slots {
+                slot_rules_are_replaced,
+                one_of_many_takes_a_slot,
+                a_slot_is_taken_over_from_its_holder,
+                a_schedule_has_one_slot,
+                taken_slots_are_told,
+            } }
+            $crate::conformance_rules! { $fresh, store::metrics {
                 a_snapshot_is_kept_once,
                 snapshots_come_oldest_first,
+                what_is_out_is_followed,
+                one_of_many_reads_a_poll,
+                totals_follow_the_snapshots,
+                a_late_snapshot_changes_no_total,
+                what_is_gone_keeps_its_counts,
+                accounts_have_their_own,
+                a_version_rises_with_what_is_counted,
             } }
         }
     };

@@ -1,0 +1,124 @@
+//! Media, in an attempt to publish and ahead of it.
+
+use postq_core::account::Account;
+use postq_core::content::Part;
+use postq_core::failure::{Failure, FailureClass};
+use postq_core::feed::{Deferral, Settle};
+use postq_core::job::DeadReason;
+use postq_core::platform::PreparedMedia;
+
+use super::admit::usable;
+use super::failure::dead;
+use super::{End, Holding, Publish, exhausted, not_known_here};
+use crate::engine::Shared;
+use crate::media::ahead::Payload;
+use crate::media::prepare::{Preparation, Unready};
+use crate::settle::Verdict;
+use crate::tokens::Usable;
+use crate::worker::Work;
+
+impl Publish<'_> {
+    /// What the platform knows a part's media by. Usually this was done long before.
+    pub(super) async fn prepared(
+        &self,
+        index: u16,
+        part: &Part,
+    ) -> Result<Vec<PreparedMedia>, End> {
+        if part.media.is_empty() || self.platform.media().is_none() {
+            return Ok(Vec::new());
+        }
+        let Some(media) = &self.shared.media else {
+            return Err(not_known_here(self.work, "where media are kept"));
+        };
+        let made = &self.work.job.made;
+        let preparation = Preparation {
+            media,
+            platform: self.platform,
+            account: &self.account,
+            who: &self.who,
+            tenant: made.tenant_id,
+            root: self.work.job.root,
+            due: made.planned_at,
+            time: self.work.time,
+        };
+        let prepared = guarded(self.holding, preparation.part(index, part)).await?;
+        match prepared {
+            Ok(prepared) => Ok(prepared),
+            Err(unready) => Err(ended(self.shared, self.work, &self.account, unready).await),
+        }
+    }
+}
+
+/// Runs a `media.prepare` job: brings the media of a post to its platform before the post is due.
+pub(super) async fn prepare(
+    shared: &Shared,
+    work: &Work,
+    holding: &Holding<'_>,
+) -> Result<Verdict, End> {
+    let Some(media) = &shared.media else {
+        return Err(not_known_here(work, "where media are kept"));
+    };
+    if work.job.attempt > work.job.made.max_attempts {
+        return Err(exhausted(shared, work));
+    }
+    let payload = Payload::of(&work.job)
+        .map_err(|failure| dead(shared, work, failure, DeadReason::Content))?;
+    let nothing_to_do = || Ok(Verdict::plain(Settle::Succeeded(None)));
+    let Some(account) = work.account.as_deref() else { return nothing_to_do() };
+    let Some(platform) = shared.platforms.get(&account.platform) else {
+        return Err(not_known_here(work, &format!("platform \"{}\"", account.platform)));
+    };
+    let load = shared.backend.posts.load(std::slice::from_ref(&payload.post));
+    let found = shared.bounded("load the post", load).await;
+    let posts = match found {
+        Ok(posts) => posts,
+        Err(error) => {
+            let why = postq_core::error::chain(&error);
+            let failure = Failure::not_published(FailureClass::Internal, why);
+            return Err(shared.retry_handled(work, failure, None));
+        }
+    };
+    // Removed or called off meanwhile: nobody waits for it.
+    let Some(post) = posts.first() else { return nothing_to_do() };
+    let Usable { account, who } = usable(shared, work, account, holding).await?;
+    let preparation = Preparation {
+        media,
+        platform,
+        account: &account,
+        who: &who,
+        tenant: work.job.made.tenant_id,
+        root: payload.root,
+        due: payload.due,
+        time: work.time,
+    };
+    for (index, part) in (0_u16..).zip(post.content.parts_for(&account.platform)) {
+        if let Err(unready) = guarded(holding, preparation.part(index, part)).await? {
+            return Err(ended(shared, work, &account, unready).await);
+        }
+    }
+    tracing::info!("media prepared");
+    nothing_to_do()
+}
+
+/// Lets go when the lease is lost or the node shuts down: each step is written down.
+async fn guarded<T>(holding: &Holding<'_>, work: impl Future<Output = T>) -> Result<T, End> {
+    tokio::select! {
+        biased;
+        () = holding.kept.lost.cancelled() => Err(End::Lost),
+        done = work => Ok(done),
+    }
+}
+
+async fn ended(shared: &Shared, work: &Work, account: &Account, unready: Unready) -> End {
+    let failure = match unready {
+        Unready::Later(at, why) => {
+            return Verdict::new(Settle::Deferred(at, Deferral::Again), why).into();
+        }
+        Unready::Failed(failure) => failure,
+    };
+    match failure.class {
+        FailureClass::Content => dead(shared, work, failure, DeadReason::Content),
+        FailureClass::Auth => shared.needs_attention(work, account, &failure, Deferral::Wait).await,
+        _ => shared.retry_handled(work, failure, None),
+    }
+}

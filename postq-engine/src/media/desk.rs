@@ -1,0 +1,203 @@
+//! Adding, reading and removing files.
+
+use std::ops::Range;
+
+use chrono::{DateTime, Utc};
+use postq_core::error::{ErrorKind, MediaError, StoreError, chain};
+use postq_core::failure::{Failure, FailureClass};
+use postq_core::id::TenantId;
+use postq_core::media::{MediaFile, MediaId, MediaReader, Removal};
+use postq_core::store::Page;
+
+use super::{Media, kept, ours};
+
+/// The longest description, in characters: longer than any platform takes.
+const MOST_ALT: usize = 5_000;
+/// The longest name, in characters; more is cut off.
+const MOST_NAME: usize = 200;
+
+/// A file to be added.
+#[derive(Clone, Debug, Default)]
+pub struct Addition {
+    /// What it is called. Nothing follows from it.
+    pub name: Option<String>,
+    /// What it shows, for those who cannot see it.
+    pub alt: Option<String>,
+}
+
+/// Why a file was not added, found or removed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MediaDeskError {
+    /// It is not what any platform takes, is too large, or broke off. Why, for a person.
+    #[error("{0}")]
+    Refused(String),
+    /// There is no such file.
+    #[error("there is no media file {0}; `media list` shows those that there are")]
+    NotFound(MediaId),
+    /// A post names it.
+    #[error("the media file {0} is named by a post; edit or remove the post first")]
+    InUse(MediaId),
+    /// The store has trouble.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store of files has trouble.
+    #[error(transparent)]
+    Media(MediaError),
+}
+
+impl From<MediaError> for MediaDeskError {
+    fn from(error: MediaError) -> Self {
+        match error.kind() {
+            ErrorKind::Invalid => Self::Refused(chain(&error)),
+            _ => Self::Media(error),
+        }
+    }
+}
+
+/// Where files come in, and are read and removed.
+#[derive(Clone, Debug)]
+pub struct MediaDesk {
+    media: Media,
+    tenant: TenantId,
+}
+
+impl MediaDesk {
+    /// A desk of one tenant.
+    pub fn new(media: Media, tenant: TenantId) -> Self {
+        Self { media, tenant }
+    }
+
+    /// Takes content in as it comes, looks into it and adds it; the same content again is the same file.
+    ///
+    /// # Errors
+    ///
+    /// If it is of no known type, damaged, too large, or breaks off: then nothing of it is kept.
+    pub async fn add(
+        &self,
+        content: MediaReader,
+        addition: Addition,
+        now: DateTime<Utc>,
+    ) -> Result<MediaFile, MediaDeskError> {
+        if addition.alt.as_ref().is_some_and(|alt| alt.chars().count() > MOST_ALT) {
+            let why = format!("the description is longer than {MOST_ALT} characters");
+            return Err(MediaDeskError::Refused(why));
+        }
+        let most = self.media.settings.most_bytes;
+        let taken = self.media.store.put(content, most);
+        let stored = tokio::time::timeout(self.media.settings.within, taken).await;
+        let stored = stored.map_err(|_| {
+            let within = self.media.settings.within;
+            MediaDeskError::Refused(format!("the content did not come whole within {within:?}"))
+        })??;
+        let facts = match self.media.editor.inspect(&*self.media.store, stored.id).await {
+            Ok(facts) => facts,
+            Err(failure) => {
+                self.forget(stored.id).await?;
+                return Err(refused(failure));
+            }
+        };
+        let name = addition.name.map(|name| shown(&name)).filter(|name| !name.is_empty());
+        let alt = addition.alt.filter(|alt| !alt.trim().is_empty());
+        let file = MediaFile::new(stored, facts, now);
+        let file = MediaFile { tenant_id: self.tenant, name, alt, ..file };
+        Ok(self.media.catalog.insert(&file).await?)
+    }
+
+    /// A file.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub async fn find(&self, id: MediaId) -> Result<MediaFile, MediaDeskError> {
+        let found = self.media.catalog.find(self.tenant, &[id]).await?;
+        found.into_iter().next().ok_or(MediaDeskError::NotFound(id))
+    }
+
+    /// A page of files.
+    ///
+    /// # Errors
+    ///
+    /// If the store has trouble.
+    pub async fn list(&self, page: Page) -> Result<Vec<MediaFile>, MediaDeskError> {
+        Ok(self.media.catalog.list(self.tenant, page).await?)
+    }
+
+    /// Opens a file's content, or a range of it.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such file.
+    pub async fn open(
+        &self,
+        id: MediaId,
+        range: Option<Range<u64>>,
+    ) -> Result<MediaReader, MediaDeskError> {
+        self.media.store.open(id, range).await?.ok_or(MediaDeskError::NotFound(id))
+    }
+
+    /// Takes a file away that no post names.
+    ///
+    /// # Errors
+    ///
+    /// If a post names it, or there is none.
+    pub async fn remove(&self, id: MediaId) -> Result<(), MediaDeskError> {
+        match self.media.catalog.remove(self.tenant, id).await? {
+            Removal::Last => self.forget(id).await,
+            Removal::Shared => Ok(()),
+            Removal::InUse => Err(MediaDeskError::InUse(id)),
+            Removal::Gone => Err(MediaDeskError::NotFound(id)),
+        }
+    }
+
+    /// Opens what a post names: a file that was added, or one that is fetched and added now.
+    pub(crate) async fn resolve(
+        &self,
+        source: &str,
+        now: DateTime<Utc>,
+    ) -> Result<MediaFile, Failure> {
+        if source.starts_with(MediaId::SCHEME) {
+            let gone = || {
+                Failure::not_published(
+                    FailureClass::Content,
+                    format!("\"{source}\" is no file that was added"),
+                )
+            };
+            let id = MediaId::in_source(source).ok_or_else(gone)?;
+            let found = self.media.catalog.find(self.tenant, &[id]).await;
+            return found.map_err(|error| ours(&error))?.into_iter().next().ok_or_else(gone);
+        }
+        let content = self.media.source.open(source).await?;
+        let name = source.split(['?', '#']).next().and_then(|path| path.rsplit('/').next());
+        let addition = Addition { name: name.map(str::to_owned), alt: None };
+        self.add(content, addition, now).await.map_err(|error| match error {
+            MediaDeskError::Refused(why) => {
+                Failure::not_published(FailureClass::Content, format!("\"{source}\": {why}"))
+            }
+            MediaDeskError::Store(error) => ours(&error),
+            MediaDeskError::Media(error) => kept(&error),
+            other => Failure::not_published(FailureClass::Internal, other.to_string()),
+        })
+    }
+
+    /// Takes content away that nobody needs.
+    async fn forget(&self, id: MediaId) -> Result<(), MediaDeskError> {
+        if !self.media.catalog.is_needed(id).await? {
+            self.media.store.remove(id).await.map(drop)?;
+        }
+        Ok(())
+    }
+}
+
+fn refused(failure: Failure) -> MediaDeskError {
+    match failure.class {
+        FailureClass::Content => MediaDeskError::Refused(failure.message),
+        _ => MediaDeskError::Media(MediaError::new(ErrorKind::Unavailable, failure.message)),
+    }
+}
+
+/// A name as it can be shown: without a path, escapes, or more than a line.
+fn shown(name: &str) -> String {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    last.chars().filter(|c| !c.is_control()).take(MOST_NAME).collect()
+}

@@ -1,0 +1,187 @@
+//! Connecting accounts: a person agrees at the platform, and comes back.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use postq_core::conformance::connect::authority::Authority;
+use postq_core::connect::{Connect, Refresh};
+use postq_core::content::Part;
+use postq_core::failure::{Failure, FailureClass};
+use postq_core::platform::{
+    Identity, Outgoing, Pace, Platform, PlatformName, Published, Violation,
+};
+use postq_core::token::Scope;
+use postq_core::vault::ChaChaVault;
+use postq_engine::Engine;
+use postq_web::Web;
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response};
+use serde_json::{Value, json};
+
+use support::Site;
+
+#[derive(Debug)]
+struct Town(PlatformName, Authority);
+
+#[async_trait]
+impl Platform for Town {
+    fn name(&self) -> &PlatformName {
+        &self.0
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::default()
+    }
+
+    fn validate(&self, _: &[Part]) -> Vec<Violation> {
+        Vec::new()
+    }
+
+    async fn publish<'a>(&self, _: &Identity, _: Outgoing<'a>) -> Result<Published, Failure> {
+        Err(Failure::not_published(FailureClass::Internal, "nobody publishes here"))
+    }
+
+    fn connect(&self) -> Option<&dyn Connect> {
+        Some(&self.1)
+    }
+
+    fn refresh(&self) -> Option<&dyn Refresh> {
+        Some(&self.1)
+    }
+}
+
+async fn site() -> Site {
+    let mut site = Site::still().await;
+    let authority = Authority::default();
+    authority.set_pace(Some(Duration::from_secs(7_200)), Duration::ZERO);
+    let engine = Engine::builder(site.store.backend())
+        .platform(Arc::new(Town("town".parse().unwrap(), authority)))
+        .vault(Arc::new(ChaChaVault::new(&[7; 32])))
+        .build()
+        .unwrap();
+    let web = Web::new(engine, site.store.tokens(), site.store.idempotency());
+    let web = Web { connecting: Some(site.store.connecting()), ..web };
+    site.answer_with(web).await;
+    // Who comes back is not led on.
+    site.client = Client::builder().redirect(Policy::none()).build().unwrap();
+    site
+}
+
+/// The address that a person comes back to, who agreed.
+fn agreed(begun: &Value) -> String {
+    let query = begun["address"].as_str().unwrap().split_once("state=").unwrap().1;
+    format!("/api/accounts/callback/town?state={query}")
+}
+
+async fn come_back(site: &Site, path: &str, cookie: Option<&str>) -> Response {
+    let mut request = site.request(reqwest::Method::GET, path);
+    request = request.header("sec-fetch-site", "cross-site");
+    if let Some(cookie) = cookie {
+        request = request.header("cookie", cookie);
+    }
+    request.send().await.unwrap()
+}
+
+#[tokio::test]
+async fn an_account_is_connected_in_a_browser_and_shown() {
+    let site = site().await;
+    let page = format!("http://{}", site.address);
+    let begin = site.request(reqwest::Method::POST, "/api/accounts/connect/town");
+    let begin = begin.header("origin", &page).header("sec-fetch-site", "same-origin");
+    let begun = begin.json(&json!({"name": "main"})).send().await.unwrap();
+    assert_eq!(begun.status(), 200);
+    let cookie = begun.headers()["set-cookie"].to_str().unwrap().to_owned();
+    assert!(cookie.contains("; HttpOnly; SameSite=Lax"), "{cookie}");
+    assert!(cookie.contains("Path=/api/accounts/callback"), "{cookie}");
+    let begun: Value = begun.json().await.unwrap();
+    assert_eq!(begun["scopes"], json!([{"scope": "write", "why": "to publish"}]));
+    let back = agreed(&begun);
+
+    let elsewhere = come_back(&site, &back, None).await;
+    assert_eq!(elsewhere.status(), 422, "another browser takes nothing over");
+    // That took it: a state is good for one try.
+    let own = cookie.split(';').next();
+    assert_eq!(come_back(&site, &back, own).await.status(), 422);
+
+    let begin = site.request(reqwest::Method::POST, "/api/accounts/connect/town");
+    let begin = begin.header("origin", &page).header("sec-fetch-site", "same-origin");
+    let begun = begin.json(&json!({"name": "main"})).send().await.unwrap();
+    let cookie = begun.headers()["set-cookie"].to_str().unwrap().to_owned();
+    let begun: Value = begun.json().await.unwrap();
+    let connected = come_back(&site, &agreed(&begun), cookie.split(';').next()).await;
+
+    assert_eq!(connected.status(), 303);
+    let id = begun["account_id"].as_str().unwrap();
+    assert_eq!(connected.headers()["location"], format!("/accounts/{id}"));
+    let account = site.get(&format!("/api/accounts/{id}")).await.is(200).body;
+    assert_eq!((&account["name"], &account["remote_id"]), (&json!("main"), &json!("somebody")));
+    assert!(account["token_expires_at"].is_string() && account["has_credentials"] == true);
+}
+
+#[tokio::test]
+async fn an_account_is_connected_again_without_a_browser_of_ours() {
+    let site = site().await;
+    let begin = async |body: Value| site.post("/api/accounts/connect/town", body).await;
+    let finish = async |begun: &Value| {
+        let back = agreed(begun);
+        let (state, code) = back.split_once("state=").unwrap().1.split_once("&code=").unwrap();
+        let body = json!({"state": state, "code": code});
+        site.post("/api/accounts/callback/town", body).await
+    };
+    let begun = begin(json!({"name": "main"})).await.is(200).body;
+    let account = finish(&begun).await.is(200).body;
+    assert_eq!(finish(&begun).await.is(422).body["code"], "not_connected");
+
+    let again = begin(json!({"account": "main"})).await.is(200).body;
+    assert_eq!(again["account_id"], account["id"]);
+    finish(&again).await.is(200);
+
+    assert_eq!(begin(json!({"name": "main"})).await.is(409).body["field"], "name");
+    begin(json!({})).await.is(422);
+    begin(json!({"name": "a", "account": "main"})).await.is(422);
+    begin(json!({"account": "nobody"})).await.is(422);
+    site.post("/api/accounts/connect/nowhere", json!({"name": "a"})).await.is(422);
+}
+
+#[tokio::test]
+async fn who_comes_back_with_nothing_good_is_told() {
+    let site = site().await;
+    for query in ["", "?state=a", "?code=a", "?state=a&code=b", "?error=access_denied&state=a"] {
+        let path = format!("/api/accounts/callback/town{query}");
+        let answer = come_back(&site, &path, None).await;
+        assert_eq!(answer.status(), 422, "{query}");
+        let body: Value = answer.json().await.unwrap();
+        assert_eq!(body["code"], "not_connected");
+    }
+    let long = format!("/api/accounts/callback/town?code=b&state={}", "a".repeat(5_000));
+    assert_eq!(come_back(&site, &long, None).await.status(), 422);
+}
+
+#[tokio::test]
+async fn only_an_admin_begins_and_finishes_elsewhere() {
+    let site = site().await;
+    let token = site.token(Scope::Write).await;
+    for path in ["/api/accounts/connect/town", "/api/accounts/callback/town"] {
+        let request = site.request(reqwest::Method::POST, path).bearer_auth(&token);
+        let answer = request.json(&json!({"name": "a"})).send().await.unwrap();
+        assert_eq!(answer.status(), 403, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_beginning_does_not_tell_the_state_again() {
+    let site = site().await;
+    let begin = async || {
+        let request = site.request(reqwest::Method::POST, "/api/accounts/connect/town");
+        let request = request.header("idempotency-key", "one").json(&json!({"name": "a"}));
+        request.send().await.unwrap().json::<Value>().await.unwrap()
+    };
+
+    assert!(begin().await["address"].is_string());
+    assert!(begin().await["address"].is_null());
+}

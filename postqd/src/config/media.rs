@@ -1,0 +1,42 @@
+//! Where media are kept, and what may be read.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use postq_media::BucketConfig;
+use secrecy::ExposeSecret;
+
+use super::Values;
+
+/// What is set of media.
+#[derive(Clone, Debug)]
+pub(crate) struct MediaConfig {
+    /// Folders whose files posts may name.
+    pub(crate) folders: Vec<PathBuf>,
+    /// A file that no post names is kept so long.
+    pub(crate) keep: Duration,
+    /// Whether what tells where a picture was taken stays in it.
+    pub(crate) keep_place: bool,
+    /// The bucket that files are kept in; the data folder if none.
+    pub(crate) bucket: Option<BucketConfig>,
+}
+
+impl Values {
+    pub(super) fn media(&self) -> anyhow::Result<MediaConfig> {
+        let text = |key| self.set(key).map(|value| value.text.clone());
+        let bucket = text("media_bucket").map(|bucket| BucketConfig {
+            bucket,
+            region: text("media_bucket_region"),
+            endpoint: text("media_bucket_endpoint"),
+            prefix: text("media_bucket_prefix").unwrap_or_default(),
+            access_key: text("media_bucket_key_id"),
+            secret_key: self.secret("media_bucket_key").map(|key| key.expose_secret().to_owned()),
+        });
+        Ok(MediaConfig {
+            folders: self.list("media_folders").into_iter().map(PathBuf::from).collect(),
+            keep: self.duration("media_keep")?,
+            keep_place: self.switch("media_keep_place")?,
+            bucket,
+        })
+    }
+}
