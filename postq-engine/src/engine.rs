@@ -454,10 +454,16 @@ impl EngineBuilder {
             self.handlers.entry(JobKind::webhook_deliver()).or_insert(Arc::new(deliver));
         }
         let platforms = Platforms::new(self.platforms);
+        let tokens = Tokens::new(
+            &self.backend,
+            self.vault.clone(),
+            platforms.clone(),
+            self.settings.store_timeout,
+        );
         let capture = Capture {
             backend: self.backend.clone(),
             platforms: platforms.clone(),
-            vault: self.vault.clone(),
+            tokens: tokens.clone(),
             polling: self.polling.clone(),
             rate_limit: self.settings.rate_limit,
             channels: names.clone(),
@@ -468,13 +474,6 @@ impl EngineBuilder {
             Some(seed) => (seed, NodeId::from_uuid(Uuid::from_u64_pair(seed, seed))),
             None => (rand::random(), NodeId::new()),
         };
-        let platforms = Platforms::new(self.platforms);
-        let tokens = Tokens::new(
-            &self.backend,
-            self.vault.clone(),
-            platforms.clone(),
-            self.settings.store_timeout,
-        );
         let shared = Shared {
             node,
             backend: self.backend,

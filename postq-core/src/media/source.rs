@@ -28,7 +28,6 @@ pub enum Fit {
 }
 
 /// Looks into files, and makes others of them.
-#[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait MediaEditor: fmt::Debug + Send + Sync + 'static {
     /// What a file is, told by its content. A failure of class `content` names what is wrong with it.

@@ -64,7 +64,7 @@ impl Desk {
     ) -> Result<Vec<DateTime<Utc>>, DeskError> {
         let now = self.backend.jobs.now().await?;
         let times = self.slot_times(account, now).await?;
-        let taken = self.taken(account, now).await?;
+        let taken = self.taken_slots(account, now).await?;
         let free =
             times.into_iter().map(|(at, _)| at).filter(|at| taken.get(at).is_none_or(is_free));
         Ok(free.take(most).collect())
@@ -104,7 +104,7 @@ impl Desk {
         times: Vec<Candidate>,
         now: DateTime<Utc>,
     ) -> Result<Candidate, DeskError> {
-        let taken = self.taken(account, now).await?;
+        let taken = self.taken_slots(account, now).await?;
         for (at, tz) in times {
             let holder = taken.get(&at);
             let is_ours = holder.is_some_and(|(slot, _)| slot.schedule_id == schedule_id);
@@ -123,7 +123,7 @@ impl Desk {
     }
 
     /// The slots that are taken, by their times, and whether each is free after all.
-    async fn taken(
+    async fn taken_slots(
         &self,
         account: AccountId,
         now: DateTime<Utc>,

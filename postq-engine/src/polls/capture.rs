@@ -4,7 +4,6 @@
 //! be read blocks no lane. A poll that cannot be made is passed over, and the next one is made instead.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,11 +18,11 @@ use postq_core::metrics::{Followed, Reading, Snapshot, Visibility};
 use postq_core::notifier::{Notice, NoticeKind};
 use postq_core::platform::{Asked, Counts, Fetched, Identity, Metrics, Pace};
 use postq_core::retry::{ExponentialJitter, RetryStrategy};
-use postq_core::vault::Vault;
 
 use super::{ATTEMPTS, Polling};
 use crate::handler::{Handler, to_tell};
 use crate::platforms::Platforms;
+use crate::tokens::{Tokens, Unusable};
 
 /// Batches of one account in one job; what is left over is due still, and makes the next job.
 const BATCHES: usize = 10;
@@ -40,7 +39,7 @@ const WAITS: ExponentialJitter =
 pub(crate) struct Capture {
     pub(crate) backend: Backend,
     pub(crate) platforms: Platforms,
-    pub(crate) vault: Option<Arc<dyn Vault>>,
+    pub(crate) tokens: Tokens,
     pub(crate) polling: Polling,
     /// Whether the limiter is asked.
     pub(crate) rate_limit: bool,
@@ -77,29 +76,6 @@ impl Capture {
         let Some(id) = job.made.account_id else { return Ok(None) };
         let found = self.backend.accounts.load(&[id]).await.map_err(ours)?;
         Ok(found.into_iter().next())
-    }
-
-    async fn identity(&self, account: &Account) -> Result<Identity, Failure> {
-        let secret =
-            match (&account.credentials, &self.vault) {
-                (None, _) => None,
-                (Some(sealed), Some(vault)) => {
-                    let opened = vault.open(account.id, sealed).await;
-                    Some(opened.map_err(|error| {
-                        Failure::not_published(FailureClass::Auth, chain(&error))
-                    })?)
-                }
-                (Some(_), None) => {
-                    let message = "this node has no vault for the credentials";
-                    return Err(Failure::not_published(FailureClass::Internal, message));
-                }
-            };
-        Ok(Identity {
-            account: account.id,
-            name: account.name.clone(),
-            remote_id: account.remote_id.clone(),
-            secret,
-        })
     }
 }
 
@@ -146,7 +122,7 @@ impl Round<'_> {
     }
 
     async fn fetch(&self, due: &[Followed], now: DateTime<Utc>) -> Result<Vec<Fetched>, Failure> {
-        let who = self.capture.identity(self.account).await?;
+        let who = self.who(now).await?;
         self.take_slot(now).await?;
         let asked: Vec<Asked> = due
             .iter()
@@ -165,6 +141,18 @@ impl Round<'_> {
         }
         let message = format!("asked for {} posts, told of {}", due.len(), told.len());
         Err(Failure::not_published(FailureClass::Platform, message))
+    }
+
+    /// Whom it is asked for.
+    async fn who(&self, now: DateTime<Utc>) -> Result<Identity, Failure> {
+        let usable = self.capture.tokens.usable(self.account, now).await;
+        usable.map(|usable| usable.who).map_err(|why| {
+            let class = match why {
+                Unusable::Unopened(_) | Unusable::Refused { .. } => FailureClass::Auth,
+                _ => FailureClass::Internal,
+            };
+            Failure::not_published(class, why.to_string())
+        })
     }
 
     /// Takes a slot of each bucket; none if one of them has none soon.

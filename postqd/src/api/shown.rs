@@ -15,6 +15,7 @@ use postq_core::store::BlockReason;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::watch;
 

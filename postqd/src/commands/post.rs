@@ -361,7 +361,9 @@ fn rule_of(time: &Time) -> anyhow::Result<Option<Value>> {
             };
             return Ok(Some(json!({ "kind": "best", "tz": tz })));
         }
-        _ => check("--at", &time.at)?,
+        _ => {
+            check("--at", &time.at)?;
+        }
     }
     check("--until", &time.until)?;
     let Time { at, count, until, .. } = time;
