@@ -369,8 +369,19 @@ pub struct UploadFile<'a> {
     pub facts: &'a MediaFacts,
     /// What it shows, for those who cannot see it.
     pub alt: Option<&'a str>,
+    /// Where the platform can fetch it for the next hour; none where it is sent.
+    pub url: Option<&'a str>,
     /// The time now, by the store's clock.
     pub now: DateTime<Utc>,
+}
+
+/// How a platform comes by a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// It is sent to it.
+    Sent,
+    /// It fetches it itself: whoever runs postq must have said by which address.
+    Fetched,
 }
 
 /// What one step of an upload came to.
@@ -403,6 +414,9 @@ pub trait Media: fmt::Debug + Send + Sync {
     /// What it takes. Pure.
     fn limits(&self) -> MediaLimits;
 
+    /// How it comes by a file. Where it fetches them itself, [`UploadFile::url`] is there.
+    fn transfer(&self) -> Transfer;
+
     /// Makes the next step of an upload; without a state the first.
     async fn step<'a>(
         &self,
@@ -434,6 +448,9 @@ pub struct Length {
 pub trait Measure: fmt::Debug + Send + Sync {
     /// How long the text of one part is, and may be. Pure.
     fn measure(&self, text: &str) -> Length;
+
+    /// Whether the platform would show a link in it: what it may bill otherwise. Pure.
+    fn has_link(&self, text: &str) -> bool;
 }
 
 const _OBJECT_SAFE: fn(&dyn Platform) = |_| {};

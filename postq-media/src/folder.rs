@@ -3,9 +3,10 @@
 use std::io::{self, ErrorKind as Io};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use postq_core::error::{ErrorKind, MediaError};
 use postq_core::job::Applied;
 use postq_core::media::{MediaId, MediaKind, MediaReader, MediaStore, Stored};
@@ -93,6 +94,57 @@ fn settle(file: NamedTempFile, place: &Path) -> io::Result<()> {
     std::fs::File::open(folder)?.sync_all()
 }
 
+/// What was put before a time, in the order of ids: one of the 256 folders after the other.
+fn kept(root: &Path, from: MediaId, before: SystemTime, limit: usize) -> io::Result<Vec<MediaId>> {
+    let mut found = Vec::new();
+    for folder in from.hash()[0]..=u8::MAX {
+        let mut here = Vec::new();
+        for (name, _) in old_files(&root.join(format!("{folder:02x}")), before)? {
+            here.extend(name.parse::<MediaId>().ok().filter(|id| *id >= from));
+        }
+        here.sort_unstable();
+        found.extend(here);
+        if found.len() >= limit {
+            found.truncate(limit);
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Takes away what a crash left of files that were coming in.
+fn tidy(coming: &Path, before: SystemTime) -> io::Result<()> {
+    for (_, path) in old_files(coming, before)? {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != Io::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The files of a folder that were last written before a time; none if there is no such folder.
+fn old_files(folder: &Path, before: SystemTime) -> io::Result<Vec<(String, PathBuf)>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == Io::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut old = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let facts = match entry.metadata() {
+            Ok(facts) => facts,
+            Err(error) if error.kind() == Io::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if facts.is_file() && facts.modified()? < before {
+            old.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
+        }
+    }
+    Ok(old)
+}
+
 /// Why content was not taken in.
 enum Failed {
     Read(io::Error),
@@ -148,6 +200,22 @@ impl MediaStore for FolderMedia {
             Err(error) if error.kind() == Io::NotFound => Ok(None),
             Err(error) => Err(trouble(format!("look at the file {id}"), error)),
         }
+    }
+
+    async fn kept(
+        &self,
+        from: MediaId,
+        before: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<MediaId>, MediaError> {
+        let (root, before) = (self.root.clone(), SystemTime::from(before));
+        let looked = blocking(move || {
+            tidy(&root.join(COMING), before)?;
+            kept(&root, from, before, limit)
+        });
+        looked.await.map_err(|error| {
+            trouble(format!("look through the media folder \"{}\"", self.root.display()), error)
+        })
     }
 
     async fn remove(&self, id: MediaId) -> Result<Applied, MediaError> {

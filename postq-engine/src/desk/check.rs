@@ -6,10 +6,11 @@ use postq_calendar::zone;
 use postq_core::account::Account;
 use postq_core::content::{Content, Part, Post};
 use postq_core::id::{AccountId, PostId, ScheduleId};
-use postq_core::media::{BadMediaId, MediaId};
+use postq_core::platform::Violation;
 use postq_core::schedule::Schedule;
 
 use super::meaning::Meant;
+use super::media::{Named, source_problem};
 use super::{Desk, DeskError, Directory, Problem, Refused, Submission};
 
 /// Longest text of a post with all its parts, in bytes.
@@ -27,6 +28,7 @@ pub struct Checked {
     /// One answer per submission, in order.
     pub entries: Vec<Result<Entry, Refused>>,
     pub(crate) directory: Directory,
+    pub(crate) named: Named,
     pub(crate) now: DateTime<Utc>,
 }
 
@@ -55,10 +57,21 @@ impl Entry {
 impl Desk {
     /// Checks submissions and writes nothing.
     pub async fn check(&self, submissions: &[Submission]) -> Result<Checked, DeskError> {
+        let named = self.named(submissions.iter().map(|s| &s.content)).await?;
+        self.check_with(submissions, named).await
+    }
+
+    /// The same, with what is known of the files that they name, and perhaps others.
+    pub(crate) async fn check_with(
+        &self,
+        submissions: &[Submission],
+        named: Named,
+    ) -> Result<Checked, DeskError> {
         let now = self.backend.jobs.now().await?;
         let mut directory = self.directory(now).await?;
-        let entries = submissions.iter().map(|s| self.check_one(&mut directory, s, now)).collect();
-        Ok(Checked { entries, directory, now })
+        let check = |s| self.check_one(&mut directory, &named, s, now);
+        let entries = submissions.iter().map(check).collect();
+        Ok(Checked { entries, directory, named, now })
     }
 
     pub(crate) async fn directory(&self, now: DateTime<Utc>) -> Result<Directory, DeskError> {
@@ -69,13 +82,15 @@ impl Desk {
     fn check_one(
         &self,
         directory: &mut Directory,
+        named: &Named,
         submission: &Submission,
         now: DateTime<Utc>,
     ) -> Result<Entry, Refused> {
         let mut problems = content_problems(&submission.content);
+        problems.extend(named.missing(&submission.content));
         problems.extend(submission.key.as_deref().and_then(key_problem));
         let accounts = accounts_of(directory, &submission.accounts, &mut problems);
-        problems.extend(self.violations(&submission.content, &accounts));
+        problems.extend(self.violations(&submission.content, &accounts, named));
         let tz = submission.tz.as_deref().map(zone::check).transpose();
         let tz = tz.unwrap_or_else(|error| {
             problems.push(Problem::new("tz", error.to_string()));
@@ -117,7 +132,12 @@ impl Desk {
     }
 
     /// What the platforms of these accounts would refuse, each platform once.
-    pub(super) fn violations(&self, content: &Content, accounts: &[Account]) -> Vec<Problem> {
+    pub(super) fn violations(
+        &self,
+        content: &Content,
+        accounts: &[Account],
+        named: &Named,
+    ) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut seen = Vec::new();
         for account in accounts {
@@ -130,13 +150,18 @@ impl Desk {
                 continue;
             };
             let parts = content.parts_for(&account.platform);
-            problems.extend(platform.validate(parts).into_iter().map(|violation| {
-                let place = match parts.len() {
-                    1 => String::new(),
-                    parts => format!("part {} of {parts}, ", violation.part + 1),
-                };
-                Problem::new("text", format!("{place}{}: {}", account.platform, violation.message))
-            }));
+            let place = |violation: &Violation| match parts.len() {
+                1 => account.platform.to_string(),
+                parts => format!("part {} of {parts}, {}", violation.part + 1, account.platform),
+            };
+            let told = |field| {
+                move |violation: Violation| {
+                    Problem::new(field, format!("{}: {}", place(&violation), violation.message))
+                }
+            };
+            problems.extend(platform.validate(parts).into_iter().map(told("text")));
+            let media = named.violations(&**platform, parts);
+            problems.extend(media.into_iter().map(told("media")));
         }
         problems
     }
@@ -197,12 +222,7 @@ pub(super) fn content_problems(content: &Content) -> Vec<Problem> {
         problems.push(Problem::new("text", format!("has {parts} parts, at most {MOST_PARTS}")));
     }
     let named = content.variants.values().chain([&content.parts]).flatten().flat_map(|p| &p.media);
-    for media in named {
-        let source = &media.source;
-        if source.starts_with(MediaId::SCHEME) && MediaId::in_source(source).is_none() {
-            problems.push(Problem::new("media", format!("\"{source}\": {BadMediaId}")));
-        }
-    }
+    problems.extend(named.filter_map(source_problem));
     let empty = |part: &Part| part.text.trim().is_empty() && part.media.is_empty();
     for (i, _) in content.parts.iter().enumerate().filter(|(_, part)| empty(part)) {
         problems.push(Problem::new("text", format!("part {} is empty", i + 1)));
