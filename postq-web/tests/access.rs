@@ -38,7 +38,7 @@ fn unlimited() -> Plan {
 }
 
 /// What needs no token, and why.
-const OPEN: [&str; 10] = [
+const OPEN: [&str; 11] = [
     // Probes have none, and learn nothing but whether it works.
     "GET /healthz",
     "GET /readyz",
@@ -49,6 +49,8 @@ const OPEN: [&str; 10] = [
     "GET /api/session",
     "POST /api/session",
     "DELETE /api/session",
+    // A platform sends people back here: the state is the proof (see `connect.rs`).
+    "GET /api/accounts/callback/{platform}",
     // A platform has no token of ours: its signature is the proof (see `incoming.rs`).
     "GET /api/incoming/{platform}",
     "POST /api/incoming/{platform}",

@@ -188,7 +188,10 @@ async fn posts_are_compared_at_one_age() {
     assert_eq!(told(ids(&[2])).await, (Value::Null, vec![(2, None, None)]));
 
     let one = &site.get(&ids(&[0])).await.is(200).body["publications"][0];
-    assert_eq!((&one["account_name"], &one["platform"]), (&json!("dry_run:acme"), &json!("dry_run")));
+    assert_eq!(
+        (&one["account_name"], &one["platform"]),
+        (&json!("dry_run:acme"), &json!("dry_run"))
+    );
     assert_eq!((&one["counts"]["like_count"], &one["rate"]), (&json!(100), &json!(0.1)));
     let field = async |path: String| {
         site.get(&path).await.refused(422, "invalid").body["field"].as_str().unwrap().to_owned()
@@ -215,9 +218,18 @@ async fn what_cannot_be_is_named() {
 
     assert_eq!(field(&summary("account=acm&from=2026-01-01&until=2026-02-01")).await, "account");
     assert_eq!(field(&summary("account=dry_run:acme&from=soon&until=2026-02-01")).await, "from");
-    assert_eq!(field(&summary("account=dry_run:acme&from=2026-01-01&until=9999999-01-01")).await, "until");
-    assert_eq!(field(&summary("account=dry_run:acme&from=2026-01-01&until=2026-01-01")).await, "until");
-    assert_eq!(field(&summary("account=dry_run:acme&from=2000-01-01&until=2026-01-01")).await, "until");
+    assert_eq!(
+        field(&summary("account=dry_run:acme&from=2026-01-01&until=9999999-01-01")).await,
+        "until"
+    );
+    assert_eq!(
+        field(&summary("account=dry_run:acme&from=2026-01-01&until=2026-01-01")).await,
+        "until"
+    );
+    assert_eq!(
+        field(&summary("account=dry_run:acme&from=2000-01-01&until=2026-01-01")).await,
+        "until"
+    );
     assert_eq!(field("/api/analytics/best-times?account=dry_run:acme&tz=Mars").await, "tz");
 }
 
