@@ -67,7 +67,7 @@ impl Node {
     async fn likes(&self) -> i64 {
         let today = chrono::DateTime::<chrono::Utc>::from(std::time::UNIX_EPOCH).date_naive();
         let (from, until) = (today + TimeDelta::days(20_000), today + TimeDelta::days(23_000));
-        let path = format!("/api/analytics/summary?account=main&from={from}&until={until}");
+        let path = format!("/api/analytics/summary?account=dry_run:main&from={from}&until={until}");
         let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
         let url: hyper::Uri = format!("{}{path}", self.address).parse().expect("a URL");
         let answer = client.get(url).await.expect("an answer");
