@@ -117,7 +117,8 @@ mod chacha {
             // The cipher's stream under a nonce that no record has: those are random.
             let payload = Payload { msg: &[0; 32], aad: b"" };
             let sealed = self.cipher.encrypt(&XNonce::from(*purpose), payload);
-            let sealed = Zeroizing::new(sealed.expect("a short text is within the cipher's limits"));
+            let sealed =
+                Zeroizing::new(sealed.expect("a short text is within the cipher's limits"));
             SecretBox::init_with_mut(|key: &mut [u8; 32]| key.copy_from_slice(&sealed[..32]))
         }
 

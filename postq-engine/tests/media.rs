@@ -12,16 +12,18 @@ use postq_core::backend::Backend;
 use postq_core::clock::{Clock, SystemClock};
 use postq_core::content::{Content, MediaRef, Post};
 use postq_core::failure::{Failure, FailureClass};
-use postq_core::id::AccountId;
+use postq_core::id::{AccountId, TenantId};
 use postq_core::job::{Job, JobKind, Topic};
 use postq_core::machine::JobState;
-use postq_core::media::{MediaId, MediaReader, MediaSource, MediaStore};
+use postq_core::media::{
+    Fit, MediaEditor, MediaFacts, MediaId, MediaLimits, MediaReader, MediaSource, MediaStore,
+};
 use postq_core::memory::{MemoryBackend, MemoryMedia};
 use postq_core::schedule::{Schedule, Timing};
 use postq_core::store::{JobFilter, Page};
 use postq_core::vault::{ChaChaVault, Vault};
 use postq_engine::desk::{Submission, When};
-use postq_engine::media::{Addition, Media, MediaSettings};
+use postq_engine::media::{Addition, Media, MediaDesk, MediaSettings};
 use postq_engine::{Engine, Settings, TopicWorkers};
 use postq_media::{Editor, EditorSettings};
 use postq_x::{Config, X};
@@ -332,6 +334,50 @@ async fn what_is_on_its_way_out_is_waited_for_and_told() {
     let content = Box::new(Cursor::new(content));
     other.add(content, Addition::default(), soon(0)).await.expect("added now");
     assert!(bench.files.size(id).await.expect("size").is_some());
+}
+
+/// Looks into files, and while it does so somebody takes the same content away.
+#[derive(Debug)]
+struct Meanwhile {
+    editor: Editor,
+    media: Media,
+}
+
+#[async_trait]
+impl MediaEditor for Meanwhile {
+    async fn inspect(&self, store: &dyn MediaStore, id: MediaId) -> Result<MediaFacts, Failure> {
+        let facts = self.editor.inspect(store, id).await?;
+        let desk = MediaDesk::new(self.media.clone(), TenantId::DEFAULT);
+        desk.remove(id).await.expect("removed");
+        Ok(facts)
+    }
+
+    async fn fit(
+        &self,
+        store: &dyn MediaStore,
+        id: MediaId,
+        facts: &MediaFacts,
+        limits: &MediaLimits,
+    ) -> Result<Fit, Failure> {
+        self.editor.fit(store, id, facts, limits).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_file_is_added_whose_content_went_while_it_was_looked_into() {
+    let bench = bench(|_| {}).await;
+    let desk = bench.engine.media().expect("a desk");
+    let content = || Box::new(Cursor::new(picture(21, 20)));
+    let added = desk.add(content(), Addition::default(), soon(0)).await.expect("added");
+    let editor = Editor::new(EditorSettings::default());
+    let editor = Arc::new(Meanwhile { editor, media: bench.media.clone() });
+    let raced = MediaDesk::new(Media { editor, ..bench.media.clone() }, TenantId::DEFAULT);
+
+    let told = raced.add(content(), Addition::default(), soon(0)).await;
+
+    let told = told.expect_err("its content is gone").to_string();
+    assert!(told.contains("was taken away at this moment"), "{told}");
+    assert!(desk.find(added.id).await.is_err(), "no file without its content");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,11 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 const CHUNK: usize = 256 * 1_024;
 /// A file that is being written, below the folder.
 const COMING: &str = "coming";
+/// A disk keeps so much free, or a twentieth of all where that is less: the store may be on the same one, and a full
+/// one would stop it, and with it every post.
+const KEPT_FREE: u64 = 1_024 * 1_024 * 1_024;
+/// What is free is looked at again after so many bytes of a file.
+const LOOK_AGAIN: u64 = 16 * 1_024 * 1_024;
 
 /// Keeps content in a folder: each file under its hash, in one of 256 folders.
 ///
@@ -27,6 +32,7 @@ const COMING: &str = "coming";
 #[derive(Clone, Debug)]
 pub struct FolderMedia {
     root: PathBuf,
+    kept_free: Option<u64>,
 }
 
 impl FolderMedia {
@@ -42,7 +48,15 @@ impl FolderMedia {
             let action = format!("open the media folder \"{}\"", root.display());
             MediaError::new(ErrorKind::Unavailable, action).caused_by(error)
         })?;
-        Ok(Self { root })
+        Ok(Self { root, kept_free: None })
+    }
+
+    /// The same that leaves so many bytes of its disk free. Defaults to 1 GiB, or a twentieth of the disk where that
+    /// is less.
+    #[must_use]
+    pub fn keeping_free(mut self, bytes: u64) -> Self {
+        self.kept_free = Some(bytes);
+        self
     }
 
     /// The folder.
@@ -63,6 +77,7 @@ impl FolderMedia {
         let (mut hash, mut bytes) = (Sha256::new(), 0_u64);
         let mut content = content.take(at_most.saturating_add(1));
         let mut chunk = vec![0; CHUNK];
+        let mut look_at = 0;
         loop {
             let read = content.read(&mut chunk).await.map_err(Failed::Read)?;
             if read == 0 {
@@ -71,6 +86,10 @@ impl FolderMedia {
             bytes += read as u64;
             if bytes > at_most {
                 return Err(Failed::TooLarge(at_most));
+            }
+            if bytes >= look_at {
+                self.ensure_room().await?;
+                look_at = bytes + LOOK_AGAIN;
             }
             hash.update(&chunk[..read]);
             out.write_all(&chunk[..read]).await.map_err(Failed::Write)?;
@@ -82,6 +101,17 @@ impl FolderMedia {
         let place = self.place(id);
         blocking(move || settle(file, &place)).await.map_err(Failed::Write)?;
         Ok(Stored { id, bytes })
+    }
+
+    /// Refuses to fill the disk up.
+    async fn ensure_room(&self) -> Result<(), Failed> {
+        let root = self.root.clone();
+        let looked = blocking(move || Ok(rustix::fs::statvfs(root)?)).await;
+        let disk = looked.map_err(Failed::Write)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+        let usual = KEPT_FREE.min(bytes(disk.f_blocks) / 20);
+        let least = self.kept_free.unwrap_or(usual);
+        if bytes(disk.f_bavail) < least { Err(Failed::NoRoom(least)) } else { Ok(()) }
     }
 }
 
@@ -150,6 +180,7 @@ enum Failed {
     Read(io::Error),
     Write(io::Error),
     TooLarge(u64),
+    NoRoom(u64),
 }
 
 async fn blocking<T: Send + 'static>(
@@ -169,6 +200,13 @@ impl MediaStore for FolderMedia {
             Failed::Read(error) => trouble("read the content".to_owned(), error),
             Failed::Write(error) => {
                 trouble(format!("write to the media folder \"{}\"", self.root.display()), error)
+            }
+            Failed::NoRoom(least) => {
+                let action = format!(
+                    "write to the media folder \"{}\": less than {least} bytes are free on its disk",
+                    self.root.display()
+                );
+                MediaError::new(ErrorKind::Unavailable, action)
             }
             Failed::TooLarge(most) => {
                 let what =

@@ -125,7 +125,8 @@ impl MediaDesk {
             }
             tokio::time::sleep(WAIT).await;
         };
-        if waits > 0 && store.size(file.id).await?.is_none() {
+        // It may have gone between being put and being written down. From here on nobody takes it away.
+        if store.size(file.id).await?.is_none() {
             let _nobody_names_it_yet = catalog.remove(self.tenant, file.id).await?;
             let what = format!("the same content was taken away at this moment: {}", file.id);
             return Err(MediaDeskError::Media(MediaError::new(ErrorKind::Unavailable, what)));

@@ -226,6 +226,7 @@ impl Tokens {
             Ok(whose) => Some(whose),
             // A grant is too good to be thrown away for that: whose it is, is asked again when needed.
             Err(failure) if failure.class != FailureClass::Auth => {
+                self.ensure_unknown(&kept, begun.account, &failure).await?;
                 tracing::warn!(%failure, account = %begun.account, "not told whose account it is");
                 None
             }
@@ -237,6 +238,26 @@ impl Tokens {
         };
         let (is_new, in_page) = (kept.name.is_some(), kept.browser.is_some());
         Ok(Connected { account, is_new, whose, in_page })
+    }
+
+    /// Refuses to go on where it is known whose the account is, and cannot be told who agreed: its posts could
+    /// come out as somebody else's.
+    async fn ensure_unknown(
+        &self,
+        kept: &Kept,
+        id: AccountId,
+        failure: &Failure,
+    ) -> Result<(), ConnectError> {
+        if kept.name.is_some() {
+            return Ok(());
+        }
+        let known = self.accounts.load(&[id]).await?.pop().ok_or(ConnectError::Changed)?;
+        if known.remote_id.is_none() {
+            return Ok(());
+        }
+        let why = failure.message.trim_end_matches('.');
+        let message = format!("it could not be told who agreed, so nothing was changed: {why}");
+        Err(ConnectError::Trouble(Failure { message, ..failure.clone() }))
     }
 
     async fn make(

@@ -112,3 +112,24 @@ async fn somebody_else_does_not_take_an_account_over() {
     assert!(matches!(refused, ConnectError::SomebodyElse { .. }), "{refused}");
     assert_eq!(person.world.stored().await, ann);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_account_whose_identity_is_known_takes_no_grant_of_nobody_knows_whom() {
+    let person = Person::new().await;
+    let mut ann = person.world.stored().await;
+    ann.remote_id = Some("ann".to_owned());
+    assert_eq!(person.world.backend.accounts.update(&ann, None).await.unwrap(), Applied::Applied);
+    let begun = person.begin(ToConnect::Again(Box::new(ann.clone())), None).await;
+    person.world.authority.be_silent(1);
+
+    let refused = person.finish(&person.agree(&begun, Browser::Any)).await.unwrap_err();
+
+    assert!(matches!(refused, ConnectError::Trouble(_)), "{refused}");
+    assert!(refused.to_string().contains("nothing was changed"), "{refused}");
+    assert_eq!(person.world.stored().await, ann);
+
+    let begun = person.begin(person.new_account("new"), None).await;
+    person.world.authority.be_silent(1);
+    let new = person.finish(&person.agree(&begun, Browser::Any)).await.unwrap();
+    assert!(new.whose.is_none() && new.account.remote_id.is_none(), "nobody's posts are mixed up");
+}

@@ -31,6 +31,8 @@ struct State {
     trouble: VecDeque<GrantTrouble>,
     lives: Option<Duration>,
     takes: Duration,
+    /// So many times nobody is told whose a grant is.
+    silent: u32,
 }
 
 /// How long a call hangs that gets no answer: longer than any time-out of a test.
@@ -62,6 +64,11 @@ impl Authority {
     /// What the next calls to refresh, or to take back, meet, one each.
     pub fn meet(&self, trouble: impl IntoIterator<Item = GrantTrouble>) {
         self.lock().trouble.extend(trouble);
+    }
+
+    /// The next so many times it cannot be told whose a grant is.
+    pub fn be_silent(&self, times: u32) {
+        self.lock().silent = times;
     }
 
     /// The next calls meet no trouble.
@@ -202,7 +209,12 @@ impl Connect for Authority {
     }
 
     async fn whose(&self, grant: &Grant) -> Result<Whose, Failure> {
-        match self.lock().user_of("access", &grant.access_token) {
+        let mut state = self.lock();
+        if state.silent > 0 {
+            state.silent -= 1;
+            return Err(trouble(FailureClass::Platform, "the authority answered (503)"));
+        }
+        match state.user_of("access", &grant.access_token) {
             Some(user) => Ok(Whose { remote_id: user, name: None }),
             None => Err(Failure::not_published(FailureClass::Auth, "the token is refused")),
         }

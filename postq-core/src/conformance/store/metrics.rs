@@ -296,7 +296,10 @@ pub async fn a_version_rises_with_what_is_counted(backend: Backend) {
     assert_eq!(version().await, 0);
     let seen = followed(&world, one.id).await;
     let plan = reading(&seen, None, Some(one.published_at));
-    assert_eq!(record(&world.backend.metrics, std::slice::from_ref(&plan)).await, [Applied::Applied]);
+    assert_eq!(
+        record(&world.backend.metrics, std::slice::from_ref(&plan)).await,
+        [Applied::Applied]
+    );
     assert_eq!(version().await, 0, "a plan counts nothing");
 
     insert(&world, &[snapshot(&one, 60, 1)]).await;
