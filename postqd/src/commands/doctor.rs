@@ -99,7 +99,19 @@ fn told(output: Output, findings: &[Finding]) -> anyhow::Result<()> {
 fn x(config: &Config) -> Finding {
     match compose::x(config) {
         Ok(_) if config.dry_run => Finding::warning("x", "DRY_RUN is on: nothing is sent"),
-        Ok(_) => Finding::ok("x", format!("{} ({} tier)", config.x.base_url, config.x.tier)),
+        Ok(_) if config.x.client_id.is_some() && config.x.redirect_uri.is_none() => {
+            let message = "X_CLIENT_ID is set and X_REDIRECT_URI is not: accounts cannot be \
+                           connected; set it to where X sends people back to";
+            Finding::warning("x", message)
+        }
+        Ok(_) => {
+            let added = match config.x.client_id {
+                Some(_) => "accounts are connected with postqd account connect x",
+                None => "without X_CLIENT_ID accounts are added with an access token",
+            };
+            let message = format!("{} ({} tier); {added}", config.x.base_url, config.x.tier);
+            Finding::ok("x", message)
+        }
         Err(error) => Finding::broken("x", error.to_string()),
     }
 }
