@@ -307,6 +307,31 @@ impl Engine {
     }
 }
 
+/// Does a round every so often until the shutdown, and tells how that goes.
+pub(crate) async fn in_rounds<F: Future<Output = Result<(), StoreError>>>(
+    shared: &Shared,
+    shutdown: &CancellationToken,
+    name: &'static str,
+    every: Duration,
+    round: impl Fn() -> F,
+) {
+    let mut beat = shared.health.beat(name, every);
+    while !shutdown.is_cancelled() {
+        let pause = match round().await {
+            Ok(()) => {
+                beat.ok();
+                shared.jittered(every)
+            }
+            Err(error) => beat.failed(&error, shared.sample()),
+        };
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
 /// Runs a loop, and starts it again if it panics: none may die quietly.
 async fn supervised<F: Future<Output = ()> + Send + 'static>(
     name: &'static str,

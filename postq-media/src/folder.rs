@@ -3,13 +3,13 @@
 use std::io::{self, ErrorKind as Io};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use postq_core::error::{ErrorKind, MediaError};
 use postq_core::job::Applied;
-use postq_core::media::{MediaId, MediaKind, MediaReader, MediaStore, Stored};
+use postq_core::media::{MediaId, MediaReader, MediaStore, Stored};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use tokio::fs::File;
@@ -262,14 +262,5 @@ impl MediaStore for FolderMedia {
             Err(error) if error.kind() == Io::NotFound => Ok(Applied::Gone),
             Err(error) => Err(trouble(format!("remove the file {id}"), error)),
         }
-    }
-
-    async fn link(
-        &self,
-        _id: MediaId,
-        _kind: MediaKind,
-        _within: Duration,
-    ) -> Result<Option<String>, MediaError> {
-        Ok(None)
     }
 }

@@ -74,7 +74,10 @@ pub trait MediaStore: fmt::Debug + Send + Sync + 'static {
         id: MediaId,
         kind: MediaKind,
         within: Duration,
-    ) -> Result<Option<String>, MediaError>;
+    ) -> Result<Option<String>, MediaError> {
+        let _it_serves_nobody = (id, kind, within);
+        Ok(None)
+    }
 }
 
 const _OBJECT_SAFE: fn(&dyn MediaStore) = |_| {};

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -16,8 +15,8 @@ use crate::error::{ErrorKind, MediaError, StoreError};
 use crate::id::{JobId, TenantId};
 use crate::job::Applied;
 use crate::media::{
-    CLAIM, MediaCatalog, MediaFile, MediaId, MediaKind, MediaReader, MediaStore, Removal, Stored,
-    Upload, UploadStore,
+    CLAIM, MediaCatalog, MediaFile, MediaId, MediaReader, MediaStore, Removal, Stored, Upload,
+    UploadStore,
 };
 use crate::memory::MemoryBackend;
 use crate::memory::state::State;
@@ -100,15 +99,6 @@ impl MediaStore for MemoryMedia {
             Some(_) => Applied::Applied,
             None => Applied::Gone,
         })
-    }
-
-    async fn link(
-        &self,
-        _id: MediaId,
-        _kind: MediaKind,
-        _within: Duration,
-    ) -> Result<Option<String>, MediaError> {
-        Ok(None)
     }
 }
 

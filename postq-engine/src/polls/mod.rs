@@ -27,7 +27,7 @@ use postq_core::store::Block;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::capture::Capture;
-use crate::engine::Shared;
+use crate::engine::{Shared, in_rounds};
 use crate::settings::Settings;
 
 /// Due polls are looked for so often: a poll may be as late, and so many share a call.
@@ -73,21 +73,7 @@ pub(crate) fn are_wanted(settings: &Settings) -> bool {
 
 /// Plans polls and makes their jobs until the shutdown.
 pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
-    let mut beat = shared.health.beat("polls", EVERY);
-    while !shutdown.is_cancelled() {
-        let pause = match round(&shared).await {
-            Ok(()) => {
-                beat.ok();
-                shared.jittered(EVERY)
-            }
-            Err(error) => beat.failed(&error, shared.sample()),
-        };
-        tokio::select! {
-            biased;
-            () = shutdown.cancelled() => {}
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
+    in_rounds(&shared, &shutdown, "polls", EVERY, || round(&shared)).await;
 }
 
 async fn round(shared: &Shared) -> Result<(), StoreError> {

@@ -12,7 +12,7 @@ use postq_core::job::{DedupeKey, JobKind, NewJob, Topic};
 use tokio_util::sync::CancellationToken;
 
 use super::job::ToRenew;
-use crate::engine::Shared;
+use crate::engine::{Shared, in_rounds};
 
 /// Tokens are looked through so often.
 const EVERY: Duration = Duration::from_secs(60);
@@ -30,21 +30,7 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
     if !matches!(shared.settings.only, Only::Any) {
         return;
     }
-    let mut beat = shared.health.beat("tokens", EVERY);
-    while !shutdown.is_cancelled() {
-        let pause = match round(&shared).await {
-            Ok(()) => {
-                beat.ok();
-                shared.jittered(EVERY)
-            }
-            Err(error) => beat.failed(&error, shared.sample()),
-        };
-        tokio::select! {
-            biased;
-            () = shutdown.cancelled() => {}
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
+    in_rounds(&shared, &shutdown, "tokens", EVERY, || round(&shared)).await;
 }
 
 /// Makes a job of each token that is to be renewed before the round after the next. However many nodes

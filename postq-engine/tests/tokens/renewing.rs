@@ -115,13 +115,7 @@ async fn a_thousand_renewals_with_kills_lose_no_chain() {
 #[tokio::test(start_paused = true)]
 async fn a_crash_between_the_call_and_its_storing_is_a_refusal_and_no_guess() {
     let world = World::new().await;
-    world.later().await;
-    let mortal = Mortal::over(&world.backend.accounts, Some(Death { write: 1, written: false }));
-    let node = world.node_over(Arc::clone(&mortal) as Arc<dyn AccountStore>);
-    let seen = world.stored().await;
-    let usable = node.usable(&seen, world.clock.now());
-    let lost = tokio::time::timeout(Duration::from_secs(1), usable).await;
-    assert!(lost.is_err() && mortal.dead.load(Ordering::SeqCst));
+    world.loses_a_token().await;
 
     // While the mark holds nobody asks: whoever made it may be slow and not dead.
     let waiting = world.node();

@@ -2,12 +2,10 @@ use postq_core::clock::Clock;
 use postq_core::conformance::connect::GrantTrouble;
 use postq_core::job::Applied;
 use postq_core::machine::JobState;
-use postq_core::store::{AccountStore, BlockReason};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use postq_core::store::BlockReason;
 use std::time::Duration;
 
-use crate::world::{Death, LIFE, Mortal, Run, World, key, pass};
+use crate::world::{LIFE, Run, World, key, pass};
 
 #[tokio::test(start_paused = true)]
 async fn a_token_is_renewed_ahead_of_its_end_for_a_day() {
@@ -101,13 +99,7 @@ async fn reconnect(world: &World, run: &Run) {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_a_crash_lost_is_told_once_and_its_posts_wait() {
     let world = World::new().await;
-    world.later().await;
-    let mortal = Mortal::over(&world.backend.accounts, Some(Death { write: 1, written: false }));
-    let node = world.node_over(Arc::clone(&mortal) as Arc<dyn AccountStore>);
-    let seen = world.stored().await;
-    let usable = node.usable(&seen, world.clock.now());
-    let lost = tokio::time::timeout(Duration::from_secs(1), usable).await;
-    assert!(lost.is_err() && mortal.dead.load(Ordering::SeqCst), "renewed, and not written down");
+    world.loses_a_token().await;
 
     let run = Run::of(&world);
     let jobs = [run.post(&world, "one").await, run.post(&world, "two").await];

@@ -224,6 +224,18 @@ impl World {
         Credentials::read(&key(1).open(self.account.id, &sealed).await.unwrap()).unwrap()
     }
 
+    /// The account's token has ended, is renewed, and the new one is not written down: its node dies.
+    pub(crate) async fn loses_a_token(&self) {
+        self.later().await;
+        let mortal = Mortal::over(&self.backend.accounts, Some(Death { write: 1, written: false }));
+        let node = self.node_over(Arc::clone(&mortal) as Arc<dyn AccountStore>);
+        let seen = self.stored().await;
+        let usable = node.usable(&seen, self.clock.now());
+        let lost = tokio::time::timeout(Duration::from_secs(1), usable).await;
+        let died = mortal.dead.load(Ordering::SeqCst);
+        assert!(lost.is_err() && died, "renewed, and not written down");
+    }
+
     /// The account's token has ended.
     pub(crate) async fn later(&self) {
         let ends = self.stored().await.token_expires_at.unwrap();
