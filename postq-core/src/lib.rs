@@ -55,6 +55,7 @@ pub mod memory;
 pub mod metrics;
 pub mod node;
 pub mod notifier;
+pub mod options;
 pub mod platform;
 pub mod pool;
 pub mod queue;

@@ -20,7 +20,7 @@
 //!
 //! let x = X::new(Config { tier: Tier::Basic, ..Config::default() })?;
 //!
-//! let violations = x.validate(&[Part::text("long ".repeat(60))]);
+//! let violations = x.validate((&[Part::text("long ".repeat(60))][..]).into());
 //! assert_eq!(violations[0].message, "the text is 300 long as X counts, at most 280");
 //! # Ok::<(), postq_x::ConfigError>(())
 //! ```

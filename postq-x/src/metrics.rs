@@ -65,6 +65,7 @@ impl Metrics for X {
     fn pace(&self) -> Pace {
         let limited = self.config.rate_limit;
         Pace {
+            daily: None,
             app: limited.then(|| self.config.tier.rate()),
             account: limited.then(|| Rate::per_window(PER_ACCOUNT, WINDOW)),
             send_timeout: self.config.send_timeout,

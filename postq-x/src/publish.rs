@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use postq_core::connect::{Connect, Refresh};
-use postq_core::content::Part;
+use postq_core::content::{Draft, Part};
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::intent::Receipt;
 use postq_core::limiter::Rate;
@@ -40,13 +40,15 @@ impl Platform for X {
     fn pace(&self) -> Pace {
         let limited = self.config.rate_limit;
         Pace {
+            daily: None,
             app: limited.then(|| self.config.tier.rate()),
             account: limited.then(|| Rate::per_window(PER_ACCOUNT, WINDOW)),
             send_timeout: self.config.send_timeout,
         }
     }
 
-    fn validate(&self, parts: &[Part]) -> Vec<Violation> {
+    fn validate(&self, draft: Draft<'_>) -> Vec<Violation> {
+        let parts = draft.parts;
         if parts.is_empty() {
             return vec![Violation { part: 0, message: "there is no text".to_owned() }];
         }
@@ -59,6 +61,10 @@ impl Platform for X {
             violations.push(Violation { part: 0, message });
         }
         violations
+    }
+
+    fn most_parts(&self) -> usize {
+        MOST_PARTS
     }
 
     fn connect(&self) -> Option<&dyn Connect> {

@@ -7,6 +7,7 @@ use postq_core::failure::{Failure, FailureClass};
 use postq_core::feed::{Deferral, Settle};
 use postq_core::job::{DeadReason, Job};
 use postq_core::machine::JobState;
+use postq_core::platform::violations;
 use postq_core::schedule::Misfire;
 use postq_core::store::{JobFilter, Page};
 
@@ -43,14 +44,14 @@ pub(super) async fn admit<'a>(
     let Some(platform) = shared.platforms.get(&account.platform) else {
         return Err(not_known_here(work, &format!("platform \"{}\"", account.platform)));
     };
-    let parts = post.content.parts_for(&account.platform);
-    if let Some(end) = used_up(shared, work, parts.len(), open) {
+    let draft = post.content.draft_for(&account.platform);
+    if let Some(end) = used_up(shared, work, draft.parts.len(), open) {
         return Err(end);
     }
     if missed(shared, work).await {
         return Err(Verdict::new(Settle::Missed, "missed").into());
     }
-    if let Some(violation) = platform.validate(parts).first()
+    if let Some(violation) = violations(&**platform, draft).first()
         && work.evidence.0.is_empty()
     {
         let message = format!("part {}: {}", violation.part + 1, violation.message);
@@ -58,7 +59,7 @@ pub(super) async fn admit<'a>(
         return Err(dead(shared, work, failure, DeadReason::Content));
     }
     let Usable { account, who } = usable(shared, work, account, holding).await?;
-    Ok(Publish { shared, work, post, account, platform, who, parts, holding })
+    Ok(Publish { shared, work, post, account, platform, who, draft, holding })
 }
 
 /// Why a job gets no further attempt; none if it does.

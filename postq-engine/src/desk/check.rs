@@ -7,6 +7,7 @@ use postq_core::account::Account;
 use postq_core::content::{Content, Part, Post};
 use postq_core::id::{AccountId, PostId, ScheduleId};
 use postq_core::media::{BadMediaId, MediaId};
+use postq_core::platform::violations;
 use postq_core::schedule::Schedule;
 
 use super::meaning::Meant;
@@ -130,13 +131,20 @@ impl Desk {
                 continue;
             };
             let parts = content.parts_for(&account.platform);
-            problems.extend(platform.validate(parts).into_iter().map(|violation| {
-                let place = match parts.len() {
-                    1 => String::new(),
-                    parts => format!("part {} of {parts}, ", violation.part + 1),
-                };
-                Problem::new("text", format!("{place}{}: {}", account.platform, violation.message))
-            }));
+            problems.extend(
+                violations(&**platform, content.draft_for(&account.platform)).into_iter().map(
+                    |violation| {
+                        let place = match parts.len() {
+                            1 => String::new(),
+                            parts => format!("part {} of {parts}, ", violation.part + 1),
+                        };
+                        Problem::new(
+                            "text",
+                            format!("{place}{}: {}", account.platform, violation.message),
+                        )
+                    },
+                ),
+            );
         }
         problems
     }

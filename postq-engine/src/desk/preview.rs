@@ -6,7 +6,7 @@ use postq_calendar::zone;
 use postq_core::account::Account;
 use postq_core::content::Part;
 use postq_core::id::PostId;
-use postq_core::platform::{Length, PlatformName, Violation};
+use postq_core::platform::{Length, PlatformName, Violation, violations};
 use postq_core::schedule::{Schedule, Timing};
 
 use super::check::{accounts_of, content_problems};
@@ -114,7 +114,8 @@ impl Desk {
                 known.accounts.push(account.name.clone());
                 continue;
             }
-            let parts = submission.content.parts_for(&account.platform).to_vec();
+            let draft = submission.content.draft_for(&account.platform);
+            let parts = draft.parts.to_vec();
             let platform = self.platforms.get(&account.platform);
             let measure = platform.and_then(|platform| platform.measure());
             let length = |part: &Part| Some(measure?.measure(&part.text));
@@ -122,7 +123,7 @@ impl Desk {
                 platform: account.platform.clone(),
                 accounts: vec![account.name.clone()],
                 lengths: parts.iter().map(length).collect(),
-                violations: platform.map(|p| p.validate(&parts)).unwrap_or_default(),
+                violations: platform.map(|p| violations(&**p, draft)).unwrap_or_default(),
                 parts,
             });
         }

@@ -11,6 +11,7 @@
 pub(crate) mod ahead;
 mod desk;
 pub(crate) mod prepare;
+mod stage;
 pub(crate) mod upkeep;
 
 use std::sync::Arc;

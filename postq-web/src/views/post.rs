@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use postq_core::content::{Content, MediaRef, Part, Post, PostState};
+use postq_core::options::{OptionValue, PostOptions};
 use postq_core::platform::{Length, PlatformName};
 use postq_engine::desk::{PlatformPreview, PostLine, Preview};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,9 @@ use uuid::Uuid;
 
 use crate::problem::{FieldProblem, Problem};
 use crate::views::schedule::{MisfireRule, ScheduleRule, ScheduleView};
+
+/// Values by name, by platform.
+type PlatformOptions = BTreeMap<String, BTreeMap<String, OptionValue>>;
 
 /// One text with its media: a post of one part, or one part of a thread.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -63,6 +67,9 @@ pub(crate) struct NewPost {
     pub(crate) parts: Option<Vec<PartView>>,
     /// Other parts for one platform, by its name.
     pub(crate) variants: Option<BTreeMap<String, Vec<PartView>>>,
+    /// What else a platform wants to know, by its name: `{"reddit": {"subreddit": "rust"}}`.
+    #[schema(value_type = Option<BTreeMap<String, BTreeMap<String, serde_json::Value>>>)]
+    pub(crate) options: Option<PlatformOptions>,
     /// To these accounts, by name or id. `dry_run:NAME` needs no account to be there.
     #[serde(default)]
     pub(crate) accounts: Vec<String>,
@@ -92,7 +99,9 @@ impl NewPost {
                 return Err(Problem::invalid("text", "is missing; expected text or parts"));
             }
         };
-        Ok(Content { parts, variants: variants(self.variants.as_ref())? })
+        let (variants, options) =
+            (variants(self.variants.as_ref())?, options(self.options.as_ref())?);
+        Ok(Content { parts, variants, options })
     }
 }
 
@@ -100,12 +109,26 @@ fn variants(
     variants: Option<&BTreeMap<String, Vec<PartView>>>,
 ) -> Result<BTreeMap<PlatformName, Vec<Part>>, Problem> {
     let one = |(name, parts): (&String, &Vec<PartView>)| {
-        let name: PlatformName = name.parse().map_err(|_| {
-            Problem::invalid("variants", "a name cannot be one of a platform; expected a-z, 0-9, _")
-        })?;
+        let name = named("variants", name)?;
         Ok((name, parts.iter().cloned().map(Part::from).collect()))
     };
     variants.into_iter().flatten().map(one).collect()
+}
+
+fn options(
+    options: Option<&PlatformOptions>,
+) -> Result<BTreeMap<PlatformName, PostOptions>, Problem> {
+    let given = options.into_iter().flatten().filter(|(_, values)| !values.is_empty());
+    let one = |(name, values): (&String, &BTreeMap<String, OptionValue>)| {
+        Ok((named("options", name)?, values.clone().into_iter().collect()))
+    };
+    given.map(one).collect()
+}
+
+fn named(field: &str, name: &str) -> Result<PlatformName, Problem> {
+    name.parse().map_err(|_| {
+        Problem::invalid(field, "a name cannot be one of a platform; expected a-z, 0-9, _")
+    })
 }
 
 /// What is to change of a post; what is left out stays.
@@ -118,22 +141,25 @@ pub(crate) struct PostChange {
     parts: Option<Vec<PartView>>,
     /// Other variants: all of them.
     variants: Option<BTreeMap<String, Vec<PartView>>>,
+    /// Other options: all of them.
+    #[schema(value_type = Option<BTreeMap<String, BTreeMap<String, serde_json::Value>>>)]
+    options: Option<PlatformOptions>,
 }
 
 impl PostChange {
     /// Other text or parts, and nothing else.
     pub(crate) fn of(text: Option<String>, parts: Option<Vec<PartView>>) -> Self {
-        Self { text, parts, variants: None }
+        Self { text, parts, variants: None, options: None }
     }
 
     /// The content that is meant.
     pub(crate) fn applied_to(&self, old: &Content) -> Result<Content, Problem> {
         let mut content = old.clone();
         match (&self.text, &self.parts) {
-            (None, None) if self.variants.is_none() => {
+            (None, None) if self.variants.is_none() && self.options.is_none() => {
                 return Err(Problem::invalid(
                     "text",
-                    "nothing to change; expected text, parts or variants",
+                    "nothing to change; expected text, parts, variants or options",
                 ));
             }
             (None, None) => {}
@@ -152,6 +178,9 @@ impl PostChange {
         if self.variants.is_some() {
             content.variants = variants(self.variants.as_ref())?;
         }
+        if self.options.is_some() {
+            content.options = options(self.options.as_ref())?;
+        }
         Ok(content)
     }
 }
@@ -167,6 +196,9 @@ pub(crate) struct PostView {
     parts: Vec<PartView>,
     /// Other parts for one platform.
     variants: BTreeMap<String, Vec<PartView>>,
+    /// What else a platform is told.
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, serde_json::Value>>)]
+    options: BTreeMap<PlatformName, PostOptions>,
     /// Where it stands: `draft`, `scheduled`, `published`, `partly_published`, `failed` or `cancelled`
     /// (called off, or missed).
     #[schema(value_type = String, example = "scheduled")]
@@ -187,6 +219,7 @@ impl From<PostLine> for PostView {
             id: post.id.as_uuid(),
             parts: parts(&post.content.parts),
             variants: variants.map(|(name, v)| (name.to_string(), parts(v))).collect(),
+            options: post.content.options,
             key: post.key,
             state,
             revision: post.revision,

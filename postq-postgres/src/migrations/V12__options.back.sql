@@ -1,0 +1,2 @@
+-- Takes back V12__options.sql.
+ALTER TABLE evidence DROP COLUMN options;
