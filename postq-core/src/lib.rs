@@ -43,6 +43,7 @@ pub mod error;
 pub mod failure;
 pub mod fallback;
 pub mod feed;
+pub mod fit;
 pub mod id;
 pub mod idempotency;
 pub mod intent;
