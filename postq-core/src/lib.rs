@@ -26,6 +26,7 @@
 //! assert!(!JobMachine.allows(JobState::Succeeded, JobState::Running));
 //! ```
 
+pub mod abilities;
 pub mod account;
 pub mod backend;
 pub mod cache;
