@@ -26,7 +26,6 @@
 //! assert!(!JobMachine.allows(JobState::Succeeded, JobState::Running));
 //! ```
 
-pub mod abilities;
 pub mod account;
 pub mod backend;
 pub mod cache;

@@ -133,8 +133,7 @@ impl FromIterator<(String, OptionValue)> for PostOptions {
 }
 
 /// What an option may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OptionKind {
     /// Yes or no.
     Flag,
@@ -163,12 +162,11 @@ pub enum OptionKind {
 }
 
 /// An option that a platform knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OptionField {
     /// Its name: `title`, `board`.
     pub name: &'static str,
     /// What it may be.
-    #[serde(flatten)]
     pub kind: OptionKind,
     /// Whether every post needs it.
     pub required: bool,

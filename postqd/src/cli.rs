@@ -82,6 +82,8 @@ pub(crate) enum Command {
     /// Shows what is out
     #[command(subcommand)]
     Publication(Publication),
+    /// Shows what each platform can do: how long a text may be, what media it takes, what else it needs
+    Platforms,
     /// Shows the nodes that share a store
     #[command(subcommand)]
     Node(Node),

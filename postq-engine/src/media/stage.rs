@@ -104,8 +104,8 @@ fn begun(key: UploadKey, what: MediaId, now: DateTime<Utc>) -> Upload {
 
 /// The hash of all that a part is built of.
 fn content(part: &Outgoing<'_>) -> MediaId {
-    let ids: Vec<&str> = part.prepared.iter().map(|media| media.remote_id.as_str()).collect();
-    let all = (part.text, part.options, part.media, ids, part.reply_to);
+    // Not the ids that the media were prepared under: some are made anew each time.
+    let all = (part.text, part.options, part.media, part.reply_to);
     let all = serde_json::to_vec(&all).expect("texts are JSON");
     MediaId::of_hash(Sha256::digest(all).into())
 }

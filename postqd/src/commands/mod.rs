@@ -12,6 +12,7 @@ mod media;
 mod migrate;
 mod node;
 mod notify;
+mod platforms;
 mod post;
 mod preview;
 mod publication;
@@ -65,6 +66,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Dead(command) => dead::run(&api().await?, output, command).await,
         Command::Publication(command) => publication::run(&api().await?, output, command).await,
         Command::Node(command) => node::run(&api().await?, output, command).await,
+        Command::Platforms => platforms::run(&api().await?, output).await,
         Command::Token(command) => token::run(&api().await?, output, command).await,
         Command::Vault(command) => vault::run(&Node::open(config).await?, output, command).await,
         Command::Media(command) => media::run(&api().await?, output, command).await,
