@@ -401,8 +401,19 @@ pub struct UploadFile<'a> {
     pub facts: &'a MediaFacts,
     /// What it shows, for those who cannot see it.
     pub alt: Option<&'a str>,
+    /// Where the platform can fetch it for the next hour; none where it is sent.
+    pub url: Option<&'a str>,
     /// The time now, by the store's clock.
     pub now: DateTime<Utc>,
+}
+
+/// How a platform comes by a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// It is sent to it.
+    Sent,
+    /// It fetches it itself: whoever runs postq must have said by which address.
+    Fetched,
 }
 
 /// What one step of an upload came to.
@@ -434,6 +445,11 @@ pub enum UploadStep {
 pub trait Media: fmt::Debug + Send + Sync {
     /// What it takes. Pure.
     fn limits(&self) -> MediaLimits;
+
+    /// How it comes by a file. Where it fetches them itself, [`UploadFile::url`] is there.
+    fn transfer(&self) -> Transfer {
+        Transfer::Sent
+    }
 
     /// Makes the next step of an upload; without a state the first.
     async fn step<'a>(

@@ -1,5 +1,7 @@
 //! Checking what is handed in, before anything is written.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 
 use postq_calendar::zone;
@@ -58,8 +60,31 @@ impl Desk {
     pub async fn check(&self, submissions: &[Submission]) -> Result<Checked, DeskError> {
         let now = self.backend.jobs.now().await?;
         let mut directory = self.directory(now).await?;
-        let entries = submissions.iter().map(|s| self.check_one(&mut directory, s, now)).collect();
+        let mut entries: Vec<Result<Entry, Refused>> =
+            submissions.iter().map(|s| self.check_one(&mut directory, s, now)).collect();
+        self.ensure_days(&mut entries, &directory, now).await?;
         Ok(Checked { entries, directory, now })
+    }
+
+    /// Refuses what comes more often in a day than a platform takes.
+    async fn ensure_days(
+        &self,
+        entries: &mut [Result<Entry, Refused>],
+        directory: &Directory,
+        now: DateTime<Utc>,
+    ) -> Result<(), DeskError> {
+        let accounts = entries.iter().flatten().flat_map(|entry| &entry.schedule.accounts);
+        let accounts: BTreeSet<AccountId> = accounts.copied().collect();
+        let accounts: Vec<Account> =
+            accounts.into_iter().filter_map(|id| directory.get(id).cloned()).collect();
+        let mut days = self.days(&accounts, None, now).await?;
+        for one in entries {
+            let Ok(entry) = one else { continue };
+            if let Some(problem) = self.add_to(&mut days, &entry.schedule, now)? {
+                *one = Err(Refused { problems: vec![problem] });
+            }
+        }
+        Ok(())
     }
 
     pub(crate) async fn directory(&self, now: DateTime<Utc>) -> Result<Directory, DeskError> {
@@ -76,14 +101,17 @@ impl Desk {
         let mut problems = content_problems(&submission.content);
         problems.extend(submission.key.as_deref().and_then(key_problem));
         let accounts = accounts_of(directory, &submission.accounts, &mut problems);
-        problems.extend(self.violations(&submission.content, &accounts));
+        let (content, _) = self.fitted(&submission.content, submission.fitting, &accounts);
+        problems.extend(self.violations(&content, &accounts));
         let tz = submission.tz.as_deref().map(zone::check).transpose();
         let tz = tz.unwrap_or_else(|error| {
             problems.push(Problem::new("tz", error.to_string()));
             None
         });
         match self.meant(&submission.when, tz.as_deref(), &accounts, now) {
-            Ok(meant) if problems.is_empty() => Ok(self.entry(submission, &accounts, meant, now)),
+            Ok(meant) if problems.is_empty() => {
+                Ok(self.entry(submission, content, &accounts, meant, now))
+            }
             Ok(_) => Err(Refused { problems }),
             Err(problem) => {
                 problems.push(problem);
@@ -95,12 +123,13 @@ impl Desk {
     fn entry(
         &self,
         submission: &Submission,
+        content: Content,
         accounts: &[Account],
         meant: Meant,
         now: DateTime<Utc>,
     ) -> Entry {
         let Meant { timing, tz, first } = meant;
-        let mut post = Post::new(submission.content.clone(), now);
+        let mut post = Post::new(content, now);
         post.tenant_id = self.tenant();
         post.key.clone_from(&submission.key);
         let mut schedule =

@@ -4,14 +4,14 @@ use chrono::{DateTime, Utc};
 
 use postq_calendar::zone;
 use postq_core::account::Account;
-use postq_core::content::Part;
+use postq_core::content::{Content, Part};
 use postq_core::id::PostId;
 use postq_core::platform::{Length, PlatformName, Violation, violations};
 use postq_core::schedule::{Schedule, Timing};
 
 use super::check::{accounts_of, content_problems};
 use super::meaning::Meant;
-use super::{Desk, DeskError, Problem, Submission};
+use super::{Desk, DeskError, Notice, Problem, Submission};
 
 /// What a platform would get of a post, and what it would refuse of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct PlatformPreview {
     pub lengths: Vec<Option<Length>>,
     /// What it would refuse.
     pub violations: Vec<Violation>,
+    /// What was done to make it fit.
+    pub notice: Option<String>,
 }
 
 /// What would happen.
@@ -54,8 +56,9 @@ impl Desk {
             [] => Vec::new(),
             names => accounts_of(&mut directory, names, &mut problems),
         };
-        problems.extend(self.violations(&submission.content, &accounts));
-        let platforms = self.by_platform(submission, &accounts);
+        let (content, notices) = self.fitted(&submission.content, submission.fitting, &accounts);
+        problems.extend(self.violations(&content, &accounts));
+        let platforms = self.by_platform(&content, &accounts, &notices);
         let mut preview = Preview { platforms, problems, ..Preview::default() };
         if !has_time {
             return Ok(preview);
@@ -107,14 +110,20 @@ impl Desk {
         Ok(found)
     }
 
-    fn by_platform(&self, submission: &Submission, accounts: &[Account]) -> Vec<PlatformPreview> {
+    fn by_platform(
+        &self,
+        content: &Content,
+        accounts: &[Account],
+        notices: &[Notice],
+    ) -> Vec<PlatformPreview> {
         let mut found: Vec<PlatformPreview> = Vec::new();
         for account in accounts {
             if let Some(known) = found.iter_mut().find(|p| p.platform == account.platform) {
                 known.accounts.push(account.name.clone());
                 continue;
             }
-            let draft = submission.content.draft_for(&account.platform);
+            let draft = content.draft_for(&account.platform);
+            let notice = notices.iter().find(|notice| notice.platform == account.platform);
             let parts = draft.parts.to_vec();
             let platform = self.platforms.get(&account.platform);
             let measure = platform.and_then(|platform| platform.measure());
@@ -125,6 +134,7 @@ impl Desk {
                 lengths: parts.iter().map(length).collect(),
                 violations: platform.map(|p| violations(&**p, draft)).unwrap_or_default(),
                 parts,
+                notice: notice.map(|notice| notice.message.clone()),
             });
         }
         found

@@ -179,6 +179,7 @@ impl Preparation<'_> {
                 bytes,
                 facts: &facts,
                 alt: upload.alt.as_deref(),
+                url: None,
                 now,
             };
             let step = uploader.step(self.who, given, upload.state.as_ref());

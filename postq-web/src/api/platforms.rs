@@ -25,7 +25,7 @@ struct Platforms {
 
 /// What a platform can do.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Platform)]
+#[schema(as = PlatformAbilities)]
 struct PlatformView {
     #[schema(example = "x")]
     platform: String,

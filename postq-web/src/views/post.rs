@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use postq_core::content::{Content, MediaRef, Part, Post, PostState};
+use postq_core::fit::Fitting;
 use postq_core::options::{OptionValue, PostOptions};
 use postq_core::platform::{Length, PlatformName};
 use postq_engine::desk::{PlatformPreview, PostLine, Preview};
@@ -70,6 +71,9 @@ pub(crate) struct NewPost {
     /// What else a platform wants to know, by its name: `{"reddit": {"subreddit": "rust"}}`.
     #[schema(value_type = Option<BTreeMap<String, BTreeMap<String, serde_json::Value>>>)]
     pub(crate) options: Option<PlatformOptions>,
+    /// What is done where its text is too long for a platform: `shorten` it, or split it to a `thread`; it is
+    /// refused if left out.
+    pub(crate) fit: Option<FitRule>,
     /// To these accounts, by name or id. `dry_run:NAME` needs no account to be there.
     #[serde(default)]
     pub(crate) accounts: Vec<String>,
@@ -82,6 +86,25 @@ pub(crate) struct NewPost {
     pub(crate) schedule: Option<ScheduleRule>,
     /// What happens when it is late; `fire_once` if left out.
     pub(crate) misfire: Option<MisfireRule>,
+}
+
+/// What is done with a text that is too long for a platform.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FitRule {
+    /// Its end is left out, after a sentence or a word; a link at its end stays.
+    Shorten,
+    /// It is split between sentences or words; shortened where the platform has no threads.
+    Thread,
+}
+
+impl From<FitRule> for Fitting {
+    fn from(rule: FitRule) -> Self {
+        match rule {
+            FitRule::Shorten => Self::Shorten,
+            FitRule::Thread => Self::Thread,
+        }
+    }
 }
 
 impl NewPost {
@@ -252,6 +275,9 @@ pub(crate) struct PlatformView {
     /// How long each part is; null where the platform counts nothing.
     lengths: Vec<Option<LengthView>>,
     violations: Vec<ViolationView>,
+    /// What was done to make it fit.
+    #[schema(example = "split to a thread of 3 parts")]
+    notice: Option<String>,
 }
 
 /// How long a text is, as a platform counts.
@@ -304,6 +330,7 @@ impl From<PlatformPreview> for PlatformView {
             violations: violations
                 .map(|v| ViolationView { part: v.part, message: v.message })
                 .collect(),
+            notice: preview.notice,
         }
     }
 }
