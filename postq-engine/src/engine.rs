@@ -275,6 +275,7 @@ impl Engine {
             Arc::clone(&self.shared.resolver),
         )
         .with_settings(self.shared.settings.desk)
+        .with_tokens(self.shared.tokens.clone())
     }
 
     /// Where media come in; none without [`EngineBuilder::media`].

@@ -34,6 +34,7 @@ mod pauses;
 mod planner;
 pub mod platforms;
 mod polls;
+mod preflight;
 mod presence;
 mod readings;
 pub mod reseal;

@@ -14,6 +14,7 @@ use postq_core::store::{JobFilter, Page};
 use super::failure::dead;
 use super::{End, Holding, Publish, exhausted, not_known_here};
 use crate::engine::Shared;
+use crate::preflight::refused;
 use crate::settle::Verdict;
 use crate::tokens::{Unusable, Usable};
 use crate::worker::Work;
@@ -59,6 +60,14 @@ pub(super) async fn admit<'a>(
         return Err(dead(shared, work, failure, DeadReason::Content));
     }
     let Usable { account, who } = usable(shared, work, account, holding).await?;
+    // What may be out is looked for, whatever the rules are by now.
+    if work.evidence.0.is_empty()
+        && let Some(violation) = refused(&**platform, &account, &who, draft).await.first()
+    {
+        let message = format!("part {}: {}", violation.part + 1, violation.message);
+        let failure = Failure::not_published(FailureClass::Content, message);
+        return Err(dead(shared, work, failure, DeadReason::Content));
+    }
     Ok(Publish { shared, work, post, account, platform, who, draft, holding })
 }
 

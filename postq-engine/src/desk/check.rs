@@ -9,7 +9,7 @@ use postq_core::account::Account;
 use postq_core::content::{Content, Part, Post};
 use postq_core::id::{AccountId, PostId, ScheduleId};
 use postq_core::media::{BadMediaId, MediaId};
-use postq_core::platform::violations;
+use postq_core::platform::{Violation, violations};
 use postq_core::schedule::Schedule;
 
 use super::meaning::Meant;
@@ -63,6 +63,7 @@ impl Desk {
         let mut entries: Vec<Result<Entry, Refused>> =
             submissions.iter().map(|s| self.check_one(&mut directory, s, now)).collect();
         self.ensure_days(&mut entries, &directory, now).await?;
+        self.ask_platforms(&mut entries, &directory, now).await;
         Ok(Checked { entries, directory, now })
     }
 
@@ -159,21 +160,10 @@ impl Desk {
                 problems.push(self.no_platform(account));
                 continue;
             };
-            let parts = content.parts_for(&account.platform);
-            problems.extend(
-                violations(&**platform, content.draft_for(&account.platform)).into_iter().map(
-                    |violation| {
-                        let place = match parts.len() {
-                            1 => String::new(),
-                            parts => format!("part {} of {parts}, ", violation.part + 1),
-                        };
-                        Problem::new(
-                            "text",
-                            format!("{place}{}: {}", account.platform, violation.message),
-                        )
-                    },
-                ),
-            );
+            let draft = content.draft_for(&account.platform);
+            let told = violations(&**platform, draft);
+            let problem = |told| violation_problem(account, draft.parts.len(), told);
+            problems.extend(told.iter().map(problem));
         }
         problems
     }
@@ -190,6 +180,15 @@ impl Desk {
             ),
         )
     }
+}
+
+/// What an account's platform says, as a problem of the post.
+pub(super) fn violation_problem(account: &Account, parts: usize, violation: &Violation) -> Problem {
+    let place = match parts {
+        1 => String::new(),
+        parts => format!("part {} of {parts}, ", violation.part + 1),
+    };
+    Problem::new("text", format!("{place}{}: {}", account.platform, violation.message))
 }
 
 /// The id of the schedule that a post comes in with: the post's own. Whoever completes a post that was

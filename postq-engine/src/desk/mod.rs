@@ -30,6 +30,7 @@ mod find;
 mod fitting;
 mod meaning;
 mod now;
+mod preflight;
 mod preview;
 mod resume;
 mod slot;
@@ -46,6 +47,7 @@ use postq_core::job::CorrelationId;
 use postq_core::schedule::{Resolver, Schedule};
 
 use crate::platforms::Platforms;
+use crate::tokens::Tokens;
 
 pub use self::agenda::{Agenda, AgendaEntry, AgendaItem, Moves};
 pub use self::alter::Alteration;
@@ -94,12 +96,27 @@ pub struct Desk {
     resolver: Arc<dyn Resolver>,
     settings: DeskSettings,
     correlation: Option<CorrelationId>,
+    tokens: Option<Tokens>,
 }
 
 impl Desk {
     /// A desk with the default settings.
     pub fn new(backend: Backend, platforms: Platforms, resolver: Arc<dyn Resolver>) -> Self {
-        Self { backend, platforms, resolver, settings: DeskSettings::default(), correlation: None }
+        Self {
+            backend,
+            platforms,
+            resolver,
+            settings: DeskSettings::default(),
+            correlation: None,
+            tokens: None,
+        }
+    }
+
+    /// The same, asking platforms for their own rules with these accounts' credentials.
+    #[must_use]
+    pub(crate) fn with_tokens(mut self, tokens: Tokens) -> Self {
+        self.tokens = Some(tokens);
+        self
     }
 
     /// The same with other settings.

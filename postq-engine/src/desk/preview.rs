@@ -58,6 +58,9 @@ impl Desk {
         };
         let (content, notices) = self.fitted(&submission.content, submission.fitting, &accounts);
         problems.extend(self.violations(&content, &accounts));
+        if problems.is_empty() {
+            problems.extend(self.preflight(&content, &accounts, now).await);
+        }
         let platforms = self.by_platform(&content, &accounts, &notices);
         let mut preview = Preview { platforms, problems, ..Preview::default() };
         if !has_time {
