@@ -50,6 +50,7 @@ impl<'a> Uploading<'a> {
             bytes: self.bytes,
             facts: &self.facts,
             alt: self.alt,
+            url: None,
             now: now(),
         };
         self.steps += 1;
