@@ -1,0 +1,109 @@
+//! Keeps secrets and content out of what is told to people.
+
+/// So many characters in a row of a post are content.
+const TELLING: usize = 12;
+/// The longest message.
+const MOST: usize = 300;
+
+/// What a message must not show.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Hidden<'a> {
+    /// The access token.
+    pub(crate) token: &'a str,
+    /// The texts of the post.
+    pub(crate) texts: Texts<'a>,
+}
+
+/// What a Pin says: its description, title, link, and what it shows for those who cannot see it.
+pub(crate) type Texts<'a> = [&'a str; 4];
+
+impl Hidden<'_> {
+    /// Hides this secret alone.
+    pub(crate) fn secret(secret: &str) -> Hidden<'_> {
+        Hidden { token: secret, ..Hidden::default() }
+    }
+
+    /// The words on one line, cut to a bound, with `…` for the token and for every stretch that
+    /// comes from a text.
+    pub(crate) fn hide(self, words: &str) -> String {
+        let words =
+            if self.token.is_empty() { words.to_owned() } else { words.replace(self.token, "…") };
+        let words: Vec<char> = one_line(&words).chars().take(MOST).collect();
+        let mut quoted = vec![false; words.len()];
+        for text in self.texts {
+            mark(&mut quoted, &words, &one_line(text));
+        }
+        let mut shown = String::new();
+        for (i, &c) in words.iter().enumerate() {
+            if !quoted[i] {
+                shown.push(c);
+            } else if i == 0 || !quoted[i - 1] {
+                shown.push('…');
+            }
+        }
+        shown
+    }
+}
+
+/// Marks which of the characters are from the text.
+fn mark(quoted: &mut [bool], words: &[char], text: &str) {
+    let length = text.chars().count();
+    let window = length.min(TELLING);
+    if window == 0 || window > words.len() {
+        return;
+    }
+    for start in 0..=words.len() - window {
+        let stretch: String = words[start..start + window].iter().collect();
+        // A short text is content as a whole word alone: "a" is in most sentences.
+        let stands_alone = length >= TELLING
+            || !(start > 0 && words[start - 1].is_alphanumeric()
+                || words.get(start + window).is_some_and(|c| c.is_alphanumeric()));
+        if stands_alone && text.contains(&stretch) {
+            quoted[start..start + window].fill(true);
+        }
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hide(words: &str, text: &str) -> String {
+        Hidden { token: "tok-1", texts: [text, "", "", ""] }.hide(words)
+    }
+
+    #[test]
+    fn what_comes_from_the_text_is_left_out() {
+        let text = "Our launch is\non Tuesday at nine, tell nobody";
+
+        assert_eq!(hide("bad: Our launch is on Tuesday at nine!", text), "bad: …!");
+        assert_eq!(hide("bad: …day at nine, tell nobody", text), "bad: ……");
+        assert_eq!(hide("Forbidden", text), "Forbidden");
+        assert_eq!(hide("refused: hi", "hi"), "refused: …");
+        assert_eq!(hide("this is it", "hi"), "this is it");
+        assert_eq!(hide("anything", ""), "anything");
+    }
+
+    #[test]
+    fn each_text_is_left_out() {
+        let texts = ["a description that is long", "Soup", "https://example.com/soup", "a bowl"];
+        let hidden = Hidden { token: "", texts };
+
+        let told = hidden.hide("no Soup with https://example.com/soup and a bowl, sorry");
+        assert_eq!(told, "no … with … and …, sorry");
+        assert_eq!(Hidden::secret("s3cret").hide("not s3cret"), "not …");
+    }
+
+    #[test]
+    fn the_token_is_left_out_and_the_message_is_short() {
+        assert_eq!(hide("bad token tok-1\r\n\u{1b}[1m", "text"), "bad token … [1m");
+        assert_eq!(hide(&"long ".repeat(1_000), "text").chars().count(), MOST);
+    }
+}
