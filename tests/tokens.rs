@@ -2,11 +2,15 @@
 
 #![allow(missing_docs, reason = "a test")]
 
+#[path = "tokens/mortal.rs"]
+mod mortal;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use fake_x::{CLIENT_ID, FakeX, GrantFault};
 use postq::core::account::Account;
+use postq::core::backend::Backend;
 use postq::core::clock::{Clock, SystemClock};
 use postq::core::connect::Grant;
 use postq::core::credentials::Credentials;
@@ -20,16 +24,23 @@ use secrecy::ExposeSecret;
 use test_servers::Postgres;
 use tokio::task::JoinSet;
 
+use mortal::{Death, Mortal};
+
+/// A mark that somebody left who died is forgotten after this.
+const FORGOTTEN: Duration = Duration::from_secs(30);
+
 /// Two nodes on one store, and an account whose token has ended.
 struct Town {
     x: FakeX,
+    adapter: Arc<X>,
+    vault: Arc<dyn Vault>,
+    backends: [Backend; 2],
     nodes: [Tokens; 2],
     account: Account,
-    backend: postq::core::backend::Backend,
 }
 
 impl Town {
-    async fn over(backends: [postq::core::backend::Backend; 2]) -> Self {
+    async fn over(backends: [Backend; 2]) -> Self {
         let x = FakeX::start().await.expect("a port");
         let vault: Arc<dyn Vault> = Arc::new(ChaChaVault::new(&[7; 32]));
         let now = SystemClock.now();
@@ -46,26 +57,22 @@ impl Town {
         account.credentials = Some(vault.seal(account.id, &secret).await.expect("sealed"));
         account.token_expires_at = Some(now - Duration::from_secs(1));
         backends[0].accounts.insert(&account).await.expect("an account");
-        let nodes = backends.each_ref().map(|backend| {
-            let config = Config {
-                base_url: x.base_url(),
-                client_id: Some(CLIENT_ID.to_owned()),
-                send_timeout: Duration::from_secs(1),
-                ..Config::default()
-            };
-            let x: Arc<dyn Platform> = Arc::new(X::new(config).expect("an adapter"));
-            let vault = Some(Arc::clone(&vault));
-            Tokens::new(backend, vault, Platforms::new([x]), Duration::from_secs(10))
-        });
-        let [backend, _] = backends;
-        Self { x, nodes, account, backend }
+        let config = Config {
+            base_url: x.base_url(),
+            client_id: Some(CLIENT_ID.to_owned()),
+            send_timeout: Duration::from_secs(1),
+            ..Config::default()
+        };
+        let adapter = Arc::new(X::new(config).expect("an adapter"));
+        let nodes = backends.each_ref().map(|backend| node(backend, &vault, &adapter));
+        Self { x, adapter, vault, backends, nodes, account }
     }
 
     /// So many users of the ended token, on both nodes at once: what each got.
     async fn users(&self, number: usize) -> Vec<Result<String, Unusable>> {
         let mut users = JoinSet::new();
-        for node in self.nodes.iter().cycle().take(number).cloned() {
-            let seen = self.account.clone();
+        for node in self.nodes.iter().cycle().take(number) {
+            let (node, seen) = (node.clone(), self.account.clone());
             users.spawn(async move {
                 let usable = node.usable(&seen, SystemClock.now()).await?;
                 Ok(usable.who.secret.expect("a token").expose_secret().to_owned())
@@ -99,9 +106,74 @@ impl Town {
             assert!(matches!(refused, Unusable::Refused { .. }), "{refused:?}");
         }
         assert_eq!(self.x.grant_calls(), 1, "who waited asked no more");
-        let stored = self.backend.accounts.load(&[self.account.id]).await.expect("load");
-        assert_eq!(stored.len(), 1, "it stays, for a person to connect it again");
+        assert!(
+            self.stored().await.credentials.is_some(),
+            "it stays, for a person to connect again"
+        );
     }
+
+    async fn a_lost_answer_is_no_refusal(&self) {
+        self.x.grant_faults([GrantFault::CutAfter]);
+        let later = self.users(1).await.pop().expect("one").expect_err("not now");
+        assert!(matches!(later, Unusable::Later(_)), "{later:?}");
+
+        // X has spent it all the same: that is what it says when it is asked again.
+        let refused = self.users(4).await;
+        assert!(
+            refused.iter().all(|one| matches!(one, Err(Unusable::Refused { .. }))),
+            "{refused:?}"
+        );
+        assert_eq!(self.x.grant_calls(), 2);
+    }
+
+    async fn stored(&self) -> Account {
+        let stored = self.backends[0].accounts.load(&[self.account.id]).await.expect("load");
+        stored.into_iter().next().expect("the account")
+    }
+
+    /// One token after the other ends and is renewed by one node or the other, or by one that dies.
+    async fn a_thousand_rotations(&self) {
+        let (mut now, mut troubles, mut deaths) = (SystemClock.now(), 0, 0);
+        for round in 0..1_000_usize {
+            let seen = self.stored().await;
+            now = now.max(seen.token_expires_at.expect("it ends") + Duration::from_secs(1));
+            let death = match round % 8 {
+                1 => Some(Death::BeforeMark),
+                4 => Some(Death::AfterMark),
+                6 => Some(Death::AfterReceipt),
+                _ => None,
+            };
+            if let Some(death) = death {
+                let mortal = Mortal::over(&self.backends[round % 2], death);
+                let dying = node(&mortal.backend, &self.vault, &self.adapter);
+                mortal.dies_of(dying.usable(&seen, now)).await;
+                deaths += 1;
+                now += FORGOTTEN;
+            }
+            if round % 10 == 3 {
+                self.x.grant_faults([GrantFault::Unavailable]);
+                troubles += 1;
+            }
+
+            let mut usable = self.nodes[(round + 1) % 2].usable(&self.stored().await, now).await;
+            if matches!(usable, Err(Unusable::Later(_))) {
+                usable = self.nodes[round % 2].usable(&self.stored().await, now).await;
+            }
+
+            let usable = usable.unwrap_or_else(|why| panic!("round {round}, {death:?}: {why:?}"));
+            let token = usable.who.secret.expect("a token");
+            let whose = self.adapter.whoami(&token).await;
+            assert_eq!(whose.expect("it is in force").id, "42", "round {round}, {death:?}");
+        }
+        // What a fault was left for whoever came next is counted where it was met.
+        let left = self.x.grant_calls() - 1_000;
+        assert!(deaths == 375 && left <= troubles && left > troubles / 2, "{left} of {troubles}");
+    }
+}
+
+fn node(backend: &Backend, vault: &Arc<dyn Vault>, adapter: &Arc<X>) -> Tokens {
+    let platforms = Platforms::new([Arc::clone(adapter) as Arc<dyn Platform>]);
+    Tokens::new(backend, Some(Arc::clone(vault)), platforms, Duration::from_secs(10))
 }
 
 macro_rules! over_stores {
@@ -133,4 +205,10 @@ macro_rules! over_stores {
     };
 }
 
-over_stores! { one_call_for_twenty, trouble_keeps_it_connected, a_refusal_is_one_for_all }
+over_stores! {
+    one_call_for_twenty,
+    trouble_keeps_it_connected,
+    a_refusal_is_one_for_all,
+    a_lost_answer_is_no_refusal,
+    a_thousand_rotations,
+}

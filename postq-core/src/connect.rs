@@ -107,6 +107,25 @@ pub trait Connect: fmt::Debug + Send + Sync {
 
     /// Tells whose a grant is.
     async fn whose(&self, grant: &Grant) -> Result<Whose, Failure>;
+
+    /// Takes back what connecting brought.
+    fn revoke(&self) -> Option<&dyn Revoke> {
+        None
+    }
+}
+
+/// Takes tokens back at the platform, for an account that is removed.
+///
+/// # Contract
+///
+/// 1. A refresh token that was taken back renews no more.  (`what_is_revoked_renews_no_more`)
+/// 2. It is one call, and no secret is in its failure.  (`a_revocation_is_one_call`)
+///
+/// Each rule is a public test in `conformance::connect`.
+#[async_trait]
+pub trait Revoke: fmt::Debug + Send + Sync {
+    /// Takes back an access token or a refresh token; one that is good for nothing is no failure.
+    async fn revoke(&self, token: &SecretString) -> Result<(), Failure>;
 }
 
 /// What a platform answers to who asks for the next grant.
@@ -143,7 +162,7 @@ pub trait Refresh: fmt::Debug + Send + Sync {
     async fn refresh(&self, refresh_token: &SecretString) -> Result<Renewal, Failure>;
 }
 
-const _OBJECT_SAFE: fn(&dyn Connect, &dyn Refresh) = |_, _| {};
+const _OBJECT_SAFE: fn(&dyn Connect, &dyn Refresh, &dyn Revoke) = |_, _, _| {};
 
 #[cfg(test)]
 mod tests {

@@ -32,11 +32,18 @@ impl Part {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MediaRef {
-    /// A path, a URL, or `media:` and the id of a file that was added before.
+    /// `media:` and the id of a file that was added before, or a URL. Never a path.
     pub source: String,
     /// What it shows, for those who cannot see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alt: Option<String>,
+}
+
+impl MediaRef {
+    /// Whether it is a path on somebody's machine: it must be added first, and named by what that gave.
+    pub fn is_path(&self) -> bool {
+        !self.source.starts_with(MediaId::SCHEME) && !self.source.contains("://")
+    }
 }
 
 /// The content of a post: at least one part, and other parts for platforms that need their own.

@@ -30,6 +30,8 @@ pub struct Credentials {
     pub renewing_since: Option<DateTime<Utc>>,
     /// The platform refused to renew them then.
     pub refused_at: Option<DateTime<Utc>>,
+    /// Nobody could renew them since then, though nobody refused it.
+    pub failing_since: Option<DateTime<Utc>>,
 }
 
 /// A secret that is no credentials. Does not show it.
@@ -51,6 +53,8 @@ struct Written<A, S> {
     renewing_since: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refused_at: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failing_since: Option<DateTime<Utc>>,
 }
 
 fn none<A>() -> Option<A> {
@@ -67,6 +71,7 @@ impl Credentials {
             issued_at: None,
             renewing_since: None,
             refused_at: None,
+            failing_since: None,
         }
     }
 
@@ -109,6 +114,7 @@ impl Credentials {
             issued_at: written.issued_at,
             renewing_since: written.renewing_since,
             refused_at: written.refused_at,
+            failing_since: written.failing_since,
         })
     }
 
@@ -121,6 +127,7 @@ impl Credentials {
             issued_at: self.issued_at,
             renewing_since: self.renewing_since,
             refused_at: self.refused_at,
+            failing_since: self.failing_since,
         };
         // With room for all of it from the start: a text that grows is moved, and leaves pieces behind.
         let mut text = Zeroizing::new(String::with_capacity(self.most_written()));
@@ -185,13 +192,15 @@ mod tests {
     fn what_is_written_is_read_again() {
         let marked =
             Credentials { renewing_since: Some(DateTime::UNIX_EPOCH), scopes: vec![], ..granted() };
-        for credentials in [granted(), marked, Credentials::bare("t".into())] {
+        let failing = Credentials { failing_since: Some(DateTime::UNIX_EPOCH), ..granted() };
+        for credentials in [granted(), marked, failing, Credentials::bare("t".into())] {
             let again = Credentials::read(&credentials.write()).unwrap();
 
             assert_eq!(again.write().expose_secret(), credentials.write().expose_secret());
             assert!(again.same_token(&credentials));
             assert_eq!(again.scopes, credentials.scopes);
             assert_eq!(again.renewing_since, credentials.renewing_since);
+            assert_eq!(again.failing_since, credentials.failing_since);
         }
         assert!(granted().write().expose_secret().len() < granted().most_written());
     }
@@ -219,12 +228,14 @@ mod tests {
             scopes: Vec::new(),
         };
         let later = DateTime::UNIX_EPOCH + Duration::from_secs(9);
-        let marked = Credentials { renewing_since: Some(later), ..granted() };
+        let marked =
+            Credentials { renewing_since: Some(later), failing_since: Some(later), ..granted() };
 
         let renewed = marked.renewed(grant, later);
 
         assert_eq!(renewed.refresh_token.unwrap().expose_secret(), "r3fresh");
         assert_eq!(renewed.scopes, ["read"]);
         assert_eq!((renewed.issued_at, renewed.renewing_since), (Some(later), None));
+        assert_eq!(renewed.failing_since, None);
     }
 }

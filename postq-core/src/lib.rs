@@ -7,6 +7,7 @@
 //! | [`machine`] | the job state machine |
 //! | [`failure`], [`retry`], [`cadence`] | pure policies |
 //! | [`metrics`], [`slot`] | what is counted of what is out; when accounts like to publish |
+//! | [`price`] | what calls come to where a platform bills by the call |
 //! | [`intent`] | intents, receipts, evidence: what keeps a post from going out twice |
 //! | [`store`], [`feed`], [`queue`], [`lock`], [`limiter`], [`cache`] | what a backend implements |
 //! | [`token`], [`idempotency`] | what an API needs of a backend |
@@ -59,6 +60,7 @@ pub mod notifier;
 pub mod options;
 pub mod platform;
 pub mod pool;
+pub mod price;
 pub mod queue;
 pub mod retry;
 pub mod schedule;

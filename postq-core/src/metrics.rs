@@ -17,6 +17,7 @@ use crate::error::StoreError;
 use crate::id::{AccountId, PostId, PublicationId, TenantId};
 use crate::job::Applied;
 use crate::platform::Counts;
+use crate::price::Spent;
 
 /// Whether a publication could be seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -120,6 +121,8 @@ pub struct Reading {
     pub snapshot: Option<Snapshot>,
     /// The time of the next poll; none ends them.
     pub next: Option<DateTime<Utc>>,
+    /// What calls it stands for, where they are counted.
+    pub spent: Vec<Spent>,
 }
 
 /// What an account came to on one day, by UTC.
@@ -153,8 +156,10 @@ pub struct DayTotals {
 ///    (`a_late_snapshot_changes_no_total`)
 /// 7. What is no longer shown keeps what it was counted to.  (`what_is_gone_keeps_its_counts`)
 /// 8. Accounts are apart, and the publications of one come newest first.  (`accounts_have_their_own`)
-/// 9. `version` changes with whatever changes an account's totals, series or latest counts, and with
-///    nothing else.  (`a_version_rises_with_what_is_counted`)
+/// 9. What readings that apply have spent is added up by month, platform and kind, and what others have is
+///    not.  (`what_is_spent_adds_up`)
+/// 10. `version` changes with whatever changes an account's totals, series or latest counts, and with
+///     nothing else.  (`a_version_rises_with_what_is_counted`)
 ///
 /// Each rule is a public test in `conformance::store::metrics`.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -194,6 +199,10 @@ pub trait MetricsStore: fmt::Debug + Send + Sync + 'static {
 
     /// Writes down what became of polls; one answer per reading, in order.
     async fn record(&self, readings: &[Reading]) -> Result<Vec<Applied>, StoreError>;
+
+    /// What has been spent in a month, which is named by its first day; by platform and kind, in this
+    /// order.
+    async fn spent(&self, month: NaiveDate) -> Result<Vec<Spent>, StoreError>;
 
     /// The days from `from` up to `until`, which is not among them, on which there is something to
     /// tell, in order.

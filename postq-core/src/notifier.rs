@@ -87,12 +87,16 @@ pub enum NoticeKind {
     OutcomeUnknown,
     /// An account needs a person.
     AccountNeedsAttention,
+    /// An account's token has ended, and nobody could renew it for long.
+    TokenNotRenewed,
     /// All accounts of an app need a person: it has no credits left.
     AppNeedsAttention,
     /// Webhooks are no longer delivered to an endpoint.
     WebhookPaused,
     /// A platform does not show what came out a short while ago.
     PostNotShown,
+    /// The month's budget is used up.
+    BudgetUsedUp,
     /// Nothing happened: somebody wants to know whether notices arrive.
     Test,
 }
@@ -104,9 +108,11 @@ impl NoticeKind {
             Self::JobDead => "job_dead",
             Self::OutcomeUnknown => "outcome_unknown",
             Self::AccountNeedsAttention => "account_needs_attention",
+            Self::TokenNotRenewed => "token_not_renewed",
             Self::AppNeedsAttention => "app_needs_attention",
             Self::WebhookPaused => "webhook_paused",
             Self::PostNotShown => "post_not_shown",
+            Self::BudgetUsedUp => "budget_used_up",
             Self::Test => "test",
         }
     }
@@ -175,6 +181,7 @@ mod tests {
             NoticeKind::JobDead,
             NoticeKind::OutcomeUnknown,
             NoticeKind::AccountNeedsAttention,
+            NoticeKind::TokenNotRenewed,
             NoticeKind::AppNeedsAttention,
             NoticeKind::WebhookPaused,
             NoticeKind::Test,

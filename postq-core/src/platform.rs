@@ -447,9 +447,7 @@ pub trait Media: fmt::Debug + Send + Sync {
     fn limits(&self) -> MediaLimits;
 
     /// How it comes by a file. Where it fetches them itself, [`UploadFile::url`] is there.
-    fn transfer(&self) -> Transfer {
-        Transfer::Sent
-    }
+    fn transfer(&self) -> Transfer;
 
     /// Makes the next step of an upload; without a state the first.
     async fn step<'a>(
@@ -515,6 +513,9 @@ pub struct Length {
 pub trait Measure: fmt::Debug + Send + Sync {
     /// How long the text of one part is, and may be. Pure.
     fn measure(&self, text: &str) -> Length;
+
+    /// Whether the platform would show a link in it: what it may bill otherwise. Pure.
+    fn has_link(&self, text: &str) -> bool;
 }
 
 const _OBJECT_SAFE: fn(&dyn Platform) = |_| {};

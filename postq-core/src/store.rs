@@ -200,6 +200,8 @@ pub enum BlockReason {
     Credits,
     /// The account's credentials are refused: a person must reconnect it.
     NeedsAttention,
+    /// The month's budget is used up, and its owner wants everything to stop then.
+    Budget,
 }
 
 impl BlockReason {
@@ -210,6 +212,7 @@ impl BlockReason {
             Self::RateLimit => "rate_limit",
             Self::Credits => "credits",
             Self::NeedsAttention => "needs_attention",
+            Self::Budget => "budget",
         }
     }
 }

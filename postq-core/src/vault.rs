@@ -69,7 +69,7 @@ mod chacha {
     use base64::engine::general_purpose::STANDARD;
     use chacha20poly1305::aead::{Aead, KeyInit, Payload};
     use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
-    use secrecy::ExposeSecret;
+    use secrecy::{ExposeSecret, SecretBox};
     use zeroize::Zeroizing;
 
     use super::{AccountId, Sealed, SecretString, Vault, VaultError, async_trait, fmt};
@@ -109,6 +109,17 @@ mod chacha {
             let bytes = Zeroizing::new(bytes);
             let key: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| BadKey)?;
             Ok(Self::new(key))
+        }
+
+        /// A key for something else, made of this one: the same wherever this key is. It tells nothing of this
+        /// key, nor of what is made of it under another purpose.
+        pub fn derived(&self, purpose: &[u8; NONCE]) -> SecretBox<[u8; 32]> {
+            // The cipher's stream under a nonce that no record has: those are random.
+            let payload = Payload { msg: &[0; 32], aad: b"" };
+            let sealed = self.cipher.encrypt(&XNonce::from(*purpose), payload);
+            let sealed =
+                Zeroizing::new(sealed.expect("a short text is within the cipher's limits"));
+            SecretBox::init_with_mut(|key: &mut [u8; 32]| key.copy_from_slice(&sealed[..32]))
         }
 
         fn associated(&self, account: AccountId) -> Vec<u8> {

@@ -35,6 +35,7 @@ use crate::planner::SLOW_SWEEP;
 use crate::platforms::Platforms;
 use crate::polls::{Capture, Polling};
 use crate::presence::{self, NodeFacts, Presence};
+use crate::prices::Prices;
 use crate::readings::{CallsLeft, Readings};
 use crate::settings::Settings;
 use crate::settle::Report;
@@ -88,6 +89,7 @@ pub(crate) struct Shared {
     pub(crate) resolver: Arc<dyn Resolver>,
     pub(crate) retry: Arc<dyn RetryStrategy>,
     pub(crate) polling: Polling,
+    pub(crate) prices: Arc<Prices>,
     pub(crate) handlers: BTreeMap<JobKind, Arc<dyn Handler>>,
     /// By which a person is told.
     pub(crate) channels: Vec<String>,
@@ -168,6 +170,7 @@ impl Engine {
             resolver: Arc::new(Calendar::new()),
             retry: Arc::new(ExponentialJitter::default()),
             polling: Polling::default(),
+            prices: Prices::default(),
             notifiers: Vec::new(),
             handlers: BTreeMap::new(),
             webhooks: None,
@@ -269,13 +272,23 @@ impl Engine {
 
     /// Where posts and schedules come in, with the engine's [`Settings::desk`].
     pub fn desk(&self) -> Desk {
-        Desk::new(
+        let desk = Desk::new(
             self.shared.backend.clone(),
             self.shared.platforms.clone(),
             Arc::clone(&self.shared.resolver),
         )
         .with_settings(self.shared.settings.desk)
         .with_tokens(self.shared.tokens.clone())
+        .with_prices(Arc::clone(&self.shared.prices));
+        match self.shared.media.clone() {
+            Some(media) => desk.with_media(media),
+            None => desk,
+        }
+    }
+
+    /// What calls cost.
+    pub fn prices(&self) -> &Prices {
+        &self.shared.prices
     }
 
     /// Where media come in; none without [`EngineBuilder::media`].
@@ -324,6 +337,7 @@ pub struct EngineBuilder {
     resolver: Arc<dyn Resolver>,
     retry: Arc<dyn RetryStrategy>,
     polling: Polling,
+    prices: Prices,
     notifiers: Vec<Arc<dyn Notifier>>,
     handlers: BTreeMap<JobKind, Arc<dyn Handler>>,
     webhooks: Option<Webhooks>,
@@ -366,6 +380,13 @@ impl EngineBuilder {
     #[must_use]
     pub fn retry(mut self, retry: Arc<dyn RetryStrategy>) -> Self {
         self.retry = retry;
+        self
+    }
+
+    /// What calls cost, and how much may be spent in a month. Defaults to nothing.
+    #[must_use]
+    pub fn prices(mut self, prices: Prices) -> Self {
+        self.prices = prices;
         self
     }
 
@@ -461,11 +482,13 @@ impl EngineBuilder {
             platforms.clone(),
             self.settings.store_timeout,
         );
+        let prices = Arc::new(self.prices.polled_by(self.polling.cadence.as_ref()));
         let capture = Capture {
             backend: self.backend.clone(),
             platforms: platforms.clone(),
             tokens: tokens.clone(),
             polling: self.polling.clone(),
+            prices: Arc::clone(&prices),
             rate_limit: self.settings.rate_limit,
             channels: names.clone(),
         };
@@ -484,6 +507,7 @@ impl EngineBuilder {
             resolver: self.resolver,
             retry: self.retry,
             polling: self.polling,
+            prices,
             handlers: self.handlers,
             channels: names,
             settings: self.settings,

@@ -14,6 +14,7 @@
 //! | `rezone` | what a new zone database moves |
 //! | [`health`], [`metrics`], `readings` | when each loop last succeeded, what is measured, what platforms told of limits |
 //! | [`analytics`] | what metrics say: pure |
+//! | [`prices`] | what calls cost, and a budget |
 //! | [`webhooks`] | who else is told of what happens |
 //! | [`desk`], [`import`] | how posts and schedules come in |
 //! | [`dry_run`], [`platforms`], [`handler`] | what an engine is given |
@@ -36,6 +37,7 @@ pub mod platforms;
 mod polls;
 mod preflight;
 mod presence;
+pub mod prices;
 mod readings;
 pub mod reseal;
 mod rezone;

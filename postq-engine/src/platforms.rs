@@ -20,6 +20,11 @@ impl Platforms {
         self.0.get(name)
     }
 
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<dyn Platform>> {
+        self.0.values()
+    }
+
     /// The names, in order.
     pub fn names(&self) -> impl Iterator<Item = &PlatformName> {
         self.0.keys()

@@ -30,6 +30,7 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
     let mut cleaned = Instant::now();
     let mut announcer = Announcer::default();
     let mut ahead = ahead::Ahead::default();
+    let mut orphans = upkeep::Orphans::default();
     while !shutdown.is_cancelled() {
         let clean = cleaned.elapsed() >= shared.settings.clean_every;
         let pause = match round(&shared, clean).await {
@@ -45,6 +46,7 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
         // After a round, so that at the start there is something to tell.
         announcer.again(&shared).await;
         ahead.again(&shared).await;
+        orphans.again(&shared).await;
         tokio::select! {
             biased;
             () = shutdown.cancelled() => {}

@@ -25,8 +25,10 @@ use postq_core::platform::{
     Asked, Counts, Fetched, Identity, MetricField, Metrics, Outgoing, Pace, Platform, PlatformName,
     Published, Violation,
 };
+use postq_core::price::{CallKind, month};
 use postq_core::schedule::{Schedule, Timing};
 use postq_core::store::{Block, BlockReason, JobFilter, Page, Publication};
+use postq_engine::prices::{Prices, Stops};
 use postq_engine::{Engine, Settings, TopicWorkers};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -115,12 +117,16 @@ struct World {
     backend: Backend,
     platform: Arc<Counting>,
     account: Account,
+    prices: Prices,
     running: JoinSet<()>,
 }
 
 impl World {
     async fn at_pace(pace: Pace) -> Self {
-        let start = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+        Self::from(DateTime::UNIX_EPOCH + TimeDelta::days(20_000), pace).await
+    }
+
+    async fn from(start: DateTime<Utc>, pace: Pace) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(start));
         let backend = MemoryBackend::new(Arc::clone(&clock)).backend();
         let platform = Counting {
@@ -133,8 +139,8 @@ impl World {
         };
         let account = Account::new("main", "counting".parse().unwrap(), clock.now());
         backend.accounts.insert(&account).await.unwrap();
-        let running = JoinSet::new();
-        Self { clock, backend, platform: Arc::new(platform), account, running }
+        let (platform, running) = (Arc::new(platform), JoinSet::new());
+        Self { clock, backend, platform, account, prices: Prices::default(), running }
     }
 
     async fn new() -> Self {
@@ -143,13 +149,31 @@ impl World {
         world
     }
 
+    /// Where calls cost so much, and a month may cost so much: two days before it is over.
+    async fn costing(prices: &str, budget: u64, stops: Stops) -> Self {
+        let start = "2024-10-30T00:00:00Z".parse().unwrap();
+        let mut world = Self::from(start, Pace::default()).await;
+        world.prices = Prices::parse(prices).unwrap().with_budget(budget, stops);
+        world.start();
+        world
+    }
+
+    /// What was spent in the month of the world's time: kind, calls, millionths.
+    async fn spent(&self) -> Vec<(CallKind, u64, u64)> {
+        let spent = self.backend.metrics.spent(month(self.clock.now())).await.unwrap();
+        spent.into_iter().map(|spent| (spent.kind, spent.calls, spent.micros)).collect()
+    }
+
     /// One node more.
     fn start(&mut self) {
-        let mut settings = Settings::default();
+        // Nothing is lost here that a sweep would find, and these tests last for days.
+        let sweep_every = Duration::from_secs(3_600);
+        let mut settings = Settings { sweep_every, ..Settings::default() };
         settings.topics.push(TopicWorkers { topic: Topic::new(Topic::METRICS), at_once: 4 });
         let engine = Engine::builder(self.backend.clone())
             .platform(self.platform.clone())
             .clock(Arc::clone(&self.clock))
+            .prices(self.prices.clone())
             .settings(settings)
             .build()
             .unwrap();
@@ -377,4 +401,67 @@ async fn an_account_that_stands_still_is_not_read() {
     let by_state: BTreeMap<_, _> =
         world.jobs(JobKind::METRICS_CAPTURE).await.into_iter().map(|job| (job.state, 1)).collect();
     assert_eq!(by_state.into_keys().collect::<Vec<_>>(), [JobState::Succeeded]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_that_is_used_up_stops_reading_and_nothing_else() {
+    let prices = "counting:publish=0.01,counting:read=0.10";
+    let mut world = World::costing(prices, 250_000, Stops::Reading).await;
+    world.start();
+    world.publish(1).await;
+    assert!(world.jobs(JobKind::NOTIFY).await.is_empty());
+
+    world.sleep(24.0).await;
+
+    let spent = [(CallKind::Publish, 1, 10_000), (CallKind::Read, 2, 200_000)];
+    assert_eq!(world.spent().await, spent, "a third poll would be more than there is");
+    assert_eq!(world.series().await[0].len(), 2);
+    let notices = world.jobs(JobKind::NOTIFY).await;
+    assert_eq!(notices.len(), 1, "by two nodes, once");
+    let notice = &notices[0].made.payload["notice"];
+    assert_eq!(notice["kind"], "budget_used_up");
+    let message = notice["message"].as_str().unwrap();
+    let begins = "the budget of 0.25 USD for October 2024 is used up: 0.21 USD by the list of prices; it is \
+                  whole again on 2024-11-01, and metrics are not read until then";
+    assert!(message.starts_with(begins), "{message}");
+    let asked = world.clock.now();
+    world.publish(1).await;
+    assert!(world.publications().await[1].published_at < asked + TimeDelta::seconds(2));
+    assert!(world.backend.blocks.blocks().await.unwrap().is_empty());
+
+    world.sleep(48.0).await;
+
+    let november = [(CallKind::Read, 2, 200_000)];
+    assert_eq!(world.spent().await, november, "each is read once more, late");
+    assert_eq!(world.series().await.iter().map(Vec::len).collect::<Vec<_>>(), [3, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_stops_at_a_budget_only_if_that_is_wanted() {
+    let mut world = World::costing("counting:publish=0.01", 10_000, Stops::Everything).await;
+    world.publish(1).await;
+    world.sleep(0.1).await;
+
+    let blocks = world.backend.blocks.blocks().await.unwrap();
+    let told: Vec<_> = blocks.iter().map(|b| (b.scope.as_str(), b.reason, b.until)).collect();
+    let november = "2024-11-01T00:00:00Z".parse().unwrap();
+    assert_eq!(told, [("counting/", BlockReason::Budget, Some(november))]);
+    world.running.shutdown().await;
+    world.prices = world.prices.clone().with_budget(30_000, Stops::Everything);
+    world.start();
+    world.sleep(0.1).await;
+    assert!(world.backend.blocks.blocks().await.unwrap().is_empty(), "a higher one ends it");
+    world.publish(1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_counted_that_has_no_price() {
+    let mut world = World::at_pace(Pace::default()).await;
+    world.prices = Prices::parse("other:read=1").unwrap();
+    world.start();
+    world.publish(1).await;
+    world.sleep(1.0).await;
+
+    assert_eq!(world.spent().await, []);
+    assert_eq!(world.series().await[0].len(), 2);
 }

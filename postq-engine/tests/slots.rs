@@ -77,6 +77,45 @@ async fn posts_take_one_slot_after_the_other_over_a_clock_change() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn slots_keep_their_local_time_north_and_south() {
+    for (now, slots, expected) in [
+        // Berlin goes forward on the 29th, from 02:00 to 03:00.
+        (
+            "2026-03-28T00:00:00Z",
+            "daily 09:00 Europe/Berlin",
+            ["2026-03-28T08:00:00Z", "2026-03-29T07:00:00Z", "2026-03-30T07:00:00Z"],
+        ),
+        // What that night does not have comes at its end.
+        (
+            "2026-03-28T00:00:00Z",
+            "daily 02:30 Europe/Berlin",
+            ["2026-03-28T01:30:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"],
+        ),
+        // Sydney goes back on the 5th of April, from 03:00 to 02:00, and forward on the 4th of October.
+        (
+            "2026-04-03T12:00:00Z",
+            "daily 09:00 Australia/Sydney",
+            ["2026-04-03T22:00:00Z", "2026-04-04T23:00:00Z", "2026-04-05T23:00:00Z"],
+        ),
+        // What that night has twice comes once.
+        (
+            "2026-04-03T12:00:00Z",
+            "daily 02:30 Australia/Sydney",
+            ["2026-04-03T15:30:00Z", "2026-04-04T15:30:00Z", "2026-04-05T16:30:00Z"],
+        ),
+        (
+            "2026-10-02T12:00:00Z",
+            "daily 09:00 Australia/Sydney",
+            ["2026-10-02T23:00:00Z", "2026-10-03T22:00:00Z", "2026-10-04T22:00:00Z"],
+        ),
+    ] {
+        let world = World::at(now, slots).await;
+
+        assert_eq!(world.free().await, expected.map(utc), "{slots} from {now}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn posts_at_once_never_get_the_same_slot() {
     let world = Arc::new(World::at("2026-06-01T00:00:00Z", "daily 9:00 UTC").await);
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
@@ -23,6 +24,9 @@ use tokio_util::io::StreamReader;
 const PART: usize = 8 * 1_024 * 1_024;
 /// Parts on their way: with [`PART`], what a put needs of memory.
 const AT_ONCE: usize = 2;
+
+/// What a name begins with while its content comes in.
+const COMING: &str = "coming";
 
 /// Where a bucket is.
 #[derive(Clone, Default)]
@@ -59,8 +63,8 @@ pub struct BucketError(String, #[source] object_store::Error);
 /// Keeps content in a bucket, each file under its hash.
 ///
 /// The hash is known when all has been read, so content goes to a name of its own first, and is copied
-/// by the server to its place. What a crash leaves there is for the bucket's own life cycle rules:
-/// `coming/` after a day.
+/// by the server to its place. What a crash leaves there goes when the bucket is looked through; parts of an
+/// upload that was never finished are for the bucket's own life cycle rules.
 #[derive(Clone)]
 pub struct BucketMedia {
     bucket: Arc<AmazonS3>,
@@ -156,7 +160,7 @@ fn is_absent(error: &object_store::Error) -> bool {
 impl MediaStore for BucketMedia {
     async fn put(&self, content: MediaReader, at_most: u64) -> Result<Stored, MediaError> {
         let name = MediaId::of_hash(random()).to_string();
-        let coming = self.prefix.clone().join("coming").join(name.as_str());
+        let coming = self.prefix.clone().join(COMING).join(name.as_str());
         let stored = self.send(content, &coming, at_most).await?;
         let moved = self.bucket.copy(&coming, &self.place(stored.id)).await;
         let cleaned = self.bucket.delete(&coming).await;
@@ -197,6 +201,35 @@ impl MediaStore for BucketMedia {
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(bucket("look")(error)),
         }
+    }
+
+    async fn kept(
+        &self,
+        from: MediaId,
+        before: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<MediaId>, MediaError> {
+        // A server lists what comes after a name: this one comes just before.
+        let mut just_before = self.place(from).to_string();
+        just_before.pop();
+        let mut listed = self.bucket.list_with_offset(Some(&self.prefix), &Path::from(just_before));
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let next = listed.try_next().await.map_err(bucket("look through what is"))?;
+            let Some(object) = next else { break };
+            if object.last_modified >= before {
+                continue;
+            }
+            let name = object.location.filename().unwrap_or_default();
+            if object.location == self.prefix.clone().join(COMING).join(name) {
+                // What a crash left of a file that was coming in.
+                self.bucket.delete(&object.location).await.map_err(bucket("tidy up"))?;
+                continue;
+            }
+            let id = name.parse::<MediaId>().ok();
+            found.extend(id.filter(|id| *id >= from && object.location == self.place(*id)));
+        }
+        Ok(found)
     }
 
     async fn remove(&self, id: MediaId) -> Result<Applied, MediaError> {

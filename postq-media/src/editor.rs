@@ -92,7 +92,9 @@ impl MediaEditor for Editor {
         let Some(kind) = MediaKind::of_content(&head) else {
             let known: Vec<&str> = MediaKind::ALL.iter().map(|kind| kind.as_str()).collect();
             let known = known.join(", ");
-            return Err(refused(format!("its content is of no known type; expected {known}")));
+            let text = head.trim_ascii_start().starts_with(b"<");
+            let what = if text { "is text (SVG, HTML or XML)" } else { "is of no known type" };
+            return Err(refused(format!("its content {what}; expected {known}")));
         };
         match kind.class() {
             MediaClass::Video => {

@@ -3,9 +3,10 @@
 use std::io::{self, ErrorKind as Io};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use postq_core::error::{ErrorKind, MediaError};
 use postq_core::job::Applied;
 use postq_core::media::{MediaId, MediaKind, MediaReader, MediaStore, Stored};
@@ -18,6 +19,11 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 const CHUNK: usize = 256 * 1_024;
 /// A file that is being written, below the folder.
 const COMING: &str = "coming";
+/// A disk keeps so much free, or a twentieth of all where that is less: the store may be on the same one, and a full
+/// one would stop it, and with it every post.
+const KEPT_FREE: u64 = 1_024 * 1_024 * 1_024;
+/// What is free is looked at again after so many bytes of a file.
+const LOOK_AGAIN: u64 = 16 * 1_024 * 1_024;
 
 /// Keeps content in a folder: each file under its hash, in one of 256 folders.
 ///
@@ -26,6 +32,7 @@ const COMING: &str = "coming";
 #[derive(Clone, Debug)]
 pub struct FolderMedia {
     root: PathBuf,
+    kept_free: Option<u64>,
 }
 
 impl FolderMedia {
@@ -41,7 +48,15 @@ impl FolderMedia {
             let action = format!("open the media folder \"{}\"", root.display());
             MediaError::new(ErrorKind::Unavailable, action).caused_by(error)
         })?;
-        Ok(Self { root })
+        Ok(Self { root, kept_free: None })
+    }
+
+    /// The same that leaves so many bytes of its disk free. Defaults to 1 GiB, or a twentieth of the disk where that
+    /// is less.
+    #[must_use]
+    pub fn keeping_free(mut self, bytes: u64) -> Self {
+        self.kept_free = Some(bytes);
+        self
     }
 
     /// The folder.
@@ -62,6 +77,7 @@ impl FolderMedia {
         let (mut hash, mut bytes) = (Sha256::new(), 0_u64);
         let mut content = content.take(at_most.saturating_add(1));
         let mut chunk = vec![0; CHUNK];
+        let mut look_at = 0;
         loop {
             let read = content.read(&mut chunk).await.map_err(Failed::Read)?;
             if read == 0 {
@@ -70,6 +86,10 @@ impl FolderMedia {
             bytes += read as u64;
             if bytes > at_most {
                 return Err(Failed::TooLarge(at_most));
+            }
+            if bytes >= look_at {
+                self.ensure_room().await?;
+                look_at = bytes + LOOK_AGAIN;
             }
             hash.update(&chunk[..read]);
             out.write_all(&chunk[..read]).await.map_err(Failed::Write)?;
@@ -82,6 +102,17 @@ impl FolderMedia {
         blocking(move || settle(file, &place)).await.map_err(Failed::Write)?;
         Ok(Stored { id, bytes })
     }
+
+    /// Refuses to fill the disk up.
+    async fn ensure_room(&self) -> Result<(), Failed> {
+        let root = self.root.clone();
+        let looked = blocking(move || Ok(rustix::fs::statvfs(root)?)).await;
+        let disk = looked.map_err(Failed::Write)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+        let usual = KEPT_FREE.min(bytes(disk.f_blocks) / 20);
+        let least = self.kept_free.unwrap_or(usual);
+        if bytes(disk.f_bavail) < least { Err(Failed::NoRoom(least)) } else { Ok(()) }
+    }
 }
 
 /// Gives a written file its name. The same content may have it already: then it is replaced by itself.
@@ -93,11 +124,63 @@ fn settle(file: NamedTempFile, place: &Path) -> io::Result<()> {
     std::fs::File::open(folder)?.sync_all()
 }
 
+/// What was put before a time, in the order of ids: one of the 256 folders after the other.
+fn kept(root: &Path, from: MediaId, before: SystemTime, limit: usize) -> io::Result<Vec<MediaId>> {
+    let mut found = Vec::new();
+    for folder in from.hash()[0]..=u8::MAX {
+        let mut here = Vec::new();
+        for (name, _) in old_files(&root.join(format!("{folder:02x}")), before)? {
+            here.extend(name.parse::<MediaId>().ok().filter(|id| *id >= from));
+        }
+        here.sort_unstable();
+        found.extend(here);
+        if found.len() >= limit {
+            found.truncate(limit);
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Takes away what a crash left of files that were coming in.
+fn tidy(coming: &Path, before: SystemTime) -> io::Result<()> {
+    for (_, path) in old_files(coming, before)? {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != Io::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The files of a folder that were last written before a time; none if there is no such folder.
+fn old_files(folder: &Path, before: SystemTime) -> io::Result<Vec<(String, PathBuf)>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == Io::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut old = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let facts = match entry.metadata() {
+            Ok(facts) => facts,
+            Err(error) if error.kind() == Io::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if facts.is_file() && facts.modified()? < before {
+            old.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
+        }
+    }
+    Ok(old)
+}
+
 /// Why content was not taken in.
 enum Failed {
     Read(io::Error),
     Write(io::Error),
     TooLarge(u64),
+    NoRoom(u64),
 }
 
 async fn blocking<T: Send + 'static>(
@@ -117,6 +200,13 @@ impl MediaStore for FolderMedia {
             Failed::Read(error) => trouble("read the content".to_owned(), error),
             Failed::Write(error) => {
                 trouble(format!("write to the media folder \"{}\"", self.root.display()), error)
+            }
+            Failed::NoRoom(least) => {
+                let action = format!(
+                    "write to the media folder \"{}\": less than {least} bytes are free on its disk",
+                    self.root.display()
+                );
+                MediaError::new(ErrorKind::Unavailable, action)
             }
             Failed::TooLarge(most) => {
                 let what =
@@ -148,6 +238,22 @@ impl MediaStore for FolderMedia {
             Err(error) if error.kind() == Io::NotFound => Ok(None),
             Err(error) => Err(trouble(format!("look at the file {id}"), error)),
         }
+    }
+
+    async fn kept(
+        &self,
+        from: MediaId,
+        before: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<MediaId>, MediaError> {
+        let (root, before) = (self.root.clone(), SystemTime::from(before));
+        let looked = blocking(move || {
+            tidy(&root.join(COMING), before)?;
+            kept(&root, from, before, limit)
+        });
+        looked.await.map_err(|error| {
+            trouble(format!("look through the media folder \"{}\"", self.root.display()), error)
+        })
     }
 
     async fn remove(&self, id: MediaId) -> Result<Applied, MediaError> {

@@ -6,7 +6,6 @@
 //! | `bucket` (feature `s3`) | [`BucketMedia`]: the same in S3 and what speaks its language |
 //! | `editor` | [`Editor`]: what a file is; scaled down, converted, and without its place |
 //! | `picture`, `video` | how it looks into both |
-//! | `local` | [`Folders`]: which paths of the host may be read |
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -24,7 +23,6 @@
 mod bucket;
 mod editor;
 mod folder;
-mod local;
 mod picture;
 mod video;
 
@@ -32,4 +30,3 @@ mod video;
 pub use self::bucket::{BucketConfig, BucketError, BucketMedia};
 pub use self::editor::{Editor, EditorSettings};
 pub use self::folder::FolderMedia;
-pub use self::local::Folders;

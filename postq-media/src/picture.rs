@@ -23,19 +23,85 @@ const MOST_FRAMES: u32 = 100_000;
 /// What is wrong with a picture.
 pub(crate) type Wrong = String;
 
-/// What a picture is: from its header, without decoding its pixels.
+/// What a picture is. Its header is looked at before its pixels are: a small file may tell of a giant picture.
 pub(crate) fn look(content: &[u8], kind: MediaKind) -> Result<MediaFacts, Wrong> {
+    ensure_size(content, kind)?;
+    ensure_whole(content, kind)?;
     let reader = ImageReader::with_format(Cursor::new(content), format(kind)?);
     let mut decoder = limited(reader).into_decoder().map_err(|error| unreadable(&error))?;
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MOST_PIXELS {
-        return Err(format!("it has {width} x {height} pixels, at most {MOST_PIXELS} in all"));
-    }
     let located = located(&mut decoder, content, kind);
     let turned = is_turned(decoder.orientation().unwrap_or(Orientation::NoTransforms));
     let (width, height) = if turned { (height, width) } else { (width, height) };
     let frames = (kind == MediaKind::Gif).then(|| gif_frames(content)).flatten();
+    // Drawn once, and of an animation its first picture alone: what is damaged is told now and not by a platform.
+    DynamicImage::from_decoder(decoder).map_err(|error| unreadable(&error))?;
     Ok(MediaFacts { frames, located, ..MediaFacts::picture(kind, width, height) })
+}
+
+/// Whether it can be drawn within bounds, by its header alone.
+fn ensure_size(content: &[u8], kind: MediaKind) -> Result<(), Wrong> {
+    let reader = ImageReader::with_format(Cursor::new(content), format(kind)?);
+    let (width, height) = reader.into_dimensions().map_err(|error| unreadable(&error))?;
+    if width.max(height) > MOST_SIDE {
+        return Err(format!("it is {width} x {height} pixels, at most {MOST_SIDE} on a side"));
+    }
+    if u64::from(width) * u64::from(height) > MOST_PIXELS {
+        return Err(format!("it is {width} x {height} pixels, at most {MOST_PIXELS} in all"));
+    }
+    Ok(())
+}
+
+/// Whether its end is there. Many a program draws what is cut off as far as it goes; platforms do not take it.
+fn ensure_whole(content: &[u8], kind: MediaKind) -> Result<(), Wrong> {
+    let is_whole = match kind {
+        MediaKind::Jpeg => jpeg_ends(content),
+        MediaKind::Png => png_ends(content),
+        MediaKind::Gif => gif_frames(content).is_some(),
+        MediaKind::Webp => webp_ends(content),
+        _ => true,
+    };
+    match is_whole {
+        true => Ok(()),
+        false => Err(format!(
+            "it is cut off or damaged: after {} bytes its end is missing",
+            content.len()
+        )),
+    }
+}
+
+/// Segments up to the pixels, and behind those the end: in a thumbnail before them there is another one.
+fn jpeg_ends(content: &[u8]) -> bool {
+    let mut at = 2;
+    loop {
+        let Some([0xff, marker, length @ ..]) = content.get(at..at + 4) else { return false };
+        let length = usize::from(length[0]) << 8 | usize::from(length[1]);
+        match marker {
+            0xff => at += 1,
+            0xda => break,
+            _ => at += 2 + length,
+        }
+    }
+    content.get(at..).is_some_and(|rest| rest.windows(2).any(|pair| pair == [0xff, 0xd9]))
+}
+
+fn png_ends(content: &[u8]) -> bool {
+    let mut at = 8;
+    while let Some(head) = content.get(at..at + 8) {
+        let length = head[..4].iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
+        if &head[4..] == b"IEND" {
+            return content.len() >= at + 12;
+        }
+        at = at.saturating_add(length).saturating_add(12);
+    }
+    false
+}
+
+fn webp_ends(content: &[u8]) -> bool {
+    let length = content.get(4..8).map_or(usize::MAX, |length| {
+        length.iter().rev().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte))
+    });
+    length.saturating_add(8) <= content.len()
 }
 
 /// Makes what fits of a picture, if it does not: scaled down, converted, without its place.
@@ -177,7 +243,7 @@ fn is_turned(orientation: Orientation) -> bool {
     matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
 }
 
-/// Counts the pictures of a GIF by its blocks, without drawing any.
+/// Counts the pictures of a GIF by its blocks, without drawing any; none if its end is missing.
 fn gif_frames(content: &[u8]) -> Option<u32> {
     let colours = |flags: u8| if flags & 0x80 == 0 { 0 } else { 3usize << ((flags & 7) + 1) };
     let mut at = 13 + colours(*content.get(10)?);
@@ -198,7 +264,8 @@ fn gif_frames(content: &[u8]) -> Option<u32> {
                 frames += 1;
                 at = blocks(at + 11 + colours(*content.get(at + 9)?))?;
             }
-            _ => return Some(frames),
+            0x3b => return Some(frames),
+            _ => return None,
         }
         if frames >= MOST_FRAMES {
             return Some(frames);

@@ -9,8 +9,17 @@ use postq_core::media::{MediaFacts, MediaId, MediaKind, MediaStore, whole};
 
 /// The largest index that is read: hours of video have less.
 const MOST_OF_INDEX: u64 = 32 * 1_024 * 1_024;
-/// Boxes on the top level, and in all of the index, that are looked at.
+/// Boxes in all of the index that are looked at.
 const MOST_BOXES: usize = 20_000;
+/// Boxes on the top level that are looked at: a video that is made for streaming has thousands, each of which
+/// would be asked for by itself.
+const MOST_ON_TOP: usize = 2_000;
+/// What is read of a box on the top level to know it.
+const HEAD: u64 = 24;
+/// A box that holds XMP, which may tell a place, has this for a name.
+const XMP: [u8; 16] = [
+    0xbe, 0x7a, 0xcf, 0xcb, 0x97, 0xa9, 0x42, 0xe8, 0x9c, 0x71, 0x99, 0x94, 0x91, 0xe3, 0xaf, 0xac,
+];
 /// How deep boxes lie in boxes, where anything is looked for.
 const DEEPEST: usize = 6;
 
@@ -37,24 +46,34 @@ pub(crate) async fn look(
     kind: MediaKind,
 ) -> Result<Video, Unread> {
     let size = store.size(id).await?.ok_or(Unread::Broken("the file is gone"))?;
-    let mut at = 0;
-    for _ in 0..MOST_BOXES {
+    let (mut at, mut video, mut places) = (0, None, Vec::new());
+    // To its end: what is cut off lacks its last boxes, or a part of them.
+    for _ in 0..MOST_ON_TOP {
         if at + 8 > size {
             break;
         }
-        let head = whole(store, id, Some(at..size.min(at + 16)), 16).await?;
+        let head = whole(store, id, Some(at..size.min(at + HEAD)), HEAD).await?;
         let (name, length, header) = top_level(&head, size - at)?;
-        if &name == b"moov" {
-            if length > MOST_OF_INDEX {
-                return Err(Unread::Broken("its index is too large"));
+        match &name {
+            b"moov" if video.is_none() => {
+                if length > MOST_OF_INDEX {
+                    return Err(Unread::Broken("its index is larger than 32 MiB"));
+                }
+                let range = Some(at + header..at + length);
+                let index = whole(store, id, range, MOST_OF_INDEX).await?;
+                video = Some(read(&index, at + header, kind)?);
             }
-            let range = Some(at + header..at + length);
-            let index = whole(store, id, range, MOST_OF_INDEX).await?;
-            return read(&index, at + header, kind);
+            b"udta" | b"meta" => places.push(at + header..at + length),
+            b"uuid" if head.get(8..) == Some(&XMP) => places.push(at + 24..at + length),
+            _ => {}
         }
         at += length;
     }
-    Err(Unread::Broken("it has no index (moov); it may be cut off"))
+    let mut video: Video =
+        video.ok_or(Unread::Broken("it has no index (moov); it may be cut off"))?;
+    video.facts.located |= !places.is_empty();
+    video.places.extend(places);
+    Ok(video)
 }
 
 /// The name of a box, its whole length and that of its header.

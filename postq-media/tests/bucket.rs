@@ -1,4 +1,5 @@
-//! The bucket passes the published suite, on a server that speaks S3 (`moto`, from PyPI).
+//! The bucket passes the published suite, on a server that speaks S3: `moto`, from PyPI. `scripts/test` installs it
+//! where it is missing. A server that cannot be started fails the tests: no quiet skip.
 #![cfg(feature = "s3")]
 
 use std::net::TcpListener;
@@ -32,13 +33,14 @@ async fn ask(port: u16, request: &str) -> Option<String> {
 async fn start() -> (BucketMedia, Server) {
     let port =
         TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
-    let program = std::env::vars().find(|(name, _)| name == "MOTO_SERVER").map(|(_, path)| path);
+    let program = std::env::vars().find(|(name, _)| name == "POSTQ_TEST_MOTO_SERVER");
+    let program = program.map(|(_, path)| path);
     let server = Command::new(program.as_deref().unwrap_or("moto_server"))
         .args(["-H", "127.0.0.1", "-p", &port.to_string()])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("`pip install moto[s3,server]`, or name moto_server in MOTO_SERVER");
+        .expect("`pip install moto[s3,server]`, or name moto_server in POSTQ_TEST_MOTO_SERVER");
     let server = Server(server);
     let make = "PUT /postq HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\
                 Authorization: AWS4-HMAC-SHA256 Credential=k/20200101/us-east-1/s3/aws4_request\r\n\

@@ -122,14 +122,44 @@ async fn what_is_no_picture_is_refused_with_its_reason() {
     let (store, editor) = (MemoryMedia::default(), editor());
     let mut cut = written(&DynamicImage::from(noise(40, 30)), ImageFormat::Png);
     cut.truncate(20);
-    // A header that promises 60,000 x 60,000 pixels.
-    let mut bomb = written(&DynamicImage::from(noise(4, 4)), ImageFormat::Png);
-    bomb[16..24].copy_from_slice(&[0, 0, 0xea, 0x60, 0, 0, 0xea, 0x60]);
+    // A header that promises far more than there is.
+    let promising = |width: u32, height: u32| {
+        let mut bomb = written(&DynamicImage::from(noise(4, 4)), ImageFormat::Png);
+        bomb[16..24].copy_from_slice(&[width.to_be_bytes(), height.to_be_bytes()].concat());
+        let crc = crc32(&bomb[12..29]).to_be_bytes();
+        bomb[29..33].copy_from_slice(&crc);
+        bomb
+    };
+    let without = |format, bytes| {
+        let mut cut = written(&DynamicImage::from(noise(40, 30)), format);
+        cut.truncate(cut.len() - bytes);
+        cut
+    };
+    let mut damaged = written(&DynamicImage::from(noise(200, 200)), ImageFormat::Png);
+    let middle = damaged.len() / 2;
+    damaged[middle..middle + 40].fill(7);
+    let mut video_cut = video_with_its_index_first();
+    video_cut.truncate(video_cut.len() - 1);
     for (content, problem) in [
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>".to_vec(), "of no known type; expected jpeg"),
+        (
+            b"<svg xmlns='http://www.w3.org/2000/svg'/>".to_vec(),
+            "is text (SVG, HTML or XML); expected jpeg",
+        ),
         (Vec::new(), "of no known type"),
         (cut, "cannot be read"),
-        (bomb, "cannot be read"),
+        (promising(60_000, 60_000), "60000 x 60000 pixels, at most 32768 on a side"),
+        (promising(30_000, 30_000), "30000 x 30000 pixels, at most 100000000 in all"),
+        (without(ImageFormat::Png, 5), "its end is missing"),
+        (without(ImageFormat::Jpeg, 2), "its end is missing"),
+        (without(ImageFormat::Jpeg, 500), "its end is missing"),
+        (without(ImageFormat::WebP, 1), "its end is missing"),
+        (without(ImageFormat::Gif, 1), "its end is missing"),
+        (damaged, "cannot be read"),
+        (b"GIF89a/*<script>alert(1)</script>*/=1;".to_vec(), "10799 x 29500 pixels"),
+        (b"GIF89a\x09\0\x09\0<script>alert(1)</script>;".to_vec(), "its end is missing"),
+        (b"\xff\xd8\xff<html><script>alert(1)</script>".to_vec(), "cannot be read"),
+        (b"\n <!doctype html><img src=x>".to_vec(), "is text (SVG, HTML or XML)"),
+        (video_cut, "longer than the file"),
         (b"\0\0\0\x18ftypisom\0\0\0\0isomiso2".to_vec(), "no index (moov)"),
         (b"\0\0\0\x08ftypisom\xff\xff\xff\xffmdat".to_vec(), "longer than the file"),
     ] {
@@ -138,6 +168,15 @@ async fn what_is_no_picture_is_refused_with_its_reason() {
         assert_eq!(failure.class, FailureClass::Content);
         assert!(failure.message.contains(problem), "{}", failure.message);
     }
+}
+
+/// The checksum of PNG's chunks.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 }
+        })
+    })
 }
 
 #[tokio::test]
@@ -256,6 +295,16 @@ fn track(
 
 /// A video of 12.5 s, with its index behind its pictures as cameras write it.
 fn video(brand: &[u8; 4], turned: bool) -> Vec<u8> {
+    boxes(brand, turned).concat()
+}
+
+/// The same as it is made for the web.
+fn video_with_its_index_first() -> Vec<u8> {
+    let [kind, pictures, index] = boxes(b"isom", false);
+    [kind, index, pictures].concat()
+}
+
+fn boxes(brand: &[u8; 4], turned: bool) -> [Vec<u8>; 3] {
     let mut mvhd = vec![0; 100];
     mvhd[12..16].copy_from_slice(&600_u32.to_be_bytes());
     mvhd[16..20].copy_from_slice(&7_500_u32.to_be_bytes());
@@ -272,7 +321,6 @@ fn video(brand: &[u8; 4], turned: bool) -> Vec<u8> {
         atom(b"mdat", &pictures),
         atom(b"moov", &index.concat()),
     ]
-    .concat()
 }
 
 #[tokio::test]
@@ -298,7 +346,9 @@ async fn a_videos_index_tells_what_it_is() {
 #[tokio::test]
 async fn a_videos_place_is_blanked_and_nothing_else_changes() {
     let (store, editor) = (MemoryMedia::default(), editor());
-    let original = video(b"isom", false);
+    let mut original = video_with_its_index_first();
+    let xmp = b"\xbe\x7a\xcf\xcb\x97\xa9\x42\xe8\x9c\x71\x99\x94\x91\xe3\xaf\xac+52.5200";
+    original.extend(atom(b"uuid", xmp));
     let id = keep(&store, original.clone()).await;
     let facts = editor.inspect(&store, id).await.expect("facts");
 

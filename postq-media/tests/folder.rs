@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use postq_core::error::ErrorKind;
 use postq_core::media::{MediaReader, MediaStore};
 use postq_media::FolderMedia;
 use tempfile::TempDir;
@@ -44,6 +45,20 @@ async fn what_cannot_be_written_says_where() {
     let error = FolderMedia::open(folder.path().join("file")).await.expect_err("no folder");
 
     assert!(error.to_string().contains("open the media folder"), "{error}");
+}
+
+#[tokio::test]
+async fn a_disk_is_not_filled_up() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let store = FolderMedia::open(folder.path()).await.expect("a writable folder");
+    let put = async |store: &FolderMedia| store.put(Box::new(&b"cat"[..]), 10).await;
+
+    let full = put(&store.clone().keeping_free(u64::MAX)).await.expect_err("no room");
+
+    assert_eq!(full.kind(), ErrorKind::Unavailable);
+    assert!(full.to_string().contains("are free on its disk"), "{full}");
+    assert_eq!(files(folder.path()), 0);
+    put(&store).await.expect("there is room");
 }
 
 /// A gigabyte that is nowhere.

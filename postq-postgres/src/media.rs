@@ -7,10 +7,11 @@ use chrono::{DateTime, Utc};
 use postq_core::error::StoreError;
 use postq_core::id::{JobId, TenantId};
 use postq_core::media::{
-    MediaCatalog, MediaFile, MediaId, Removal, Upload, UploadKey, UploadStore,
+    CLAIM, MediaCatalog, MediaFile, MediaId, Removal, Upload, UploadKey, UploadStore,
 };
 use postq_core::store::Page;
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use crate::args::args;
 use crate::error::Fault;
@@ -33,7 +34,7 @@ impl PgStore {
 #[async_trait]
 impl MediaCatalog for PgStore {
     async fn insert(&self, file: &MediaFile) -> Result<MediaFile, StoreError> {
-        read!(self, "add a media file", |sql| insert(sql, file))
+        write!(self, "add a media file", |tx| insert(tx.sql, file))
     }
 
     async fn find(&self, tenant: TenantId, ids: &[MediaId]) -> Result<Vec<MediaFile>, StoreError> {
@@ -60,8 +61,15 @@ impl MediaCatalog for PgStore {
         write!(self, "remove a media file", |tx| remove(&tx, tenant, id))
     }
 
-    async fn is_needed(&self, id: MediaId) -> Result<bool, StoreError> {
-        read!(self, "look who needs a media file", |sql| needed(sql, id))
+    async fn claim(&self, id: MediaId) -> Result<bool, StoreError> {
+        write!(self, "claim media", |tx| claim(tx.sql, id))
+    }
+
+    async fn release(&self, id: MediaId) -> Result<(), StoreError> {
+        let release = "DELETE FROM {s}.media_claims WHERE id = $1";
+        read!(self, "release media", |sql| async move {
+            sql.run(release, args![id.hash().as_slice()]).await.map(drop)
+        })
     }
 
     async fn unused(
@@ -85,6 +93,8 @@ async fn insert(sql: Sql<'_>, file: &MediaFile) -> Result<MediaFile, Fault> {
          ON CONFLICT (tenant_id, id) DO UPDATE SET name = coalesce(f.name, excluded.name),
              alt = coalesce(f.alt, excluded.alt)
          RETURNING *";
+    hold(sql, &[file.id]).await?;
+    ensure_not_claimed(sql, file.id).await?;
     let (name, alt) = (file.name.as_deref().map(kept), file.alt.as_deref().map(kept));
     let args = args![
         file.tenant_id.as_uuid(),
@@ -125,10 +135,72 @@ async fn needed(sql: Sql<'_>, id: MediaId) -> Result<bool, Fault> {
     sql.has(needed, args![id.hash().as_slice()]).await
 }
 
+async fn claim(sql: Sql<'_>, id: MediaId) -> Result<bool, Fault> {
+    let claim = "INSERT INTO {s}.media_claims (id, since) VALUES ($1, clock_timestamp())
+         ON CONFLICT (id) DO UPDATE SET since = excluded.since";
+    hold(sql, &[id]).await?;
+    if needed(sql, id).await? || is_claimed(sql, id).await? {
+        return Ok(false);
+    }
+    sql.run(claim, args![id.hash().as_slice()]).await?;
+    Ok(true)
+}
+
+/// Who claims content and who writes down that it is needed wait for each other, until the transaction ends.
+async fn hold(sql: Sql<'_>, ids: &[MediaId]) -> Result<(), Fault> {
+    let hold = "SELECT pg_advisory_xact_lock($1)";
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    for id in ids {
+        let (first, _) = id.hash().split_at(8);
+        let key = first.try_into().map(i64::from_be_bytes).unwrap_or_default();
+        sql.rows(hold, args![key]).await?;
+    }
+    Ok(())
+}
+
+async fn is_claimed(sql: Sql<'_>, id: MediaId) -> Result<bool, Fault> {
+    let claimed = "SELECT 1 FROM {s}.media_claims WHERE id = $1
+         AND since > clock_timestamp() - $2 * interval '1 microsecond'";
+    let micros = i64::try_from(CLAIM.as_micros()).unwrap_or(i64::MAX);
+    sql.has(claimed, args![id.hash().as_slice(), micros]).await
+}
+
+async fn ensure_not_claimed(sql: Sql<'_>, id: MediaId) -> Result<(), Fault> {
+    match is_claimed(sql, id).await? {
+        true => Err(Fault::conflict("the same content is being taken away; try again in a minute")),
+        false => Ok(()),
+    }
+}
+
+/// Refuses posts that name a file that is not there. Locks the files until the transaction ends: who removes one
+/// meanwhile waits, and finds that it is named.
+pub(crate) async fn ensure_media(sql: Sql<'_>, posts: &[Uuid]) -> Result<(), Fault> {
+    let lock = "SELECT 1 FROM {s}.media_files f WHERE (f.tenant_id, f.id) IN
+             (SELECT u.tenant_id, u.media_id FROM {s}.media_uses u WHERE u.post_id = ANY($1))
+         ORDER BY f.tenant_id, f.id FOR KEY SHARE OF f";
+    let missing = "SELECT u.media_id FROM {s}.media_uses u WHERE u.post_id = ANY($1) AND NOT EXISTS
+             (SELECT 1 FROM {s}.media_files f
+              WHERE f.tenant_id = u.tenant_id AND f.id = u.media_id) LIMIT 1";
+    if posts.is_empty() {
+        return Ok(());
+    }
+    sql.rows(lock, args![posts.to_vec()]).await?;
+    match sql.first(missing, args![posts.to_vec()]).await? {
+        None => Ok(()),
+        Some(row) => {
+            let id = media_id(&row, "media_id")?;
+            Err(Fault::conflict(format!(
+                "the post names the media file {id}, which is not there; add it again"
+            )))
+        }
+    }
+}
+
 #[async_trait]
 impl UploadStore for PgStore {
     async fn save(&self, upload: &Upload) -> Result<(), StoreError> {
-        read!(self, "write down an upload", |sql| save(sql, upload))
+        write!(self, "write down an upload", |tx| save(tx.sql, upload))
     }
 
     async fn of_root(&self, root: JobId) -> Result<Vec<Upload>, StoreError> {
@@ -148,6 +220,9 @@ async fn save(sql: Sql<'_>, upload: &Upload) -> Result<(), Fault> {
          ON CONFLICT (root, part, place) DO UPDATE SET source = excluded.source,
              alt = excluded.alt, media_id = excluded.media_id, original = excluded.original,
              state = excluded.state, ready = excluded.ready, updated_at = excluded.updated_at";
+    hold(sql, &[upload.media, upload.original]).await?;
+    ensure_not_claimed(sql, upload.media).await?;
+    ensure_not_claimed(sql, upload.original).await?;
     let state = upload.state.as_ref().map(serde_json::to_string).transpose()?;
     let ready = upload.ready.as_ref().map(serde_json::to_string).transpose()?;
     let (source, alt) = (kept(&upload.source), upload.alt.as_deref().map(kept));

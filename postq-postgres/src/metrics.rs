@@ -12,6 +12,7 @@ use postq_core::metrics::{
     Added, DayTotals, DuePolls, Followed, MetricsStore, Reading, Snapshot, TotalKey, by_day,
     follows,
 };
+use postq_core::price::{CallKind, Spent, add_up};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -89,6 +90,13 @@ impl MetricsStore for PgStore {
 
     async fn record(&self, readings: &[Reading]) -> Result<Vec<Applied>, StoreError> {
         write!(self, "record metrics", |tx| record(&tx, readings))
+    }
+
+    async fn spent(&self, month: NaiveDate) -> Result<Vec<Spent>, StoreError> {
+        let list = "SELECT * FROM {s}.spending WHERE month = $1";
+        let mut all = read!(self, "add up spending", |sql| sql.all(list, args![month], spent))?;
+        all.sort_by(|a, b| (&a.platform, a.kind).cmp(&(&b.platform, b.kind)));
+        Ok(all)
     }
 
     async fn totals(
@@ -169,7 +177,33 @@ async fn record(tx: &Tx<'_>, readings: &[Reading]) -> Result<Vec<Applied>, Fault
         FROM unnest($1, $2) AS new (id, poll_at) WHERE p.id = new.id";
     tx.sql.run(plan, args).await?;
     take_in(tx, &locked, applied.iter().filter_map(|reading| reading.snapshot.as_ref())).await?;
+    spend(tx, &add_up(applied.iter().flat_map(|reading| &reading.spent))).await?;
     Ok(answers)
+}
+
+/// Adds to what is spent, in the order of its keys, so that nobody waits in a circle.
+async fn spend(tx: &Tx<'_>, all: &[Spent]) -> Result<(), Fault> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    let add = "INSERT INTO {s}.spending AS s (month, platform, kind, calls, micros)
+        SELECT * FROM unnest($1, $2, $3, $4, $5) ON CONFLICT (month, platform, kind)
+        DO UPDATE SET calls = s.calls + excluded.calls, micros = s.micros + excluded.micros";
+    let args = args![
+        all.iter().map(|spent| spent.month).collect::<Vec<_>>(),
+        all.iter().map(|spent| spent.platform.as_str()).collect::<Vec<_>>(),
+        all.iter().map(|spent| spent.kind.as_str()).collect::<Vec<_>>(),
+        all.iter().map(|spent| number(spent.calls)).collect::<Vec<_>>(),
+        all.iter().map(|spent| number(spent.micros)).collect::<Vec<_>>(),
+    ];
+    tx.sql.run(add, args).await?;
+    Ok(())
+}
+
+/// So much that nobody spends it.
+fn number(count: u64) -> i64 {
+    const MOST: i64 = 1 << 53;
+    i64::try_from(count).map_or(MOST, |count| count.min(MOST))
 }
 
 /// Keeps snapshots of locked publications, and what follows from them.
@@ -320,6 +354,17 @@ async fn add(tx: &Tx<'_>, totals: &BTreeMap<(Uuid, TotalKey), Added>) -> Result<
 fn total(row: &Row) -> Result<(TotalKey, Added), Fault> {
     let key = (row.try_get("day")?, row.try_get("name")?);
     Ok((key, Added { made: row.try_get("made")?, gained: row.try_get("gained")? }))
+}
+
+fn spent(row: &Row) -> Result<Spent, Fault> {
+    let count = |name| row.try_get::<_, i64>(name).map(i64::unsigned_abs);
+    Ok(Spent {
+        month: row.try_get("month")?,
+        platform: word(row, "platform")?,
+        kind: word::<CallKind>(row, "kind")?,
+        calls: count("calls")?,
+        micros: count("micros")?,
+    })
 }
 
 fn due(row: &Row) -> Result<DuePolls, Fault> {

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::args::args;
 use crate::error::Fault;
+use crate::media::ensure_media;
 use crate::rows::{Paged, json, number, whole};
 use crate::store::PgStore;
 use crate::takeback::{Owner, Taken};
@@ -113,6 +114,9 @@ async fn insert_batch(tx: &Tx<'_>, posts: &[Post]) -> Result<(), Fault> {
     let (new, known): (Vec<&Post>, Vec<&Post>) =
         posts.into_iter().partition(|post| made.contains(&post.id.as_uuid()));
     ensure_known(tx.sql, &known).await?;
+    let with_media = new.iter().filter(|post| post.content.has_media());
+    let with_media: Vec<Uuid> = with_media.map(|post| post.id.as_uuid()).collect();
+    ensure_media(tx.sql, &with_media).await?;
     // A schedule may have been there first.
     let new: Vec<_> = new.into_iter().map(|post| (post.id, &post.content)).collect();
     plan_by_media(tx, &new).await
@@ -173,6 +177,9 @@ async fn edit(tx: &Tx<'_>, id: PostId, revision: u32, content: &Content) -> Resu
     let text = serde_json::to_string(content)?;
     let args = args![id.as_uuid(), text, content.has_media(), i64::from(revision)];
     tx.sql.run(edit, args).await?;
+    if content.has_media() {
+        ensure_media(tx.sql, &[id.as_uuid()]).await?;
+    }
     plan_by_media(tx, &[(id, content)]).await?;
     Ok(Edited::Applied { revision })
 }

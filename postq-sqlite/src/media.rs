@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use postq_core::error::StoreError;
-use postq_core::id::{JobId, TenantId};
+use postq_core::id::{JobId, PostId, TenantId};
 use postq_core::media::{
-    MediaCatalog, MediaFile, MediaId, Removal, Upload, UploadKey, UploadStore,
+    CLAIM, MediaCatalog, MediaFile, MediaId, Removal, Upload, UploadKey, UploadStore,
 };
 use postq_core::store::Page;
 use rusqlite::{Row, params};
@@ -45,6 +45,7 @@ impl MediaCatalog for SqliteStore {
                        alt = ifnull(alt, excluded.alt)
                    RETURNING *";
         self.write("add a media file", move |tx| {
+            ensure_not_claimed(tx, file.id)?;
             let kept = tx.get(
                 sql,
                 params![
@@ -99,8 +100,24 @@ impl MediaCatalog for SqliteStore {
         .await
     }
 
-    async fn is_needed(&self, id: MediaId) -> Result<bool, StoreError> {
-        self.read("look who needs a media file", move |tx| needed(tx, id)).await
+    async fn claim(&self, id: MediaId) -> Result<bool, StoreError> {
+        let claim = "INSERT OR REPLACE INTO media_claims (id, since) VALUES (?, ?)";
+        self.write("claim media", move |tx| {
+            if needed(tx, id)? || is_claimed(tx, id)? {
+                return Ok(false);
+            }
+            tx.run(claim, params![id.hash(), micros(tx.now)])?;
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn release(&self, id: MediaId) -> Result<(), StoreError> {
+        self.write("release media", move |tx| {
+            tx.run("DELETE FROM media_claims WHERE id = ?", [id.hash()])?;
+            Ok(())
+        })
+        .await
     }
 
     async fn unused(
@@ -121,6 +138,30 @@ fn needed(tx: &Tx<'_>, id: MediaId) -> Result<bool, Fault> {
     Ok(tx.has(NEEDED, params![id.hash()])?)
 }
 
+fn is_claimed(tx: &Tx<'_>, id: MediaId) -> Result<bool, Fault> {
+    let sql = "SELECT 1 FROM media_claims WHERE id = ? AND since > ?";
+    Ok(tx.has(sql, params![id.hash(), micros(tx.now - CLAIM)])?)
+}
+
+fn ensure_not_claimed(tx: &Tx<'_>, id: MediaId) -> Result<(), Fault> {
+    match is_claimed(tx, id)? {
+        true => Err(Fault::conflict("the same content is being taken away; try again in a minute")),
+        false => Ok(()),
+    }
+}
+
+/// Refuses a post that names a file that is not there.
+pub(crate) fn ensure_media(tx: &Tx<'_>, post: PostId) -> Result<(), Fault> {
+    let sql = "SELECT media_id FROM media_uses AS u WHERE post_id = ? AND NOT EXISTS
+                   (SELECT 1 FROM media_files AS f WHERE f.tenant_id = u.tenant_id AND f.id = u.media_id)";
+    match tx.get(sql, [blob(post.as_uuid())], |row| media_id(row, "media_id"))? {
+        None => Ok(()),
+        Some(id) => Err(Fault::conflict(format!(
+            "the post names the media file {id}, which is not there; add it again"
+        ))),
+    }
+}
+
 #[async_trait]
 impl UploadStore for SqliteStore {
     async fn save(&self, upload: &Upload) -> Result<(), StoreError> {
@@ -129,6 +170,8 @@ impl UploadStore for SqliteStore {
                        original, state, ready, updated_at)
                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         self.write("write down an upload", move |tx| {
+            ensure_not_claimed(tx, upload.media)?;
+            ensure_not_claimed(tx, upload.original)?;
             let state = upload.state.as_ref().map(serde_json::to_string).transpose()?;
             let ready = upload.ready.as_ref().map(serde_json::to_string).transpose()?;
             tx.run(

@@ -11,6 +11,7 @@ use postq_core::metrics::{
     Added, DayTotals, DuePolls, Followed, Follows, MetricsStore, Reading, Snapshot, TotalKey,
     by_day, follows,
 };
+use postq_core::price::{CallKind, Spent, add_up};
 use rusqlite::types::FromSqlError;
 use rusqlite::{Row, params};
 
@@ -38,6 +39,19 @@ const OF_ACCOUNT: &str = "SELECT p.id, p.tenant_id, p.account_id, p.post_id, p.r
 const DUE: &str = "SELECT tenant_id, account_id, min(poll_at) AS poll_at
     FROM published_posts INDEXED BY published_polls
     WHERE poll_at > 0 AND poll_at <= ? GROUP BY account_id LIMIT ?";
+
+/// What nobody has planned.
+fn unplanned() -> String {
+    format!("{FOLLOWED} WHERE p.poll_at = 0 LIMIT ?")
+}
+
+/// What is due of an account, the earliest first.
+fn polls() -> String {
+    format!(
+        "{FOLLOWED} WHERE p.account_id = ? AND p.poll_at > 0 AND p.poll_at <= ?
+         ORDER BY p.poll_at, p.id LIMIT ?"
+    )
+}
 
 #[async_trait]
 impl MetricsStore for SqliteStore {
@@ -79,8 +93,7 @@ impl MetricsStore for SqliteStore {
     }
 
     async fn unplanned(&self, limit: usize) -> Result<Vec<Followed>, StoreError> {
-        let sql = format!("{FOLLOWED} WHERE p.poll_at = 0 LIMIT ?");
-        let limit = at_most(limit);
+        let (sql, limit) = (unplanned(), at_most(limit));
         self.read("list unplanned polls", move |tx| Ok(tx.all(&sql, [limit], followed)?)).await
     }
 
@@ -97,10 +110,7 @@ impl MetricsStore for SqliteStore {
         until: DateTime<Utc>,
         limit: usize,
     ) -> Result<Vec<Followed>, StoreError> {
-        let sql = format!(
-            "{FOLLOWED} WHERE p.account_id = ? AND p.poll_at > 0 AND p.poll_at <= ?
-             ORDER BY p.poll_at, p.id LIMIT ?"
-        );
+        let sql = polls();
         self.read("list an account's due polls", move |tx| {
             let key = params![blob(account.as_uuid()), micros(until), at_most(limit)];
             Ok(tx.all(&sql, key, followed)?)
@@ -111,7 +121,21 @@ impl MetricsStore for SqliteStore {
     async fn record(&self, readings: &[Reading]) -> Result<Vec<Applied>, StoreError> {
         let readings = readings.to_vec();
         self.write("record metrics", move |tx| {
-            readings.iter().map(|reading| tx.record_reading(reading)).collect()
+            let answers = readings.iter().map(|reading| tx.record_reading(reading));
+            let answers = answers.collect::<Result<Vec<_>, _>>()?;
+            let applied = readings.iter().zip(&answers).filter(|(_, a)| **a == Applied::Applied);
+            tx.spend(&add_up(applied.flat_map(|(reading, _)| &reading.spent)))?;
+            Ok(answers)
+        })
+        .await
+    }
+
+    async fn spent(&self, month: NaiveDate) -> Result<Vec<Spent>, StoreError> {
+        let sql = "SELECT * FROM spending WHERE month = ?";
+        self.read("add up spending", move |tx| {
+            let mut spent = tx.all(sql, [day_number(month)], spent)?;
+            spent.sort_by(|a, b| (&a.platform, a.kind).cmp(&(&b.platform, b.kind)));
+            Ok(spent)
         })
         .await
     }
@@ -153,6 +177,23 @@ impl Tx<'_> {
             self.take_in(snapshot)?;
         }
         Ok(Applied::Applied)
+    }
+
+    fn spend(&self, all: &[Spent]) -> Result<(), Fault> {
+        let add = "INSERT INTO spending (month, platform, kind, calls, micros)
+             VALUES (?, ?, ?, ?, ?) ON CONFLICT (month, platform, kind)
+             DO UPDATE SET calls = calls + excluded.calls, micros = micros + excluded.micros";
+        for spent in all {
+            let new = params![
+                day_number(spent.month),
+                spent.platform.as_str(),
+                word_of(spent.kind)?,
+                number(spent.calls),
+                number(spent.micros),
+            ];
+            self.run(add, new)?;
+        }
+        Ok(())
     }
 
     /// Keeps a snapshot, and what follows from it.
@@ -236,6 +277,23 @@ fn total(row: &Row<'_>) -> rusqlite::Result<(TotalKey, Added)> {
     Ok((key, Added { made: row.get("made")?, gained: row.get("gained")? }))
 }
 
+/// So much that nobody spends it.
+fn number(count: u64) -> i64 {
+    const MOST: i64 = 1 << 53;
+    i64::try_from(count).map_or(MOST, |count| count.min(MOST))
+}
+
+fn spent(row: &Row<'_>) -> rusqlite::Result<Spent> {
+    let count = |name| row.get::<_, i64>(name).map(i64::unsigned_abs);
+    Ok(Spent {
+        month: day_of(row.get("month")?)?,
+        platform: word(row, "platform")?,
+        kind: word::<CallKind>(row, "kind")?,
+        calls: count("calls")?,
+        micros: count("micros")?,
+    })
+}
+
 fn due(row: &Row<'_>) -> rusqlite::Result<DuePolls> {
     Ok(DuePolls {
         tenant_id: TenantId::from_uuid(uuid(row, "tenant_id")?),
@@ -275,7 +333,7 @@ fn followed(row: &Row<'_>) -> rusqlite::Result<Followed> {
 
 #[cfg(test)]
 mod tests {
-    use super::{DUE, OF_ACCOUNT};
+    use super::{DUE, OF_ACCOUNT, polls, unplanned};
     use crate::tests::{database, query_plan};
 
     #[test]
@@ -292,5 +350,19 @@ mod tests {
         let plan = query_plan(&database(), DUE);
 
         assert!(plan.contains("published_polls (poll_at>? AND poll_at<?)"), "{plan}");
+    }
+
+    #[test]
+    fn what_is_unplanned_and_what_is_due_of_one_cost_no_more_than_they_are() {
+        let database = database();
+
+        let (plan, of_one) = (query_plan(&database, &unplanned()), query_plan(&database, &polls()));
+
+        assert!(plan.contains("published_polls (poll_at=?)"), "{plan}");
+        let by_time = "published_polls_of_account (account_id=? AND poll_at>? AND poll_at<?)";
+        assert!(of_one.contains(by_time), "{of_one}");
+        for plan in [plan, of_one] {
+            assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{plan}");
+        }
     }
 }

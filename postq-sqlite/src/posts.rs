@@ -8,6 +8,7 @@ use postq_core::store::{Edited, Page, PostStore};
 use rusqlite::{Row, params};
 
 use crate::error::Fault;
+use crate::media::ensure_media;
 use crate::rows::{Paged, blob, hex_list, json, micros, time, uuid};
 use crate::store::SqliteStore;
 use crate::takeback::Owner;
@@ -107,6 +108,9 @@ fn insert(tx: &Tx<'_>, post: &Post) -> Result<(), Fault> {
             micros(post.created_at),
         ],
     )?;
+    if post.content.has_media() {
+        ensure_media(tx, post.id)?;
+    }
     // A schedule may have been there first.
     plan_by_media(tx, post.id, &post.content)
 }
@@ -124,6 +128,9 @@ fn edit(tx: &Tx<'_>, id: PostId, revision: u32, content: &Content) -> Result<Edi
         "UPDATE posts SET content = ?, has_media = ?, revision = ? WHERE id = ?",
         params![serde_json::to_string(content)?, content.has_media(), revision, blob(id.as_uuid())],
     )?;
+    if content.has_media() {
+        ensure_media(tx, id)?;
+    }
     plan_by_media(tx, id, content)?;
     Ok(Edited::Applied { revision })
 }

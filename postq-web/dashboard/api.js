@@ -45,7 +45,7 @@ export function keyring() {
 
 const SESSION = "/api/session";
 
-const UNREACHABLE = {
+export const UNREACHABLE = {
   title: "postq does not answer",
   remedy: "it may be restarting; this page goes on by itself as soon as it is back",
 };
@@ -73,9 +73,9 @@ async function ask(method, path, body, { tag, key } = {}) {
   return etag && read && typeof read === "object" ? { ...read, tag: etag } : read;
 }
 
-/** A request that got no answer is sent again: reading is harmless, and a POST has its key. So is one that was refused as one too many. */
+/** A request that got no answer is sent again: reading is harmless, so is putting, and a POST has its key. So is one that was refused as one too many. */
 async function send(path, init) {
-  const again = init.method === "GET" || init.method === "POST";
+  const again = ["GET", "POST", "PUT"].includes(init.method);
   for (let tried = 0; ; tried += 1) {
     let wait = 300 * 2 ** tried;
     try {
@@ -93,6 +93,7 @@ async function send(path, init) {
 export const get = (path, query) => ask("GET", `/api${path}${questions(query)}`);
 export const post = (path, body, options) => ask("POST", `/api${path}`, body, options);
 export const patch = (path, body, options) => ask("PATCH", `/api${path}`, body, options);
+export const put = (path, body) => ask("PUT", `/api${path}`, body);
 export const remove = (path, options) => ask("DELETE", `/api${path}`, undefined, options);
 
 /** Every item of a list, page by page, up to `most`. */

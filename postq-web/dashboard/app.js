@@ -1,15 +1,13 @@
 // The frame: who is signed in, where one is, and what is on the left.
 
-import { get } from "./api.js";
+import { Refused, UNREACHABLE, get } from "./api.js";
 import { html, render, useEffect, useRef, useState } from "./dom.js";
 import { Icon, Sign } from "./icons.js";
 import { isLive, leave as leaveStream, listen } from "./live.js";
 import { go, link, useRoute } from "./route.js";
 import { leave, session } from "./session.js";
 import { Busy, Head, Toasts, Trouble, toast, useLoaded } from "./ui.js";
-import { Accounts } from "./views/accounts.js";
 import { Calendar } from "./views/calendar.js";
-import { Compose } from "./views/compose.js";
 import { DeadLetters } from "./views/dead.js";
 import { Job } from "./views/job.js";
 import { Login } from "./views/login.js";
@@ -19,11 +17,19 @@ import { Posts } from "./views/posts.js";
 import { Queue } from "./views/queue.js";
 import { Settings } from "./views/settings.js";
 
+/** Pages that are fetched when they are first opened: what comes before stays small. */
+const Accounts = later("accounts", "Accounts");
+const Analytics = later("analytics", "Analytics");
+const Compose = later("compose", "Compose");
+const Publication = later("publication", "Publication");
+const Slots = later("slots", "Slots");
+
 const PLACES = [
   ["/", "Calendar", "calendar"],
   ["/compose", "Compose", "compose"],
   ["/posts", "Posts", "posts"],
   ["/queue", "Queue", "queue"],
+  ["/analytics", "Analytics", "analytics"],
   ["/dead-letters", "Dead letters", "dead"],
   ["/accounts", "Accounts", "accounts"],
   ["/nodes", "Nodes", "nodes"],
@@ -39,9 +45,15 @@ const VIEWS = [
   [/^\/jobs\/([0-9a-f-]{36})$/, ([, id]) => html`<${Job} key=${id} id=${id} />`],
   [/^\/dead-letters$/, () => html`<${DeadLetters} />`],
   [/^\/accounts(?:\/([0-9a-f-]{36}))?$/, ([, id]) => html`<${Accounts} chosen=${id} />`],
+  [/^\/accounts\/([0-9a-f-]{36})\/slots$/, ([, id]) => html`<${Slots} key=${id} id=${id} />`],
+  [/^\/analytics$/, (_, query) => html`<${Analytics} query=${query} />`],
+  [/^\/publications\/([0-9a-f-]{36})$/, ([, id]) => html`<${Publication} key=${id} id=${id} />`],
   [/^\/nodes$/, () => html`<${Nodes} />`],
   [/^\/settings$/, () => html`<${Settings} />`],
 ];
+
+/** How far behind the number beside “Dead letters” may be: it is asked for wherever one is. */
+const COUNTED_WITHIN = 2000;
 
 function App() {
   const [who, setWho] = useState();
@@ -81,7 +93,7 @@ function Frame({ who }) {
   const route = useRoute();
   const [live, setLive] = useState(true);
   useEffect(() => listen((event) => event.kind === "state" && setLive(isLive())), []);
-  const dead = useLoaded(() => get("/dead-letters/causes"), []);
+  const dead = useLoaded(() => get("/dead-letters/causes"), [], { within: COUNTED_WITHIN });
   const open = (dead.value?.items ?? []).reduce((sum, cause) => sum + cause.count, 0);
   const view = VIEWS.map(([pattern, show]) => [pattern.exec(route.path), show]).find(([found]) => found);
   // Whoever follows a link by keyboard begins at the new page's title.
@@ -114,8 +126,43 @@ function Frame({ who }) {
     <${Toasts} />`;
 }
 
+const modules = new Map();
+let failures = 0;
+
+/** A view of a module that is fetched when it is first shown. */
+function later(file, name) {
+  return (props) => {
+    const [module, setModule] = useState(modules.get(file));
+    return module ? html`<${module[name]} ...${props} />` : html`<${Fetching} file=${file} onThere=${setModule} />`;
+  };
+}
+
+function Fetching({ file, onThere }) {
+  const loaded = useLoaded(() => fetched(file), [], { live: false });
+  useEffect(() => {
+    if (!loaded.value) return undefined;
+    onThere(loaded.value);
+    // The page has its title only now: see `Frame`.
+    const timer = setTimeout(() => document.activeElement.closest("main, dialog") ?? document.getElementById("title")?.focus({ preventScroll: true }));
+    return () => clearTimeout(timer);
+  }, [loaded.value]);
+  return loaded.error ? html`<${Trouble} error=${loaded.error} />` : html`<${Busy} />`;
+}
+
+async function fetched(file) {
+  try {
+    // What could not be fetched once is not asked for again under the same address.
+    modules.set(file, await import(`./views/${file}.js${failures ? `?${failures}` : ""}`));
+  } catch {
+    failures += 1;
+    throw new Refused(UNREACHABLE);
+  }
+  return modules.get(file);
+}
+
 function isHere(path, now) {
   if (path === "/posts" && now.startsWith("/jobs/")) return true;
+  if (path === "/analytics" && now.startsWith("/publications/")) return true;
   return path === "/" ? now === "/" : now.startsWith(path);
 }
 

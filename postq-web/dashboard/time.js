@@ -35,6 +35,7 @@ export function moment(at, zone = here) {
   return format({ weekday: "short", day: "numeric", month: "short", ...year, hour: "numeric", minute: "2-digit", ...name }, zone).format(new Date(at));
 }
 
+export const weekdayName = (at, zone) => new Intl.DateTimeFormat("en", { weekday: "long", timeZone: zone }).format(new Date(at));
 export const weekday = (at, zone) => format({ weekday: "short" }, zone).format(new Date(at));
 export const month = (at, zone) => format({ month: "long", year: "numeric" }, zone).format(new Date(at));
 export const zoneName = (zone) => format({ timeZoneName: "short" }, zone).formatToParts(new Date()).find((part) => part.type === "timeZoneName")?.value ?? zone;

@@ -48,6 +48,7 @@ export function State({ of }) {
 const BLOCKS = {
   paused: ["warn", "Paused", "held"],
   rate_limit: ["warn", "Waits for a limit", "waiting"],
+  budget: ["bad", "Budget used up", "dead"],
   credits: ["bad", "Out of credits", "dead"],
   needs_attention: ["bad", "Needs you", "dead"],
 };
@@ -104,7 +105,7 @@ const AGAIN_AFTER = 5000;
  * Loads something, again when what it depends on changes, when something happens, and when the stream of
  * events comes back. What was loaded stays until the next is there.
  */
-export function useLoaded(load, inputs, { live = true } = {}) {
+export function useLoaded(load, inputs, { live = true, within = 250 } = {}) {
   const [loaded, setLoaded] = useState({ value: undefined, error: undefined });
   const again = useRef(() => {});
   useEffect(() => {
@@ -112,6 +113,7 @@ export function useLoaded(load, inputs, { live = true } = {}) {
     let timer;
     let running = false;
     let asked = false;
+    let due = false;
     const run = async () => {
       if (running) {
         asked = true;
@@ -123,7 +125,7 @@ export function useLoaded(load, inputs, { live = true } = {}) {
         if (!over) setLoaded({ value, error: undefined });
       } catch (error) {
         if (!over) setLoaded((old) => ({ ...old, error }));
-        if (!over && error.isPassing) timer = setTimeout(run, AGAIN_AFTER);
+        if (!over && error.isPassing && !due) timer = setTimeout(run, AGAIN_AFTER);
       }
       running = false;
       if (asked && !over) {
@@ -131,10 +133,15 @@ export function useLoaded(load, inputs, { live = true } = {}) {
         soon();
       }
     };
-    // Many events at once are one reason to look.
+    // Many events at once are one reason to look, and those that keep coming do not put it off.
     const soon = () => {
+      if (due) return;
+      due = true;
       clearTimeout(timer);
-      timer = setTimeout(run, 250);
+      timer = setTimeout(() => {
+        due = false;
+        run();
+      }, within);
     };
     again.current = run;
     run();

@@ -54,14 +54,14 @@ pub(crate) fn clear(headers: &HeaderMap, mount: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(cookie.to_string()).ok()
 }
 
-/// What shows that a browser is the one in which an account began to be connected. It comes along when a
-/// platform sends a person back, which the session's cookie does not.
+/// What shows that a browser is the one in which an account began to be connected, at the path to which a
+/// platform sends people back. It comes along then, which the session's cookie does not.
 pub(crate) fn set_connecting(
     headers: &HeaderMap,
-    mount: &str,
+    path: &str,
     shown: &Nonce,
 ) -> Option<HeaderValue> {
-    let mut cookie = bare_connecting(headers, mount, shown.expose());
+    let mut cookie = bare_connecting(headers, path, shown.expose());
     cookie.set_max_age(Duration::minutes(10));
     let mut value = HeaderValue::try_from(cookie.to_string()).ok()?;
     value.set_sensitive(true);
@@ -74,16 +74,16 @@ pub(crate) fn connecting(headers: &HeaderMap) -> Option<SecretString> {
 }
 
 /// What makes a browser forget it.
-pub(crate) fn clear_connecting(headers: &HeaderMap, mount: &str) -> Option<HeaderValue> {
-    let mut cookie = bare_connecting(headers, mount, "");
+pub(crate) fn clear_connecting(headers: &HeaderMap, path: &str) -> Option<HeaderValue> {
+    let mut cookie = bare_connecting(headers, path, "");
     cookie.set_max_age(Duration::ZERO);
     HeaderValue::try_from(cookie.to_string()).ok()
 }
 
-fn bare_connecting<'a>(headers: &HeaderMap, mount: &str, value: &'a str) -> Cookie<'a> {
-    let mut cookie = bare(headers, mount, value).into_owned();
+fn bare_connecting<'a>(headers: &HeaderMap, path: &str, value: &'a str) -> Cookie<'a> {
+    let mut cookie = bare(headers, "", value).into_owned();
     cookie.set_name(of_port(headers, CONNECTING));
-    cookie.set_path(format!("{mount}/api/accounts/callback"));
+    cookie.set_path(path.to_owned());
     cookie.set_same_site(SameSite::Lax);
     cookie
 }

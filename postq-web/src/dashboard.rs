@@ -22,8 +22,8 @@ use crate::web::App;
 
 /// Everything comes from here, and no script or style is written into the page itself.
 const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-     form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; \
+     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
@@ -35,65 +35,101 @@ const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 const KEEP: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 /// The paths that the page itself understands.
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 14] = [
     "/",
     "/compose",
     "/posts",
     "/posts/{id}",
     "/queue",
     "/jobs/{id}",
+    "/analytics",
+    "/publications/{id}",
     "/dead-letters",
     "/accounts",
     "/accounts/{id}",
+    "/accounts/{id}/slots",
     "/nodes",
     "/settings",
 ];
 
 const PAGE: &str = include_str!("../dashboard/index.html");
 
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-const STYLE: &str = "text/css; charset=utf-8";
-const IMAGE: &str = "image/svg+xml";
+/// What a file is, and when it is fetched.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Style,
+    Image,
+    /// With the page.
+    Script,
+    /// When something is opened that needs it: what comes first stays small.
+    Later,
+}
+
+impl Kind {
+    const fn mime(self) -> &'static str {
+        match self {
+            Self::Style => "text/css; charset=utf-8",
+            Self::Image => "image/svg+xml",
+            Self::Script | Self::Later => "text/javascript; charset=utf-8",
+        }
+    }
+}
 
 /// A file of the page.
 struct File {
     name: &'static str,
-    kind: &'static str,
+    kind: Kind,
     content: &'static [u8],
 }
 
 macro_rules! files {
     ($($kind:ident $name:literal),+ $(,)?) => {
-        &[$(File { name: $name, kind: $kind, content: include_bytes!(concat!("../dashboard/", $name)) }),+]
+        &[$(File {
+            name: $name,
+            kind: Kind::$kind,
+            content: include_bytes!(concat!("../dashboard/", $name)),
+        }),+]
     };
 }
 
 const FILES: &[File] = files![
-    STYLE "style.css",
-    IMAGE "icon.svg",
-    SCRIPT "api.js",
-    SCRIPT "app.js",
-    SCRIPT "dom.js",
-    SCRIPT "icons.js",
-    SCRIPT "live.js",
-    SCRIPT "route.js",
-    SCRIPT "session.js",
-    SCRIPT "time.js",
-    SCRIPT "ui.js",
-    SCRIPT "vendor/hooks.js",
-    SCRIPT "vendor/htm.js",
-    SCRIPT "vendor/preact.js",
-    SCRIPT "views/accounts.js",
-    SCRIPT "views/calendar.js",
-    SCRIPT "views/compose.js",
-    SCRIPT "views/dead.js",
-    SCRIPT "views/job.js",
-    SCRIPT "views/login.js",
-    SCRIPT "views/nodes.js",
-    SCRIPT "views/post.js",
-    SCRIPT "views/posts.js",
-    SCRIPT "views/queue.js",
-    SCRIPT "views/settings.js",
+    Style "style.css",
+    Image "icon.svg",
+    Script "api.js",
+    Script "app.js",
+    Later "chart.js",
+    Later "counts.js",
+    Script "dom.js",
+    Script "icons.js",
+    Script "live.js",
+    Script "media.js",
+    Script "route.js",
+    Script "session.js",
+    Script "time.js",
+    Script "ui.js",
+    Later "upload.js",
+    Script "vendor/hooks.js",
+    Script "vendor/htm.js",
+    Script "vendor/preact.js",
+    Later "views/accounts.js",
+    Later "views/analytics.js",
+    Later "views/besttimes.js",
+    Script "views/calendar.js",
+    Later "views/compose.js",
+    Later "views/connect.js",
+    Later "views/cost.js",
+    Script "views/dead.js",
+    Script "views/job.js",
+    Script "views/login.js",
+    Script "views/nodes.js",
+    Later "views/part.js",
+    Script "views/post.js",
+    Script "views/posts.js",
+    Later "views/publication.js",
+    Script "views/queue.js",
+    Script "views/settings.js",
+    Later "views/slots.js",
+    Later "views/when.js",
 ];
 
 /// What tells these files from those of every other version.
@@ -126,7 +162,7 @@ pub(crate) fn routes() -> Router<App> {
 /// The page; what it loads and asks is below whatever it is mounted.
 async fn page(OriginalUri(whole): OriginalUri, own: Uri) -> Response {
     let mount = escaped(cookie::mount(&whole, &own));
-    let scripts = FILES.iter().filter(|file| file.kind == SCRIPT && file.name != "app.js");
+    let scripts = FILES.iter().filter(|file| file.kind == Kind::Script && file.name != "app.js");
     let early: String = scripts
         .map(|file| {
             format!("<link rel=\"modulepreload\" href=\"MOUNT/assets/VERSION/{}\">\n", file.name)
@@ -139,6 +175,11 @@ async fn page(OriginalUri(whole): OriginalUri, own: Uri) -> Response {
     (headers, page).into_response()
 }
 
+/// Where the style of its pages is.
+pub(crate) fn style(mount: &str) -> String {
+    format!("{mount}/assets/{}/style.css", *VERSION)
+}
+
 async fn file(
     Path((version, name)): Path<(String, String)>,
     asked: HeaderMap,
@@ -147,7 +188,7 @@ async fn file(
     let at = at.ok_or_else(|| Problem::new(Code::NoSuchPath, "there is no such file"))?;
     // While nodes are replaced one by one, a page may ask another version than its own for its files.
     let keep = if version == *VERSION { KEEP } else { ASK_AGAIN };
-    let kind = HeaderValue::from_static(FILES[at].kind);
+    let kind = HeaderValue::from_static(FILES[at].kind.mime());
     let vary = HeaderValue::from_static("accept-encoding");
     let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, keep), (VARY, vary)];
     if takes_gzip(&asked) {

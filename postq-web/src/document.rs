@@ -11,6 +11,7 @@ use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::api::media;
 use crate::problem::PROBLEM_JSON;
 use crate::router;
 
@@ -123,6 +124,8 @@ fn share(path: &str, method: &str, operation: &mut Map<String, Value>) {
     let has_if_match =
         ["/api/posts/{id}", "/api/schedules/{id}", "/api/accounts/{id}", "/api/webhooks/{id}"];
     let parameter = match method {
+        // A file is read as it comes, and the same one again is the same file.
+        "post" if path == media::PATH => return,
         "post" => "IdempotencyKey",
         "patch" | "delete" if has_if_match.contains(&path) => "IfMatch",
         _ => return,

@@ -9,6 +9,7 @@ use postq_core::failure::LimitScope;
 use postq_core::job::{DeadReason, Topic};
 use postq_core::machine::JobState;
 use postq_core::platform::PlatformName;
+use postq_core::price::{Spent, month};
 use postq_core::queue::Depth;
 use postq_core::store::{Block, JobFilter, Page as StorePage};
 use postq_engine::metrics::{Metric, MetricKind};
@@ -74,7 +75,7 @@ const HELD: Metric = gauge(
 const BLOCKED: Metric = gauge(
     "postq_blocked",
     &["platform", "reason"],
-    "accounts, and whole apps, that stand still: paused, rate_limit, credits or needs_attention",
+    "accounts, and whole apps, that stand still: paused, rate_limit, credits, needs_attention or budget",
 );
 const LIMIT: Metric = gauge(
     "postq_rate_limit_remaining",
@@ -84,7 +85,7 @@ const LIMIT: Metric = gauge(
 const EXPIRES: Metric = gauge(
     "postq_token_expires_seconds",
     &["platform"],
-    "until the first access token of an account ends, of those whose end is known; negative after it",
+    "until the first access token of an account ends, of those whose end is known and that nothing renews; negative after it; one that should have been renewed counts once it has ended",
 );
 const CONNECTIONS: Metric = gauge(
     "postq_store_connections",
@@ -93,10 +94,17 @@ const CONNECTIONS: Metric = gauge(
 );
 const CONNECTIONS_MOST: Metric =
     gauge("postq_store_connections_max", &["pool"], "connections that there may be");
+const SPENT: Metric = gauge(
+    "postq_spent_this_month",
+    &["platform", "kind"],
+    "what calls of this month have cost by the list of prices, in its currency; only where there is one",
+);
+const BUDGET: Metric =
+    gauge("postq_budget", &[], "what may be spent in a month; only where that is set");
 const STREAMS: Metric = gauge("postq_event_streams", &[], "clients of /api/events");
 
 /// Everything that is told of this moment.
-pub const GAUGES: [Metric; 19] = [
+pub const GAUGES: [Metric; 21] = [
     BUILD,
     READY,
     DEGRADED,
@@ -115,6 +123,8 @@ pub const GAUGES: [Metric; 19] = [
     EXPIRES,
     CONNECTIONS,
     CONNECTIONS_MOST,
+    SPENT,
+    BUDGET,
     STREAMS,
 ];
 
@@ -175,6 +185,7 @@ struct Counted {
     blocks: Vec<Block>,
     /// When the first token ends, by platform.
     expires: BTreeMap<PlatformName, DateTime<Utc>>,
+    spent: Vec<Spent>,
 }
 
 async fn count(app: &Shared) -> Result<Counted, StoreError> {
@@ -197,15 +208,25 @@ async fn count(app: &Shared) -> Result<Counted, StoreError> {
     let dead = unresolved(app, None).await?;
     let held = if dead == 0 { 0 } else { held(app).await? };
     let expires = first_to_expire(app).await?;
-    Ok(Counted { now, took, topics: tallies, beside, dead, held, blocks, expires })
+    let spent = match app.web.engine.prices().is_empty() {
+        true => Vec::new(),
+        false => backend.metrics.spent(month(now)).await?,
+    };
+    Ok(Counted { now, took, topics: tallies, beside, dead, held, blocks, expires, spent })
 }
 
 async fn first_to_expire(
     app: &Shared,
 ) -> Result<BTreeMap<PlatformName, DateTime<Utc>>, StoreError> {
     let mut first = BTreeMap::new();
-    for account in app.web.engine.backend().accounts.list(app.desk.tenant()).await? {
+    let backend = app.web.engine.backend();
+    let now = backend.jobs.now().await?;
+    for account in backend.accounts.list(app.desk.tenant()).await? {
         if let Some(at) = account.token_expires_at {
+            // It is renewed before its end: no news until then.
+            if at > now && app.web.engine.tokens().renews(&account).await == Some(true) {
+                continue;
+            }
             let known = first.entry(account.platform).or_insert(at);
             *known = at.min(*known);
         }
@@ -248,6 +269,11 @@ fn of_the_store(app: &Shared, counted: &Counted, page: &mut Page) {
     let expires = counted.expires.iter();
     let left = |at: &DateTime<Utc>| millis((*at - counted.now).num_milliseconds());
     page.put(&EXPIRES, expires.map(|(platform, at)| (vec![platform.as_str()], left(at))));
+    let spent = counted.spent.iter();
+    page.put(&SPENT, spent.map(|s| (vec![s.platform.as_str(), s.kind.as_str()], amount(s.micros))));
+    if let Some(budget) = app.web.engine.prices().budget() {
+        page.put_one(&BUDGET, amount(budget));
+    }
     let blocked = blocked(app, &counted.blocks);
     page.put(&BLOCKED, blocked.into_iter().map(|((p, reason), n)| (vec![p, reason], number(n))));
 }
@@ -271,6 +297,11 @@ fn is(so: bool) -> f64 {
 #[allow(clippy::cast_precision_loss, reason = "no count of ours comes near 2^53")]
 fn number(count: u64) -> f64 {
     count as f64
+}
+
+/// Millionths as the whole: for a chart, no sum is made of it.
+fn amount(micros: u64) -> f64 {
+    number(micros) / 1_000_000.0
 }
 
 #[allow(clippy::cast_precision_loss, reason = "milliseconds of our time are below 2^53")]

@@ -6,7 +6,7 @@
 //! | `router`, `document` | routes and their OpenAPI document, which are one thing |
 //! | `guard` | what stands before the handlers: host and origin, tokens and scopes, limits, repeated requests |
 //! | `api`, `views` | the handlers; what they show and take |
-//! | `dashboard`, `cookie` | the page for people, and how its session is kept |
+//! | `dashboard`, `cookie`, `came_back` | the pages for people, and how their session is kept |
 //! | `events`, `others`, `health`, `reach` | live events, of other processes too; probes |
 //! | `channel` | by which channels people are told |
 //! | `metrics`, `gauges`, `tally` | what Prometheus asks for |
@@ -40,6 +40,7 @@
 
 mod answer;
 mod api;
+mod came_back;
 mod channel;
 mod cookie;
 mod dashboard;
@@ -53,6 +54,7 @@ mod health;
 mod incoming;
 mod metrics;
 mod others;
+mod own_path;
 mod paging;
 mod problem;
 mod reach;

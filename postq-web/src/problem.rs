@@ -88,6 +88,8 @@ problems! {
     Unauthorized, "unauthorized", UNAUTHORIZED, "A good token is needed", "send Authorization: Bearer TOKEN; postqd token create makes one";
     Forbidden, "forbidden", FORBIDDEN, "The token's scope does not allow this", "use a token of a wider scope; postqd token create makes one";
     BadSignature, "bad_signature", FORBIDDEN, "The signature is not right", "sign the very bytes of the body with the secret that is set here";
+    BadLink, "bad_link", FORBIDDEN, "The link is not good", "use the link as it was given, unchanged";
+    LinkEnded, "link_ended", GONE, "The link has ended", "ask for a new one";
     HostNotAllowed, "host_not_allowed", FORBIDDEN, "The host is not known here", "ask by an address of this server, or allow the host name in its settings";
     OriginNotAllowed, "origin_not_allowed", FORBIDDEN, "The origin is not allowed", "allow the page's origin in the server's settings";
     NotFound, "not_found", NOT_FOUND, "There is no such thing", "look at the list beside it for what there is";
@@ -169,6 +171,12 @@ impl Problem {
         let seconds = wait.as_millis().div_ceil(1_000).max(1);
         Self::new(Code::TooManyRequests, format!("one more is possible in {seconds} s"))
             .after(u64::try_from(seconds).unwrap_or(60))
+    }
+
+    /// What happened and what to do about it, for a page; the status of the answer.
+    pub(crate) fn told(&self) -> (&str, &str, StatusCode) {
+        let status = StatusCode::from_u16(self.0.status);
+        (&self.0.detail, &self.0.remedy, status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
     }
 
     /// Whether the server, and not the request, is the reason.

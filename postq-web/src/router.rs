@@ -23,7 +23,7 @@ use crate::problem::{Code, Problem};
 use crate::reach::Reached;
 use crate::tally::Counted;
 use crate::web::{App, Shared, Web};
-use crate::{api, dashboard, health, metrics};
+use crate::{api, dashboard, health, metrics, own_path};
 
 /// One path: its handlers, and what the document says of them.
 pub(crate) struct Route {
@@ -124,7 +124,7 @@ impl Assembly {
     }
 
     fn finish(self, web: Web) -> Router {
-        let settings = web.settings.clone();
+        let (settings, platforms) = (web.settings.clone(), web.engine.platforms().clone());
         let app: App = Arc::new(Shared {
             desk: web.engine.desk(),
             gate: self.gate,
@@ -142,7 +142,8 @@ impl Assembly {
             document: OnceLock::new(),
             web,
         });
-        self.router
+        let router = self
+            .router
             .fallback(no_such_path)
             .method_not_allowed_fallback(method_not_allowed)
             .layer(DefaultBodyLimit::max(settings.most_body))
@@ -154,7 +155,8 @@ impl Assembly {
             .layer(from_fn(headers::layer))
             .layer(from_fn(measure::layer))
             .layer(from_fn(correlation::layer))
-            .with_state(app)
+            .with_state(app);
+        own_path::led_to(router, &platforms)
     }
 }
 

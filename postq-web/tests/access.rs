@@ -34,11 +34,11 @@ fn operations(document: &Value) -> Vec<(Method, String, Option<Scope>)> {
 fn unlimited() -> Plan {
     let many = NonZeroU32::new(100_000).unwrap();
     let settings = Settings { requests_per_second: many, burst: many, ..Settings::default() };
-    Plan { settings, runs: false }
+    Plan { settings, runs: false, ..Plan::default() }
 }
 
 /// What needs no token, and why.
-const OPEN: [&str; 9] = [
+const OPEN: [&str; 11] = [
     // Probes have none, and learn nothing but whether it works.
     "GET /healthz",
     "GET /readyz",
@@ -49,9 +49,13 @@ const OPEN: [&str; 9] = [
     "GET /api/session",
     "POST /api/session",
     "DELETE /api/session",
+    // A platform sends people back here: the state is the proof (see `connect.rs`).
+    "GET /api/accounts/callback/{platform}",
     // A platform has no token of ours: its signature is the proof (see `incoming.rs`).
     "GET /api/incoming/{platform}",
     "POST /api/incoming/{platform}",
+    // A platform that fetches a file has no token either: the link is signed and ends (see `media.rs`).
+    "GET /media/files/{name}",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,7 +175,7 @@ async fn a_caller_has_its_own_limit() {
     let number = |n| NonZeroU32::new(n).unwrap();
     let settings =
         Settings { requests_per_second: number(1), burst: number(3), ..Settings::default() };
-    let site = Site::with(Plan { settings, runs: false }).await;
+    let site = Site::with(Plan { settings, runs: false, ..Plan::default() }).await;
     let (one, other) = (site.token(Scope::Read).await, site.token(Scope::Read).await);
     let ask = async |token: &str| {
         let request = site.request(Method::GET, "/api/about").bearer_auth(token);
@@ -194,7 +198,7 @@ async fn other_hosts_and_origins_are_refused() {
         origins: vec!["https://app.example.com".to_owned()],
         ..Settings::default()
     };
-    let site = Site::with(Plan { settings, runs: false }).await;
+    let site = Site::with(Plan { settings, runs: false, ..Plan::default() }).await;
     let ask = async |name: &str, value: &str| {
         let request = site.request(Method::GET, "/api/about").header(name, value);
         Answer::of(request.send().await.unwrap()).await

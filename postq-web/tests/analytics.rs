@@ -89,7 +89,7 @@ async fn count(site: &Site, (id, out): (PublicationId, DateTime<Utc>), minutes: 
 fn year() -> String {
     let today = SystemClock.now().date_naive();
     let (from, until) = (today - TimeDelta::days(364), today + TimeDelta::days(2));
-    format!("/api/analytics/summary?account=acme&from={from}&until={until}")
+    format!("/api/analytics/summary?account=dry_run:acme&from={from}&until={until}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,6 +118,7 @@ async fn a_publication_tells_how_it_grew() {
     assert_eq!(points[2]["state"], "deleted");
     assert_eq!((&told["state"], &told["counts"]["like_count"]), (&json!("deleted"), &json!(40)));
     assert_eq!(told["half_life_seconds"], 4_800);
+    assert_eq!(site.get(&format!("/api/publications/{}/metrics", one.0)).await.is(200).body, told);
     let nowhere = format!("/api/analytics/publications/{}", PublicationId::new());
     site.get(&nowhere).await.refused(404, "not_found");
 }
@@ -137,7 +138,7 @@ async fn a_year_is_summed_up_and_kept_until_something_is_counted() {
         (&told["made"]["like_count"], &told["gained"]["like_count"]),
         (&json!(60), &json!(60))
     );
-    assert_eq!(told["account_name"], "acme");
+    assert_eq!(told["account_name"], "dry_run:acme");
     let best = &told["best"][0];
     assert_eq!(best["publication_id"], json!(out[2].0));
     assert_eq!((&best["engagement"], &best["of_usual"]), (&json!(30), &json!(1.5)));
@@ -156,6 +157,56 @@ async fn a_year_is_summed_up_and_kept_until_something_is_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn posts_are_compared_at_one_age() {
+    let (site, _) = site().await;
+    let out = published(&site, 3).await;
+    count(&site, out[0], 15, 10).await;
+    count(&site, out[0], 60, 100).await;
+    count(&site, out[1], 30, 20).await;
+    let ids = |ids: &[usize]| {
+        let ids = ids.iter().map(|n| out[*n].0.to_string());
+        format!("/api/analytics/compare?publications={}", ids.collect::<Vec<_>>().join(","))
+    };
+    let told = async |path: String| {
+        let told = site.get(&path).await.is(200).body;
+        let all = told["publications"].as_array().unwrap().clone();
+        let of = |one: &Value| {
+            let place = out.iter().position(|(id, _)| json!(id) == one["publication_id"]).unwrap();
+            (place, one["engagement"].as_u64(), one["of_usual"].as_f64())
+        };
+        (told["age_seconds"].clone(), all.iter().map(of).collect::<Vec<_>>())
+    };
+
+    let (age, all) = told(ids(&[0, 1, 2, 0])).await;
+    assert_eq!(age, 1_800, "so long both were counted");
+    assert_eq!(
+        all,
+        [(0, Some(40), Some(40.0 / 30.0)), (1, Some(20), Some(20.0 / 30.0)), (2, None, None)]
+    );
+    let (age, all) = told(format!("{}&age=1h", ids(&[1, 0]))).await;
+    assert_eq!((age, all), (json!(3_600), vec![(0, Some(100), Some(1.0)), (1, None, None)]));
+    assert_eq!(told(ids(&[2])).await, (Value::Null, vec![(2, None, None)]));
+
+    let one = &site.get(&ids(&[0])).await.is(200).body["publications"][0];
+    assert_eq!(
+        (&one["account_name"], &one["platform"]),
+        (&json!("dry_run:acme"), &json!("dry_run"))
+    );
+    assert_eq!((&one["counts"]["like_count"], &one["rate"]), (&json!(100), &json!(0.1)));
+    let field = async |path: String| {
+        site.get(&path).await.refused(422, "invalid").body["field"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(field("/api/analytics/compare?publications=".into()).await, "publications");
+    assert_eq!(field("/api/analytics/compare?publications=7".into()).await, "publications");
+    let many: Vec<String> = (0..21).map(|_| PublicationId::new().to_string()).collect();
+    let many = format!("/api/analytics/compare?publications={}", many.join(","));
+    assert_eq!(field(many).await, "publications");
+    assert_eq!(field(format!("{}&age=old", ids(&[0]))).await, "age");
+    let nowhere = format!("{},{}", ids(&[0]), PublicationId::new());
+    site.get(&nowhere).await.refused(404, "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_is_named() {
     let (site, _) = site().await;
     published(&site, 1).await;
@@ -166,11 +217,20 @@ async fn what_cannot_be_is_named() {
     let summary = |query: &str| format!("/api/analytics/summary?{query}");
 
     assert_eq!(field(&summary("account=acm&from=2026-01-01&until=2026-02-01")).await, "account");
-    assert_eq!(field(&summary("account=acme&from=soon&until=2026-02-01")).await, "from");
-    assert_eq!(field(&summary("account=acme&from=2026-01-01&until=9999999-01-01")).await, "until");
-    assert_eq!(field(&summary("account=acme&from=2026-01-01&until=2026-01-01")).await, "until");
-    assert_eq!(field(&summary("account=acme&from=2000-01-01&until=2026-01-01")).await, "until");
-    assert_eq!(field("/api/analytics/best-times?account=acme&tz=Mars").await, "tz");
+    assert_eq!(field(&summary("account=dry_run:acme&from=soon&until=2026-02-01")).await, "from");
+    assert_eq!(
+        field(&summary("account=dry_run:acme&from=2026-01-01&until=9999999-01-01")).await,
+        "until"
+    );
+    assert_eq!(
+        field(&summary("account=dry_run:acme&from=2026-01-01&until=2026-01-01")).await,
+        "until"
+    );
+    assert_eq!(
+        field(&summary("account=dry_run:acme&from=2000-01-01&until=2026-01-01")).await,
+        "until"
+    );
+    assert_eq!(field("/api/analytics/best-times?account=dry_run:acme&tz=Mars").await, "tz");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,7 +238,7 @@ async fn good_times_are_told_only_where_there_is_enough() {
     let (site, made) = site().await;
     let out = published(&site, 2).await;
     count(&site, out[0], 15, 10).await;
-    let path = "/api/analytics/best-times?account=acme&tz=europe/berlin";
+    let path = "/api/analytics/best-times?account=dry_run:acme&tz=europe/berlin";
 
     let told = site.get(path).await.is(200).body;
 

@@ -79,7 +79,7 @@ async fn with_a_bad_row_nothing_is_loaded_but_on_purpose() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_that_cannot_be_is_refused() {
     let settings = postq_web::Settings { most_import: 10_000, ..postq_web::Settings::default() };
-    let site = Site::with(Plan { settings, runs: false }).await;
+    let site = Site::with(Plan { settings, runs: false, ..Plan::default() }).await;
     let import = async |body: Value| site.post("/api/import", body).await;
 
     for (body, field) in [

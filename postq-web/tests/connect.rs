@@ -55,12 +55,26 @@ impl Platform for Town {
     }
 }
 
-async fn site() -> Site {
+/// A site, and the authority behind its platform.
+struct Connecting {
+    site: Site,
+    authority: Authority,
+}
+
+impl std::ops::Deref for Connecting {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.site
+    }
+}
+
+async fn site() -> Connecting {
     let mut site = Site::still().await;
     let authority = Authority::default();
     authority.set_pace(Some(Duration::from_secs(7_200)), Duration::ZERO);
     let engine = Engine::builder(site.store.backend())
-        .platform(Arc::new(Town("town".parse().unwrap(), authority)))
+        .platform(Arc::new(Town("town".parse().unwrap(), authority.clone())))
         .vault(Arc::new(ChaChaVault::new(&[7; 32])))
         .build()
         .unwrap();
@@ -69,18 +83,19 @@ async fn site() -> Site {
     site.answer_with(web).await;
     // Who comes back is not led on.
     site.client = Client::builder().redirect(Policy::none()).build().unwrap();
-    site
+    Connecting { site, authority }
 }
 
 /// The address that a person comes back to, who agreed.
 fn agreed(begun: &Value) -> String {
     let query = begun["address"].as_str().unwrap().split_once("state=").unwrap().1;
-    format!("/api/accounts/callback/town?state={query}")
+    // Where the platform sends people back to is no path of ours.
+    format!("/back?state={query}")
 }
 
 async fn come_back(site: &Site, path: &str, cookie: Option<&str>) -> Response {
     let mut request = site.request(reqwest::Method::GET, path);
-    request = request.header("sec-fetch-site", "cross-site");
+    request = request.header("sec-fetch-site", "cross-site").header("accept", "application/json");
     if let Some(cookie) = cookie {
         request = request.header("cookie", cookie);
     }
@@ -97,7 +112,7 @@ async fn an_account_is_connected_in_a_browser_and_shown() {
     assert_eq!(begun.status(), 200);
     let cookie = begun.headers()["set-cookie"].to_str().unwrap().to_owned();
     assert!(cookie.contains("; HttpOnly; SameSite=Lax"), "{cookie}");
-    assert!(cookie.contains("Path=/api/accounts/callback"), "{cookie}");
+    assert!(cookie.contains("; Path=/back"), "where the platform sends people back to: {cookie}");
     let begun: Value = begun.json().await.unwrap();
     assert_eq!(begun["scopes"], json!([{"scope": "write", "why": "to publish"}]));
     let back = agreed(&begun);
@@ -117,7 +132,10 @@ async fn an_account_is_connected_in_a_browser_and_shown() {
 
     assert_eq!(connected.status(), 303);
     let id = begun["account_id"].as_str().unwrap();
-    assert_eq!(connected.headers()["location"], format!("/accounts/{id}"));
+    let place = format!("/accounts/{id}?connected=new&waiting=0");
+    assert_eq!(connected.headers()["location"], place);
+    let gone = connected.headers()["set-cookie"].to_str().unwrap();
+    assert!(gone.contains("=; ") && gone.contains("Path=/back"), "{gone}");
     let account = site.get(&format!("/api/accounts/{id}")).await.is(200).body;
     assert_eq!((&account["name"], &account["remote_id"]), (&json!("main"), &json!("somebody")));
     assert!(account["token_expires_at"].is_string() && account["has_credentials"] == true);
@@ -184,4 +202,85 @@ async fn a_repeated_beginning_does_not_tell_the_state_again() {
 
     assert!(begin().await["address"].is_string());
     assert!(begin().await["address"].is_null());
+}
+
+/// Comes back in a browser: the status, the policy and the page.
+async fn looks(site: &Site, path: &str) -> (u16, String, String) {
+    let request = site.request(reqwest::Method::GET, path);
+    let answer = request.header("accept", "text/html,*/*;q=0.8").send().await.unwrap();
+    let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    (answer.status().as_u16(), policy, answer.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn a_person_is_told_on_a_page_what_came_of_it() {
+    let site = site().await;
+    let begun =
+        site.post("/api/accounts/connect/town", json!({"name": "a <b>"})).await.is(200).body;
+    let back = agreed(&begun);
+
+    let (status, policy, page) = looks(&site, &back).await;
+
+    assert_eq!(status, 200, "{page}");
+    assert!(policy.starts_with("default-src 'none'; style-src 'self';"), "{policy}");
+    assert!(page.contains("“a &lt;b&gt;” on town is connected."), "{page}");
+    let id = begun["account_id"].as_str().unwrap();
+    assert!(page.contains(&format!("href=\"/accounts/{id}\"")), "{page}");
+    let style = page.split("href=\"").nth(1).unwrap().split('"').next().unwrap();
+    site.get(style).await.is(200);
+    // Nobody looks over a shoulder at what was spent.
+    for secret in back.split_once("state=").unwrap().1.split("&code=") {
+        assert!(!page.contains(secret), "{page}");
+    }
+
+    let secret = "s3cret".repeat(12);
+    for (query, status, told) in [
+        (format!("?state={secret}&code={secret}"), 422, "begun more than 10 minutes ago"),
+        ("?error=access_denied&state=a".to_owned(), 422, "Nobody agreed at town"),
+        ("?error=%3Cscript%3E&state=a".to_owned(), 422, "says &lt;script&gt;"),
+        ("?state=a".to_owned(), 422, "no code"),
+    ] {
+        let standard = format!("/api/accounts/callback/town{query}");
+        let (answered, _, page) = looks(&site, &standard).await;
+        assert_eq!(answered, status, "{page}");
+        assert!(page.contains("<h1>Not connected</h1>") && page.contains(told), "{page}");
+        assert!(page.contains("href=\"/accounts\"") && !page.contains("s3cret"), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn posts_that_waited_are_told_of_when_an_account_is_connected_again() {
+    let site = site().await;
+    let begun = site.post("/api/accounts/connect/town", json!({"name": "main"})).await.is(200).body;
+    looks(&site, &agreed(&begun)).await;
+    for text in ["one", "two"] {
+        let post = json!({"text": text, "accounts": ["main"]});
+        let post = site.post("/api/posts", post).await.is(201).body;
+        let id = post["id"].as_str().unwrap();
+        site.post(&format!("/api/posts/{id}/execute"), json!({})).await.is(202);
+    }
+
+    let again = json!({"account": "main"});
+    let begun = site.post("/api/accounts/connect/town", again).await.is(200).body;
+    let (status, _, page) = looks(&site, &agreed(&begun)).await;
+
+    assert_eq!(status, 200, "{page}");
+    assert!(page.contains("“main” on town is connected again."), "{page}");
+    assert!(page.contains("2 posts that waited go on."), "{page}");
+}
+
+#[tokio::test]
+async fn it_is_told_which_platforms_connect_and_a_removed_account_is_taken_back() {
+    let site = site().await;
+    assert_eq!(site.get("/api/about").await.is(200).body["connects"], json!(["town"]));
+    let begun = site.post("/api/accounts/connect/town", json!({"name": "main"})).await.is(200).body;
+    looks(&site, &agreed(&begun)).await;
+    let path = format!("/api/accounts/{}", begun["account_id"].as_str().unwrap());
+    let before = site.authority.calls();
+
+    let removed = site.request(reqwest::Method::DELETE, &path).send().await.unwrap();
+
+    assert_eq!(removed.status(), 204);
+    assert_eq!(site.authority.calls() - before, 2, "each token once");
+    site.get(&path).await.is(404);
 }

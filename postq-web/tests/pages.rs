@@ -135,3 +135,27 @@ async fn a_job_says_how_its_post_begins() {
     let gone = site.get(&format!("/api/jobs/{job}")).await.is(200).body;
     assert!(gone["job"]["gist"].is_null(), "its post was taken away");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_leads_to_what_it_published() {
+    let site = Site::running().await;
+    site.recorder_account().await;
+    for text in ["take one", "take two"] {
+        let new = json!({"text": text, "accounts": ["acme"], "schedule": {"kind": "now"}});
+        site.post("/api/posts", new).await.is(201);
+    }
+    let both = |body: &serde_json::Value| body["items"].as_array().unwrap().len() == 2;
+    let all = site.until("/api/publications", both).await;
+
+    for publication in all["items"].as_array().unwrap() {
+        let (id, job) = (&publication["id"], publication["job_id"].as_str().unwrap());
+        let found = site.get(&format!("/api/publications?job={job}")).await.is(200).body;
+        assert_eq!(found["items"], json!([publication]));
+        let told = format!("/api/analytics/publications/{}", id.as_str().unwrap());
+        let told = site.get(&told).await.is(200).body;
+        assert_eq!(told["post_id"], publication["post_id"]);
+        assert!(told["gist"].as_str().unwrap().starts_with("take "), "{told}");
+    }
+    let none = "/api/publications?job=01890000-0000-7000-8000-000000000000";
+    assert_eq!(site.get(none).await.is(200).body["items"], json!([]));
+}

@@ -135,7 +135,7 @@ async fn what_is_huge_is_refused_early() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_slow_is_let_go_and_holds_nobody_up() {
     let settings = Settings { request_timeout: Duration::from_secs(1), ..Settings::default() };
-    let site = Site::with(Plan { settings, runs: false }).await;
+    let site = Site::with(Plan { settings, runs: false, ..Plan::default() }).await;
     let begun = Instant::now();
     let mut heads = Vec::new();
     for _ in 0..50 {

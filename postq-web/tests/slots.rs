@@ -44,6 +44,33 @@ async fn posts_go_into_free_slots() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_preview_proposes_a_slot_and_takes_none() {
+    let site = Site::still().await;
+    let account = site.recorder_account().await;
+    let path = format!("/api/accounts/{account}/slots");
+    let preview = async |accounts: &[&str], schedule: Value| {
+        let new = json!({"text": "hello", "accounts": accounts, "schedule": schedule});
+        site.post("/api/posts/preview", new).await.is(200).body
+    };
+    let next = json!({"kind": "next_slot"});
+    let none = preview(&["acme"], next.clone()).await;
+    assert_eq!((&none["errors"][0]["field"], &none["occurrences"]), (&json!("at"), &json!([])));
+    let set = put(&site, &path, json!({"slots": ["daily 9:00 UTC"]})).await.is(200).body;
+
+    for _ in 0..2 {
+        let told = preview(&["acme"], next.clone()).await;
+        let expected = (&json!([]), &json!([set["free"][0]]));
+        assert_eq!((&told["errors"], &told["occurrences"]), expected);
+    }
+
+    let two = preview(&["acme", "dry_run:b"], next).await;
+    assert_eq!(two["errors"][0]["field"], "accounts");
+    let best = preview(&["acme"], json!({"kind": "best", "tz": "UTC"})).await;
+    let why = best["errors"][0]["message"].as_str().unwrap().to_owned();
+    assert!(why.contains("not enough data"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_slot_is_refused() {
     let site = Site::still().await;
     let account = site.recorder_account().await;

@@ -83,7 +83,7 @@ async fn a_stream_ends_with_the_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_streams_are_open_than_may_be() {
     let settings = postq_web::Settings { most_streams: 2, ..postq_web::Settings::default() };
-    let site = Site::with(support::Plan { settings, runs: true }).await;
+    let site = Site::with(support::Plan { settings, runs: true, ..support::Plan::default() }).await;
     let first = listen(&site, None).await;
     let _second = listen(&site, None).await;
 

@@ -18,6 +18,8 @@ pub struct Config {
     pub tier: Tier,
     /// By which names posts are asked for. Defaults to [`Fields::Auto`].
     pub fields: Fields,
+    /// Which counts posts are asked for. Defaults to public and non-public ones.
+    pub groups: Vec<Group>,
     /// How long after a call its post may still become visible. Defaults to 5 min, at most 1 h;
     /// less only on loopback.
     pub settle_time: Duration,
@@ -46,6 +48,7 @@ impl Default for Config {
             base_url: "https://api.x.com/2".to_owned(),
             tier: Tier::default(),
             fields: Fields::default(),
+            groups: vec![Group::Public, Group::NonPublic],
             settle_time: Self::SETTLE_TIME,
             rate_limit: true,
             send_timeout: Duration::from_secs(30),
@@ -191,6 +194,69 @@ pub enum Fields {
     Post,
 }
 
+/// A group of counts, by the name that X has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// What everybody may see.
+    Public,
+    /// What X tells only the author, of posts of the last 30 days.
+    NonPublic,
+    /// The same without what was paid for.
+    Organic,
+}
+
+impl Group {
+    /// Whether X tells it only the author.
+    pub(crate) fn is_private(self) -> bool {
+        self != Self::Public
+    }
+}
+
+/// What posts are asked for, as it is set in one text: a dialect, groups of counts, or both, with commas
+/// between. What is left out is as by default.
+///
+/// ```
+/// use postq_x::{Asking, Fields, Group};
+///
+/// let asking: Asking = "post,public_metrics".parse()?;
+/// assert_eq!((asking.fields, asking.groups), (Fields::Post, vec![Group::Public]));
+/// # Ok::<(), postq_x::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asking {
+    /// By which names.
+    pub fields: Fields,
+    /// Which counts.
+    pub groups: Vec<Group>,
+}
+
+impl FromStr for Asking {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let (mut dialect, mut groups) = (None, Vec::new());
+        for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            match (word.parse(), word.parse()) {
+                (Ok(fields), _) if dialect.is_none() => dialect = Some(fields),
+                (_, Ok(group)) => groups.push(group),
+                _ => {
+                    let problem = format!(
+                        "{word:?} cannot be; expected auto, tweet or post, once, and groups of counts: \
+                         public_metrics, non_public_metrics, organic_metrics"
+                    );
+                    return Err(ConfigError::new("fields", problem));
+                }
+            }
+        }
+        groups.sort_unstable();
+        groups.dedup();
+        if groups.is_empty() {
+            groups = Config::default().groups;
+        }
+        Ok(Self { fields: dialect.unwrap_or_default(), groups })
+    }
+}
+
 macro_rules! words {
     ($type:ident, $setting:literal: $($word:literal => $variant:ident),+) => {
         impl FromStr for $type {
@@ -219,6 +285,8 @@ macro_rules! words {
 
 words! { Tier, "tier": "free" => Free, "basic" => Basic, "pro" => Pro, "enterprise" => Enterprise }
 words! { Fields, "fields": "auto" => Auto, "tweet" => Tweet, "post" => Post }
+words! { Group, "groups": "public_metrics" => Public, "non_public_metrics" => NonPublic,
+"organic_metrics" => Organic }
 
 /// A setting that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -315,6 +383,26 @@ mod tests {
             "tier: \"gold\" is unknown; expected one of free, basic, pro, enterprise"
         );
         assert_eq!("post".parse(), Ok(Fields::Post));
+        assert_eq!(Group::Organic.to_string(), "organic_metrics");
         assert_eq!(Tier::Pro.rate().every, Duration::from_millis(1_200));
+    }
+
+    #[test]
+    fn what_is_asked_for_is_read_from_one_text() {
+        let read = |text: &str| {
+            let asking: Asking = text.parse().expect(text);
+            (asking.fields, asking.groups)
+        };
+        let usual = Config::default().groups;
+
+        assert_eq!(read(""), (Fields::Auto, usual.clone()));
+        assert_eq!(read("tweet"), (Fields::Tweet, usual));
+        assert_eq!(read("public_metrics"), (Fields::Auto, vec![Group::Public]));
+        let both = vec![Group::Public, Group::Organic];
+        assert_eq!(read("organic_metrics, post,public_metrics"), (Fields::Post, both));
+        for bad in ["likes", "auto,tweet", "public_metrics;post"] {
+            let error = bad.parse::<Asking>().expect_err(bad).to_string();
+            assert!(error.contains("expected auto, tweet or post, once"), "{error}");
+        }
     }
 }

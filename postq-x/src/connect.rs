@@ -1,4 +1,4 @@
-//! [`Connect`] and [`Refresh`] for X: OAuth 2 with PKCE.
+//! [`Connect`], [`Refresh`] and [`Revoke`] for X: OAuth 2 with PKCE.
 //!
 //! A refresh token of X is good for one call. What X answers to a spent one is `invalid_request`, and by
 //! some accounts `invalid_grant`; both are a refusal. Every other answer, and none, says nothing of it.
@@ -8,10 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use postq_core::connect::{Asked, Connect, Grant, Nonce, Refresh, Renewal, Whose};
+use postq_core::connect::{Asked, Connect, Grant, Nonce, Refresh, Renewal, Revoke, Whose};
 use postq_core::failure::{Failure, FailureClass, LimitScope};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
-use secrecy::zeroize::Zeroizing;
+use secrecy::zeroize::{Zeroize, Zeroizing};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -25,8 +25,9 @@ use crate::limits;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What is asked for: the least that publishes, finds again and stays connected.
-const ASKS: [Asked; 4] = [
+const ASKS: [Asked; 5] = [
     Asked { scope: "tweet.write", why: "to publish posts" },
+    Asked { scope: "media.write", why: "to upload pictures and videos" },
     Asked { scope: "tweet.read", why: "to find a post again whose answer was lost" },
     Asked { scope: "users.read", why: "to know whose account it is" },
     Asked { scope: "offline.access", why: "to stay connected for longer than two hours" },
@@ -52,15 +53,34 @@ impl X {
         fields: &[(&str, &str)],
         hidden: [&str; 2],
     ) -> Result<Result<Grant, Answer>, Failure> {
-        let hide = |failure: Failure| Failure {
-            message: hidden.iter().fold(failure.message, |told, secret| {
-                Hidden { token: secret, text: "" }.hide(&told)
-            }),
-            ..failure
-        };
+        let mut answer = self.ask_app("/oauth2/token", fields, hidden).await?;
+        if !answer.status.is_success() {
+            return match answer.status.as_u16() {
+                400 => Ok(Err(answer)),
+                _ => Err(hide(self.trouble(&answer), hidden)),
+            };
+        }
+        let granted = answer.read::<Granted>();
+        answer.body.zeroize();
+        match granted {
+            Some(granted) => Ok(Ok(granted.into())),
+            None => {
+                let what = "x gave a grant that cannot be read";
+                Err(Failure::unknown(FailureClass::Platform, what))
+            }
+        }
+    }
+
+    /// Asks in the name of the app, once.
+    async fn ask_app(
+        &self,
+        path: &str,
+        fields: &[(&str, &str)],
+        hidden: [&str; 2],
+    ) -> Result<Answer, Failure> {
         let app = self.app().map_err(|why| Failure::not_published(FailureClass::Internal, why))?;
         let mut fields = fields.to_vec();
-        let mut request = self.post("/oauth2/token");
+        let mut request = self.post(path);
         match app.secret {
             Some(secret) => request = request.header(AUTHORIZATION, basic(app.id, secret)?),
             None => fields.push(("client_id", app.id)),
@@ -71,22 +91,9 @@ impl X {
             .body(body.as_bytes().to_vec());
         let timeout = Refresh::timeout(self);
         let margin = (timeout / 20).min(Duration::from_millis(500));
-        let answer = crate::client::ask(request, timeout - margin)
+        crate::client::ask(request, timeout - margin)
             .await
-            .map_err(|lost| hide(lost.into_failure(Hidden::default())))?;
-        if !answer.status.is_success() {
-            return match answer.status.as_u16() {
-                400 => Ok(Err(answer)),
-                _ => Err(hide(self.trouble(&answer))),
-            };
-        }
-        match answer.read::<Granted>() {
-            Some(granted) => Ok(Ok(granted.into())),
-            None => {
-                let what = "x gave a grant that cannot be read";
-                Err(Failure::unknown(FailureClass::Platform, what))
-            }
-        }
+            .map_err(|lost| hide(lost.into_failure(Hidden::default()), hidden))
     }
 
     /// An answer that says nothing of what a grant was asked for with.
@@ -167,6 +174,28 @@ impl Connect for X {
         let whoami = self.ask_whoami(&token, self.config.send_timeout).await?;
         Ok(Whose { remote_id: whoami.id, name: whoami.username })
     }
+
+    fn revoke(&self) -> Option<&dyn Revoke> {
+        self.config.client_id.is_some().then_some(self as &dyn Revoke)
+    }
+}
+
+#[async_trait]
+impl Revoke for X {
+    async fn revoke(&self, token: &SecretString) -> Result<(), Failure> {
+        let (fields, hidden) = ([("token", token.expose_secret())], [token.expose_secret(), ""]);
+        let answer = self.ask_app("/oauth2/revoke", &fields, hidden).await?;
+        // By the book a token that is good for nothing is answered with 200 as well.
+        match answer.status.as_u16() {
+            200..300 => Ok(()),
+            400 => {
+                let told = Refusal::read(&answer).told();
+                let message = format!("x takes the token not back{told}");
+                Err(hide(Failure::unknown(FailureClass::Platform, message), hidden))
+            }
+            _ => Err(hide(self.trouble(&answer), hidden)),
+        }
+    }
 }
 
 #[async_trait]
@@ -189,6 +218,14 @@ impl Refresh for X {
         }
         Err(Failure::unknown(FailureClass::Platform, format!("x answered (400){told}")))
     }
+}
+
+/// The same without these secrets.
+fn hide(failure: Failure, secrets: [&str; 2]) -> Failure {
+    let message = secrets
+        .iter()
+        .fold(failure.message, |told, secret| Hidden { token: secret, text: "" }.hide(&told));
+    Failure { message, ..failure }
 }
 
 fn basic(id: &str, secret: &SecretString) -> Result<HeaderValue, Failure> {

@@ -45,6 +45,6 @@ mod timeline;
 mod webhook;
 
 pub use client::{Whoami, X};
-pub use config::{Config, ConfigError, Fields, Tier};
+pub use config::{Asking, Config, ConfigError, Fields, Group, Tier};
 pub use text::weighted_length;
 pub use webhook::{Happened, WebhookSecret, events};

@@ -81,7 +81,8 @@ impl Metrics for X {
         let token = Token::read(who.secret.as_ref())?;
         let deadline = Instant::now() + self.config.send_timeout;
         let ask = Ask { x: self, token: &token, deadline };
-        let is_own = |one: &&Asked| one.published_at > now - OWN;
+        let wants_private = self.config.groups.iter().any(|group| group.is_private());
+        let is_own = |one: &&Asked| wants_private && one.published_at > now - OWN;
         let mut told = BTreeMap::new();
         for with_private in [true, false] {
             let ids = asked.iter().take(BATCH).filter(|one| is_own(one) == with_private);
@@ -137,10 +138,15 @@ impl Ask<'_> {
 
     async fn once(&self, ids: &[&str], with_private: bool, newer: bool) -> Result<Answer, Failure> {
         let names = if newer { "post.fields" } else { "tweet.fields" };
-        let fields =
-            if with_private { "public_metrics,non_public_metrics" } else { "public_metrics" };
-        let ids = ids.join(",");
-        let query = [("ids", ids.as_str()), (names, fields)];
+        let groups = self.x.config.groups.iter();
+        let groups: Vec<String> = groups
+            .filter(|group| with_private || !group.is_private())
+            .map(ToString::to_string)
+            .collect();
+        let (ids, groups) = (ids.join(","), groups.join(","));
+        let mut query = vec![("ids", ids.as_str())];
+        // Without any: whether it is there is told all the same.
+        query.extend((!groups.is_empty()).then_some((names, groups.as_str())));
         let left = self.deadline.saturating_duration_since(Instant::now());
         let asked = if left.is_zero() {
             Err(NoAnswer::Lost("x did not answer in time".to_owned()))
@@ -171,6 +177,7 @@ struct Post {
     id: String,
     public_metrics: Option<BTreeMap<String, Value>>,
     non_public_metrics: Option<BTreeMap<String, Value>>,
+    organic_metrics: Option<BTreeMap<String, Value>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -192,9 +199,13 @@ impl Shown {
         }
         // A post that is shown is there, whatever is wrong with one of its fields.
         for post in self.data.unwrap_or_default() {
-            let Some(public) = post.public_metrics else { continue };
-            let private = post.non_public_metrics.map(counts).unwrap_or_default();
-            told.insert(post.id, Fetched::Counts { public: counts(public), private });
+            let groups = [post.organic_metrics, post.non_public_metrics];
+            if post.public_metrics.is_none() && groups.iter().all(Option::is_none) {
+                continue;
+            }
+            let public = post.public_metrics.map(counts).unwrap_or_default();
+            let private = groups.into_iter().flatten().flat_map(counts).collect();
+            told.insert(post.id, Fetched::Counts { public, private });
         }
     }
 }
@@ -261,5 +272,16 @@ mod tests {
         assert!(matches!(told["1"], Fetched::Counts { .. }));
         assert_eq!((&told["2"], &told["3"]), (&Fetched::Gone, &Fetched::Hidden));
         assert_eq!(told.len(), 3, "nothing is said of 4 and 5");
+    }
+
+    #[test]
+    fn of_two_private_groups_the_fuller_one_counts() {
+        let told = told(
+            r#"{"data":[{"id":"1","organic_metrics":{"like_count":2,"url_link_clicks":3},
+              "non_public_metrics":{"url_link_clicks":4}}]}"#,
+        );
+
+        let private = Counts::from([("like_count".into(), 2), ("url_link_clicks".into(), 4)]);
+        assert_eq!(told["1"], Fetched::Counts { public: Counts::new(), private });
     }
 }

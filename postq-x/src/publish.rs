@@ -21,7 +21,7 @@ use crate::error::unpublished;
 use crate::hide::Hidden;
 use crate::limits::readings;
 use crate::media::limits;
-use crate::text::{forbidden, has_content, weighted_length};
+use crate::text::{forbidden, has_content, has_link, weighted_length};
 
 /// What X allows one user: 100 posts in 15 minutes.
 const PER_ACCOUNT: NonZeroU32 = NonZeroU32::new(100).expect("not zero");
@@ -121,6 +121,10 @@ impl Platform for X {
 impl Measure for X {
     fn measure(&self, text: &str) -> Length {
         Length { length: weighted_length(text), limit: self.config.max_length }
+    }
+
+    fn has_link(&self, text: &str) -> bool {
+        has_link(text)
     }
 }
 

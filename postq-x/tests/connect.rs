@@ -98,11 +98,11 @@ async fn people_are_shown_what_is_asked_for() {
 
     let address = bench.x.authorize(&state, &verifier).expect("an address");
 
-    let scopes = "scope=tweet.write%20tweet.read%20users.read%20offline.access&";
+    let scopes = "scope=tweet.write%20media.write%20tweet.read%20users.read%20offline.access&";
     assert!(address.contains(scopes), "{address}");
     assert!(address.contains("&code_challenge_method=S256"), "{address}");
     let asks: Vec<_> = Connect::asks(&bench.x).iter().map(|asked| asked.scope).collect();
-    assert_eq!(asks, ["tweet.write", "tweet.read", "users.read", "offline.access"]);
+    assert_eq!(asks, ["tweet.write", "media.write", "tweet.read", "users.read", "offline.access"]);
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn a_public_app_names_itself_and_a_confidential_one_proves_it() {
 
         let Renewal::Renewed(grant) = renewal else { panic!("refused") };
         assert_eq!(grant.expires_in, Some(Duration::from_secs(7_200)));
-        assert_eq!(grant.scopes.len(), 4);
+        assert_eq!(grant.scopes.len(), 5);
         let seen = bench.server.seen().pop().expect("a request");
         assert_eq!(seen.target, "/2/oauth2/token");
         assert_eq!(seen.body.contains("client_id="), secret.is_none());
@@ -171,4 +171,32 @@ async fn a_public_app_names_itself_and_a_confidential_one_proves_it() {
         assert_eq!(proof, secret.is_some());
         assert!(!format!("{grant:?}").contains(grant.access_token.expose_secret()));
     }
+}
+
+#[tokio::test]
+async fn a_token_is_taken_back_in_the_name_of_the_app() {
+    for secret in [None, Some("s3cret")] {
+        let bench = app(secret).await;
+        let grant = bench.server.grant("42");
+        let token = SecretString::from(grant["access_token"].as_str().expect("a token"));
+        let revoke = bench.x.revoke().expect("X offers it");
+
+        revoke.revoke(&token).await.expect("taken back");
+
+        let seen = bench.server.seen().pop().expect("a request");
+        assert_eq!(seen.target, "/2/oauth2/revoke");
+        assert_eq!(seen.body.contains("client_id="), secret.is_none());
+        let failure = bench.x.whoami(&token).await.expect_err("good for nothing");
+        assert_eq!(failure.class, FailureClass::Auth);
+        revoke.revoke(&token).await.expect("once more does no harm");
+    }
+    let bench = app(None).await;
+    for status in [400, 401, 429, 503] {
+        let told = r#"{"error":"x","error_description":"about my-token"}"#;
+        bench.server.answer(Target::Token, Canned::new(status, told));
+        let revoke = bench.x.revoke().expect("X offers it");
+        let failure = revoke.revoke(&"my-token".into()).await.expect_err("a failure");
+        assert!(!failure.message.contains("my-token"), "{failure}");
+    }
+    assert!(bench_with(|_| {}).await.x.revoke().is_none(), "not without an app");
 }

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use fake_x::{Canned, Dialect, Faults, Seen, Standing, Target};
 use postq_core::failure::FailureClass;
 use postq_core::platform::{Asked, Counts, Fetched, Metrics, Platform};
+use postq_x::Group;
 
 use crate::support::{Bench, bench, bench_with, now};
 
@@ -70,6 +71,26 @@ async fn an_old_post_is_not_asked_what_only_its_author_is_told() {
     assert_eq!(seen.len(), 2);
     let private = seen.iter().filter(|seen| seen.target.contains("non_public_metrics"));
     assert_eq!(private.count(), 1);
+}
+
+#[tokio::test]
+async fn only_what_is_set_is_asked_for() {
+    let bench = bench_with(|config| config.groups = vec![Group::Public]).await;
+    let asked = [out(&bench, "young", 1, 1).await, out(&bench, "old", 31, 2).await];
+
+    let told = fetch(&bench, &asked).await;
+
+    let seen = reads(&bench);
+    assert_eq!(seen.len(), 1, "nothing is asked for that only young posts have");
+    assert!(seen[0].target.ends_with("tweet.fields=public_metrics"), "{}", seen[0].target);
+    assert!(told.iter().all(|told| matches!(told, Fetched::Counts { private, .. }
+        if private.is_empty())));
+
+    let bench = bench_with(|config| config.groups = vec![Group::Public, Group::Organic]).await;
+    let asked = [out(&bench, "young", 1, 1).await];
+    fetch(&bench, &asked).await;
+    let target = &reads(&bench)[0].target;
+    assert!(target.ends_with("=public_metrics%2Corganic_metrics"), "{target}");
 }
 
 #[tokio::test]

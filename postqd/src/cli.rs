@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use postq_core::id::{JobId, ScheduleId, TokenId, WebhookId};
+use postq_core::id::{JobId, PublicationId, ScheduleId, TokenId, WebhookId};
 use postq_core::machine::JobState;
-use postq_core::media::MediaId;
 use postq_core::platform::PlatformName;
 use postq_core::token::Scope;
 use postq_core::webhook::EventKind;
@@ -84,6 +83,12 @@ pub(crate) enum Command {
     Publication(Publication),
     /// Shows what each platform can do: how long a text may be, what media it takes, what else it needs
     Platforms,
+    /// Shows how posts do, at which hours they do well, and what calls have cost
+    #[command(subcommand)]
+    Analytics(Analytics),
+    /// Shows and sets the times of the week at which an account likes to publish
+    #[command(subcommand)]
+    Slot(Slot),
     /// Shows the nodes that share a store
     #[command(subcommand)]
     Node(Node),
@@ -176,6 +181,12 @@ pub(crate) struct NewPost {
     /// To this account; may be given several times
     #[arg(long = "account", value_name = "NAME", required = true)]
     pub(crate) accounts: Vec<String>,
+    /// A picture or video: a file, media:ID of one that was added, or a URL; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) media: Vec<String>,
+    /// What it shows, for those who cannot see it: one for each --media, in their order
+    #[arg(long, value_name = "TEXT", requires = "media")]
+    pub(crate) alt: Vec<String>,
     #[command(flatten)]
     pub(crate) time: Time,
     /// A stable key: the same post is not taken in twice
@@ -528,6 +539,73 @@ pub(crate) enum Publication {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Analytics {
+    /// Shows what an account came to in a span of days
+    Summary {
+        /// Its name
+        account: String,
+        /// From this day on, by UTC [default: 30 days before --until]
+        #[arg(long, value_name = "DAY")]
+        from: Option<String>,
+        /// Up to this day, which is not shown itself [default: tomorrow]
+        #[arg(long, value_name = "DAY")]
+        until: Option<String>,
+    },
+    /// Shows how a publication has done since it came out
+    Publication {
+        /// Its id, as `postqd publication list` shows it
+        #[arg(value_parser = id::<PublicationId>)]
+        id: PublicationId,
+    },
+    /// Compares publications as they were at one age
+    Compare {
+        /// Their ids, as `postqd publication list` shows them; up to 20
+        #[arg(required = true, value_parser = id::<PublicationId>)]
+        ids: Vec<PublicationId>,
+        /// So long after they came out: 24h [default: as long as all of them were counted]
+        #[arg(long)]
+        age: Option<String>,
+    },
+    /// Shows at which hours of the local week an account's posts did well, and how sure that is
+    BestTimes {
+        /// Its name
+        account: String,
+        /// The zone whose clocks the hours are read from: Europe/Berlin
+        #[arg(long)]
+        tz: String,
+    },
+    /// Shows what calls to platforms have cost, and what is left of the budget
+    Spending {
+        /// The month: 2026-11 [default: this one]
+        #[arg(long)]
+        month: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Slot {
+    /// Shows the slots of an account, and the next ones that are free
+    List {
+        /// Its name
+        account: String,
+    },
+    /// Replaces them; posts that are in slots stay where they are
+    Set {
+        /// Its name
+        account: String,
+        /// The slots, each such as "weekdays 09:00 and 17:30 Europe/Berlin"; days are daily, weekdays,
+        /// weekends, or names as mon,thu
+        #[arg(required = true)]
+        slots: Vec<String>,
+    },
+    /// Takes them all away
+    Clear {
+        /// Its name
+        account: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Node {
     /// Lists the nodes that share the store, and how each is doing
     List,
@@ -581,8 +659,8 @@ pub(crate) enum Media {
     },
     /// Takes a file away that no post names
     Remove {
-        /// Its id, as `postqd media list` shows it behind `media:`
-        id: MediaId,
+        /// Which, as `postqd media list` shows it: media:9f86...
+        id: String,
     },
 }
 

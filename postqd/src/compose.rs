@@ -54,11 +54,19 @@ impl Node {
         Ok(Self { config, store, backend, x, platforms: vec![dry_run, real] })
     }
 
+    /// The platforms, the dry run among them.
+    pub(crate) fn platforms(&self) -> impl Iterator<Item = &Arc<dyn Platform>> {
+        self.platforms.iter()
+    }
+
     /// Where posts and schedules come in.
-    pub(crate) fn desk(&self) -> Desk {
+    pub(crate) async fn desk(&self) -> anyhow::Result<Desk> {
         let platforms = Platforms::new(self.platforms.iter().cloned());
-        Desk::new(self.backend.clone(), platforms, Arc::new(Calendar::new()))
+        let media = media(&self.config, &self.store, Vec::new()).await?;
+        Ok(Desk::new(self.backend.clone(), platforms, Arc::new(Calendar::new()))
             .with_settings(self.desk_settings())
+            .with_media(media)
+            .with_prices(Arc::new(self.config.prices.clone())))
     }
 
     fn desk_settings(&self) -> DeskSettings {
@@ -118,7 +126,8 @@ impl Node {
         let mut builder = self.among(
             Engine::builder(self.backend.clone())
                 .settings(self.settings(Only::Any))
-                .media(media(&self.config, &self.store).await?),
+                .prices(self.config.prices.clone())
+                .media(media(&self.config, &self.store, Vec::new()).await?),
             Vec::new(),
         );
         if with_vault {
@@ -144,10 +153,12 @@ impl Node {
         let secrets = self.secrets().await?;
         let vault = key::vault(&self.config, &secrets)?;
         key::ensure_fits(&vault, &secrets)?;
+        let links = key::link_keys(&self.config, &secrets)?;
         let mut builder = Engine::builder(self.backend.clone())
             .vault(Arc::new(vault))
             .webhooks(self.webhooks()?)
-            .media(media(&self.config, &self.store).await?)
+            .media(media(&self.config, &self.store, links).await?)
+            .prices(self.config.prices.clone())
             .settings(settings);
         for channel in outward::channels(&self.config.outward)? {
             builder = builder.notifier(channel.notifier);

@@ -15,12 +15,14 @@ use anyhow::bail;
 use postq_calendar::{duration, near};
 use postq_core::store::Retention;
 use postq_engine::TopicWorkers;
+use postq_engine::prices::Prices;
 use secrecy::SecretString;
 use serde::Serialize;
 use toml::de::{DeTable, DeValue};
 
 mod media;
 mod outward;
+mod prices;
 mod roles;
 mod servers;
 mod settings;
@@ -97,6 +99,7 @@ pub(crate) struct Config {
     pub(crate) encryption_keys_old: Vec<SecretString>,
     pub(crate) dry_run: bool,
     pub(crate) x: postq_x::Config,
+    pub(crate) prices: Prices,
     pub(crate) min_interval: Duration,
     pub(crate) misfire_grace: Duration,
     pub(crate) look_ahead: Duration,
@@ -168,6 +171,7 @@ impl Config {
             encryption_keys_old: values.secrets("encryption_keys_old")?,
             dry_run: values.switch("dry_run")?,
             x: values.x()?,
+            prices: values.prices()?,
             min_interval: values.duration("min_interval")?,
             misfire_grace: values.duration("misfire_grace")?,
             look_ahead: values.duration("look_ahead")?,
@@ -263,10 +267,15 @@ impl Values {
     }
 
     fn x(&self) -> anyhow::Result<postq_x::Config> {
+        let asking: postq_x::Asking = self
+            .text("x_tweet_fields")
+            .parse()
+            .map_err(|error: postq_x::ConfigError| self.wrong("x_tweet_fields", error.problem))?;
         Ok(postq_x::Config {
             base_url: self.text("x_api_base_url").to_owned(),
             tier: self.parse("x_api_tier", "free, basic, pro or enterprise")?,
-            fields: self.parse("x_tweet_fields", "auto, tweet or post")?,
+            fields: asking.fields,
+            groups: asking.groups,
             settle_time: self.duration("settle_time")?,
             rate_limit: self.switch("rate_limit")?,
             send_timeout: self.duration("send_timeout")?,

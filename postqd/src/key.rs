@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 use postq_core::account::Account;
 use postq_core::vault::{ChaChaVault, KeyRing, Sealed, Vault};
 use postq_core::webhook::Endpoint;
+use postq_engine::media::LinkKey;
 use secrecy::SecretString;
 
 use crate::config::{Config, Kept};
@@ -65,13 +66,26 @@ impl Secrets {
 /// The vault in force. Makes the key file on first use, but not while something is sealed with a key
 /// that is gone.
 pub(crate) fn vault(config: &Config, secrets: &Secrets) -> anyhow::Result<KeyRing> {
+    let (sealing, old) = keys(config, secrets)?;
+    let ring = KeyRing::new(Arc::new(sealing));
+    Ok(old.into_iter().fold(ring, |ring, old| ring.opening(Arc::new(old))))
+}
+
+/// What signs links to media, made of the keys in force: every node with these keys knows them.
+pub(crate) fn link_keys(config: &Config, secrets: &Secrets) -> anyhow::Result<Vec<LinkKey>> {
+    let (sealing, old) = keys(config, secrets)?;
+    let all = std::iter::once(&sealing).chain(&old);
+    Ok(all.map(|key| key.derived(b"postq signs media links.")).collect())
+}
+
+/// The key that seals, and those that open as well.
+fn keys(config: &Config, secrets: &Secrets) -> anyhow::Result<(ChaChaVault, Vec<ChaChaVault>)> {
     let mut old = Vec::new();
     for (n, text) in config.encryption_keys_old.iter().enumerate() {
         let key = ChaChaVault::from_text(text);
         old.push(key.with_context(|| format!("POSTQ_ENCRYPTION_KEYS_OLD, number {}", n + 1))?);
     }
-    let ring = KeyRing::new(Arc::new(sealing(config, secrets, &old)?));
-    Ok(old.into_iter().fold(ring, |ring, old| ring.opening(Arc::new(old))))
+    Ok((sealing(config, secrets, &old)?, old))
 }
 
 /// The key that seals.

@@ -6,11 +6,13 @@ mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fake_x::{CLIENT_ID, FakeX};
-use support::{Place, free_port};
+use serde_json::{Value, json};
+use support::{PATIENCE, Place, free_port};
 use tokio::runtime::Runtime;
 
 /// An X-shaped server with a runtime of its own.
@@ -76,6 +78,15 @@ fn agree(address: &str) -> String {
     back.unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
 
+/// A file of this name below a folder.
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.into_iter().find_map(|path| match path.is_dir() {
+        true => find(&path, name),
+        false => path.ends_with(name).then_some(path),
+    })
+}
+
 fn ends_well(child: Child) -> String {
     let output = child.wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -96,12 +107,39 @@ fn an_account_is_connected_by_the_command_and_publishes() {
     let shown = place.run(&["account", "show", "main"]).exits(0);
     shown.tells("remote id    42");
     shown.tells("token ends");
+    shown.tells(", renewed before");
     place.run(&["post", "hello", "--account", "main"]).exits(0);
     assert_eq!(town.x.ledger().accepted.len(), 1, "with the token that was given");
     let again = begin(&place, &[]);
     assert!(get(&agree(&again.1)).starts_with("HTTP/1.1 200"), "connected again");
     ends_well(again.0);
     assert_eq!(town.x.grant_calls(), 2);
+
+    let removed = place.run(&["account", "remove", "main"]).exits(0);
+    removed.tells("removed, and its credentials wiped; what it published stays");
+    assert_eq!(town.x.grant_calls(), 4, "both tokens are taken back");
+}
+
+#[test]
+fn a_platform_that_is_away_keeps_nobody_from_removing_an_account() {
+    let town = Town::new();
+    let place = place(&town, "https://postq.example.com/api/accounts/callback/x");
+    let (mut child, address) = begin(&place, &["--paste"]);
+    writeln!(child.stdin.take().unwrap(), "{}", agree(&address)).unwrap();
+    ends_well(child);
+    town.x.grant_faults([fake_x::GrantFault::Unavailable, fake_x::GrantFault::CutBefore]);
+
+    place.run(&["account", "remove", "main"]).exits(0).tells("removed");
+
+    place.run(&["account", "show", "main"]).exits(1);
+    assert_eq!(town.x.grant_calls(), 3, "it was asked, once for each token");
+    // Nor does a key that is gone.
+    let (mut child, address) = begin(&place, &["--paste"]);
+    writeln!(child.stdin.take().unwrap(), "{}", agree(&address)).unwrap();
+    ends_well(child);
+    let key = find(&place.path("."), "key").expect("a key file");
+    std::fs::remove_file(key).unwrap();
+    place.run(&["account", "remove", "main"]).exits(0).tells("removed");
 }
 
 #[test]
@@ -123,4 +161,49 @@ fn what_is_missing_is_named() {
     let refused = place.run(&["account", "connect", "x", "--name", "main"]).exits(1);
     refused.tells("X_CLIENT_ID");
     place.run(&["account", "connect", "dry_run", "--name", "main"]).exits(1);
+}
+
+#[test]
+fn a_daemon_that_connects_renews_and_removes_tells_no_secret() {
+    const SECRET: &str = "s3cret-of-the-app";
+    let town = Town::new();
+    town.x.set_app("42", Some(SECRET));
+    // Shorter than a token is used for: each use renews it.
+    town.x.set_token_life(Duration::from_secs(30));
+    // A path of its own.
+    let place = place(&town, "https://postq.example.com/back-from-x");
+    let set = [("LOG_LEVEL", "trace"), ("X_CLIENT_SECRET", SECRET)];
+    let served = place.serve_into("log", &set);
+
+    let begun = served.ask("POST", "/api/accounts/connect/x", "", r#"{"name":"main"}"#);
+    let begun: Value = serde_json::from_str(&begun).unwrap();
+    let back = agree(begun["address"].as_str().unwrap());
+    let back = back.strip_prefix("https://postq.example.com").unwrap();
+    assert!(back.starts_with("/back-from-x?state="), "{back}");
+    let page = served.send("GET", back, "Accept: text/html\r\n", "");
+    assert!(page.contains("is connected, as @42"), "{page}");
+    let new = json!({"text": "hello", "accounts": ["main"], "schedule": {"kind": "now"}});
+    served.ask("POST", "/api/posts", "", &new.to_string());
+    let deadline = Instant::now() + PATIENCE;
+    while town.x.ledger().accepted.is_empty() {
+        assert!(Instant::now() < deadline, "it is not out");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(town.x.grant_calls() >= 2, "connected and renewed");
+    let account = format!("/api/accounts/{}", begun["account_id"].as_str().unwrap());
+    let removed = || served.send("DELETE", &account, "", "").starts_with("HTTP/1.1 204");
+    while !removed() {
+        assert!(Instant::now() < deadline, "its job does not end");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    served.signal("TERM");
+    served.wait().exits(0);
+
+    let log = std::fs::read_to_string(place.path("log")).unwrap();
+    assert!(log.contains("TRACE") && log.contains("token renewed"), "{} bytes", log.len());
+    let state = back.split("state=").nth(1).unwrap().split('&').next().unwrap();
+    for secret in [SECRET, state, "code-1", "tok-42.", "ref-42."] {
+        let found = log.lines().find(|line| line.contains(secret));
+        assert!(found.is_none(), "{secret} is in: {}", found.unwrap_or_default());
+    }
 }

@@ -103,7 +103,8 @@ async fn a_refused_token_is_told_with_the_command_that_mends_it() {
     let healed = run(&place, &x, &later).exits(0);
 
     let remedy = "account \"acme\" needs attention (x refused it (401): Unauthorized); connect it \
-                  again: postqd account add x --name acme --access-token-stdin";
+                  again: postqd account connect x --name acme, or with an access token: postqd \
+                  account add x --name acme --access-token-stdin";
     post.tells(&format!("waits: {remedy}"));
     post.tells(&format!("error: 1 post waiting for a person: {remedy}"));
     later_told.tells(&format!("note: {remedy}"));

@@ -325,6 +325,8 @@ async fn a_scrape_has_every_metric_with_its_value() {
         ("POSTQ_ENCRYPTION_KEY", KEY),
         ("X_API_BASE_URL", &base_url),
         ("X_API_TIER", "enterprise"),
+        ("POSTQ_PRICES", "x:publish=0.015,x:read=0.001"),
+        ("POSTQ_BUDGET", "20"),
         ("LOG_LEVEL", "off"),
     ];
     let run = |args: &[&str]| {
@@ -371,7 +373,9 @@ async fn a_scrape_has_every_metric_with_its_value() {
     until(attempts, "platform=\"x\",outcome=\"succeeded\"", 1.0);
     x.answer(Target::Create, Canned::new(400, r#"{"title": "Invalid Request", "status": 400}"#));
     post("one that is refused");
-    let series = until("postq_dead_letters", "", 1.0);
+    until("postq_dead_letters", "", 1.0);
+    // Counted when its polls are planned: within half a minute.
+    let series = until("postq_spent_this_month", "platform=\"x\",kind=\"publish\"", 0.015);
 
     assert_eq!(series[attempts]["platform=\"x\",outcome=\"dead\""], 1.0);
     let of_x = |name: &str| series[name]["platform=\"x\""];
@@ -381,6 +385,7 @@ async fn a_scrape_has_every_metric_with_its_value() {
     assert_eq!(series["postq_queue_depth"]["topic=\"publish\",state=\"completed\""], 1.0);
     assert_eq!(series["postq_queue_depth"]["topic=\"publish\",state=\"failed\""], 1.0);
     assert_eq!(series["postq_blocked"]["platform=\"x\",reason=\"paused\""], 1.0);
+    assert_eq!(series["postq_budget"][""], 20.0);
     assert_eq!(series["postq_service_up"]["service=\"Redis\""], 1.0);
     assert_eq!(series["postq_rate_limit_remaining"]["platform=\"x\",scope=\"account\""], 9_999.0);
     let first_to_end = of_x("postq_token_expires_seconds");

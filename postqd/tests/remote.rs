@@ -236,6 +236,16 @@ async fn accounts_posts_and_schedules_are_told_alike() {
     both.told(1, &["post", "edit", "nothing", "--text", "b"]);
     both.told(1, &["post", "cancel", NOBODY]);
 
+    both.shown(0, &["slot", "set", "news", "weekdays 09:00 and 17:30 Europe/Berlin"]);
+    both.shown(0, &["slot", "list", "news"]);
+    both.told(1, &["slot", "set", "news", "sometimes"]);
+    both.told(1, &["slot", "list", "nobody"]);
+    both.shown(0, &["analytics", "summary", "news"]);
+    both.shown(0, &["analytics", "best-times", "news", "--tz", "Europe/Berlin"]);
+    both.shown(0, &["analytics", "spending"]);
+    both.told(1, &["analytics", "summary", "nobody"]);
+    both.told(1, &["analytics", "compare", NOBODY]);
+    both.shown(0, &["slot", "clear", "news"]);
     let cron = both.ids(&["schedule", "list"], "/3/id");
     both.shown(0, &["schedule", "list"]);
     let skip = ["schedule", "skip", TEMPLATE, "--at"];
@@ -285,6 +295,9 @@ async fn what_is_published_and_what_gives_up_is_told_alike() {
     both.shown(0, &["job", "list", "--topic", "notify"]);
     both.shown(0, &["post", "show", "k"]);
     both.shown(0, &["publication", "list"]);
+    let published = both.ids(&["publication", "list"], "/0/id");
+    both.shown_of(0, &["analytics", "publication", TEMPLATE], &published);
+    both.shown_of(0, &["analytics", "compare", TEMPLATE, "--age", "1h"], &published);
     let out = here.run(&["publication", "list", "--json"]).exits(0).values();
     assert_eq!(out[0].as_array().map(Vec::len), Some(1), "{out:?}");
     // Who is there is another one on each side: a daemon on the one, nobody on the other.

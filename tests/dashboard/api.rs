@@ -43,6 +43,10 @@ impl Api {
         self.send("POST", path, Some(body))
     }
 
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Value {
+        self.send("PUT", path, Some(body))
+    }
+
     pub(crate) fn delete(&self, path: &str) -> Value {
         self.send("DELETE", path, None)
     }

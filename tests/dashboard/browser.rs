@@ -156,8 +156,8 @@ impl Browser {
     }
 
     /// Closes it, after a look at what went wrong unseen: an error on the console that the test did not
-    /// expect, a request to anybody but the daemon.
-    pub(crate) async fn close(&self, base: &str, expected: &[&str]) {
+    /// expect, a request to anybody but the daemon and where a person went.
+    pub(crate) async fn close(&self, known: &[String], expected: &[&str]) {
         self.is_checked.store(true, Ordering::Relaxed);
         let errors: Vec<String> = self
             .console()
@@ -168,8 +168,9 @@ impl Browser {
             .filter(|message| !expected.iter().any(|part| message.contains(part)))
             .collect();
         assert!(errors.is_empty(), "the browser's console has errors: {errors:#?}");
+        let requests = self.requests().await.into_iter();
         let foreign =
-            self.requests().await.into_iter().filter(|request| !request.url.starts_with(base));
+            requests.filter(|request| !known.iter().any(|base| request.url.starts_with(base)));
         let foreign: Vec<_> = foreign.map(|request| request.url).collect();
         assert!(foreign.is_empty(), "the page asks others: {foreign:#?}");
     }

@@ -9,7 +9,7 @@ use crate::support::Home;
 use crate::town::Town;
 
 /// What axe-core finds, and in which pictures.
-type Findings = BTreeMap<String, Vec<String>>;
+pub(crate) type Findings = BTreeMap<String, Vec<String>>;
 
 const AXE: &str = include_str!("vendor/axe.min.js");
 
@@ -40,6 +40,9 @@ async fn all_pages() {
         ("posts", "/posts".to_owned()),
         ("post", format!("/posts/{}", town.post)),
         ("queue", "/queue".to_owned()),
+        ("analytics", format!("/analytics?account={}", town.bakery)),
+        ("publication", format!("/publications/{}", town.publication)),
+        ("slots", format!("/accounts/{}/slots", town.bakery)),
         ("job-held", format!("/jobs/{}", town.held)),
         ("dead-letters", "/dead-letters".to_owned()),
         ("accounts", "/accounts".to_owned()),
@@ -57,6 +60,9 @@ async fn all_pages() {
             page.click("button", span).await;
             look(&page, size, &format!("calendar-{}", span.to_lowercase()), &mut found).await;
         }
+        page.go("/analytics").await;
+        page.click("button", "Show the numbers").await;
+        look(&page, size, "analytics-numbers", &mut found).await;
         page.go("/accounts").await;
         page.click("button", "Connect an account").await;
         look(&page, size, "dialog", &mut found).await;
@@ -75,7 +81,9 @@ async fn all_empty_pages() {
 
     for size in [Size::Desktop, Size::Phone] {
         page.browser.resize(size).await;
-        for place in ["", "compose", "posts", "queue", "dead-letters", "accounts", "settings"] {
+        for place in
+            ["", "compose", "posts", "queue", "analytics", "dead-letters", "accounts", "settings"]
+        {
             page.go(&format!("/{place}")).await;
             let name = if place.is_empty() { "calendar" } else { place };
             look(&page, size, &format!("empty-{name}"), &mut found).await;
@@ -86,7 +94,7 @@ async fn all_empty_pages() {
 }
 
 /// Takes pictures of a page in light and dark, and asks axe-core.
-async fn look(page: &Page, size: Size, name: &str, found: &mut Findings) {
+pub(crate) async fn look(page: &Page, size: Size, name: &str, found: &mut Findings) {
     page.browser.resize(size).await;
     page.until_true(&format!("{name} is loaded"), IS_LOADED).await;
     if page.eval("return typeof axe").await == "undefined" {

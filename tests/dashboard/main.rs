@@ -6,16 +6,23 @@
 #![allow(missing_docs, reason = "a test")]
 
 mod api;
+mod attach;
 mod browser;
 mod compose;
+mod connecting;
+mod figures;
 mod first_post;
+mod flood;
 mod letters;
 mod live;
 mod looks;
 mod moving;
 mod page;
+mod past;
 mod phone;
+mod picture;
 mod signing_in;
+mod slots;
 #[path = "../support/mod.rs"]
 mod support;
 mod town;

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use fantoccini::Locator;
 use fantoccini::actions::{InputSource, KeyAction, KeyActions};
 use fantoccini::elements::{Element, ElementRef};
 use serde_json::{Value, json};
@@ -35,6 +36,8 @@ pub(crate) mod keys {
 pub(crate) struct Page {
     pub(crate) browser: Browser,
     base: String,
+    /// Where a person goes besides.
+    elsewhere: Vec<String>,
     expected: Vec<&'static str>,
 }
 
@@ -42,7 +45,8 @@ impl Page {
     /// A new browser at this path.
     pub(crate) async fn open(port: u16, path: &str) -> Self {
         let browser = Browser::start().await;
-        let page = Self { browser, base: format!("http://127.0.0.1:{port}"), expected: Vec::new() };
+        let base = format!("http://127.0.0.1:{port}");
+        let page = Self { browser, base, elsewhere: Vec::new(), expected: Vec::new() };
         page.go(path).await;
         page
     }
@@ -50,6 +54,12 @@ impl Page {
     /// What the console may say without being a fault.
     pub(crate) fn expecting(mut self, parts: &[&'static str]) -> Self {
         self.expected.extend(parts);
+        self
+    }
+
+    /// What begins so is asked for as well: a person goes there.
+    pub(crate) fn going_to(mut self, base: String) -> Self {
+        self.elsewhere.push(base);
         self
     }
 
@@ -218,6 +228,15 @@ impl Page {
         .await;
     }
 
+    /// Chooses files, as the window of the system would.
+    pub(crate) async fn add_files(&self, label: &str, files: &[&Path]) {
+        let field = format!("input[type=file][aria-label={label:?}]");
+        let field = self.browser.client.wait().at_most(PATIENCE).for_element(Locator::Css(&field));
+        let field = field.await.unwrap_or_else(|error| panic!("{label}: {error}"));
+        let names: Vec<_> = files.iter().map(|file| file.to_str().expect("UTF-8")).collect();
+        field.send_keys(&names.join("\n")).await.expect("files are chosen");
+    }
+
     /// Presses keys one after the other, wherever the focus is.
     pub(crate) async fn press(&self, keys: &str) {
         let pressed = keys.chars().fold(KeyActions::new("keyboard".to_owned()), |all, key| {
@@ -279,7 +298,8 @@ impl Page {
 
     /// Every test's end: nothing went wrong unseen.
     pub(crate) async fn done(self) {
-        self.browser.close(&self.base, &self.expected).await;
+        let known = [std::slice::from_ref(&self.base), &self.elsewhere].concat();
+        self.browser.close(&known, &self.expected).await;
     }
 }
 

@@ -80,6 +80,7 @@ async fn who_has_no_token_is_kept_out_and_who_may_read_changes_nothing() {
             "Remove",
             "Connect an account",
             "New token",
+            "Connect again",
             "Revoke",
             "Make a token",
         ] {

@@ -6,8 +6,10 @@ use chrono::{DateTime, Datelike, Duration as Span, NaiveTime, Utc};
 use fake_x::{Canned, FakeX, Target};
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::api::Api;
+use crate::past::Past;
 use crate::support::{Daemon, Home};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -152,6 +154,10 @@ pub(crate) struct Town {
     pub(crate) held: String,
     /// A post that goes out again and again.
     pub(crate) post: String,
+    /// An account with slots, and posts that were counted.
+    pub(crate) bakery: String,
+    /// One of these posts, as it is out.
+    pub(crate) publication: String,
     _second: Daemon,
     _x: FakeX,
     _home: Home,
@@ -177,10 +183,14 @@ impl Town {
         }
         assert!(daemon.stop().success());
         age(&Connection::open(home.database()).expect("the database opens"));
+        let publication = counted(&home).await;
 
         let daemon = home.serve();
         let api = Api::of(&daemon).await;
         let post = plan(&api);
+        let bakery = api.account("Bakery Sommer");
+        let slots = json!({ "slots": ["weekdays 06:45 and 17:30 Europe/Berlin", "sat 7:00 Europe/Berlin"] });
+        api.put(&format!("/accounts/{bakery}/slots"), &slots);
         let held = trouble(&api, &x).await;
         // On the same file.
         let second = home.serve();
@@ -195,7 +205,7 @@ impl Town {
         let api = api.with_token(&admin);
         token(&api, "Screen in the hall", "read");
         token(&api, "Newsletter of the town", "write");
-        Self { daemon, admin, held, post, _second: second, _x: x, _home: home }
+        Self { daemon, admin, held, post, bakery, publication, _second: second, _x: x, _home: home }
     }
 }
 
@@ -323,6 +333,39 @@ fn age(database: &Connection) {
     }
 }
 
+/// What the platform has counted of what is out: more of what is out longer. Answers the bakery's first
+/// publication.
+async fn counted(home: &Home) -> String {
+    let database = Connection::open(home.database()).expect("the database opens");
+    let sql = "SELECT p.id, p.account_id, p.published_at, a.name FROM published_posts p
+        JOIN accounts a ON a.id = p.account_id WHERE a.platform = 'x' ORDER BY p.published_at";
+    let mut all = database.prepare(sql).expect("publications");
+    type Row = (Uuid, Uuid, i64, String);
+    let uuid = |row: &rusqlite::Row<'_>, at| {
+        row.get::<_, Vec<u8>>(at).map(|id| Uuid::from_slice(&id).expect("an id"))
+    };
+    let rows =
+        all.query_map([], |row| Ok((uuid(row, 0)?, uuid(row, 1)?, row.get(2)?, row.get(3)?)));
+    let rows: Vec<Row> = rows.expect("publications").map(|row| row.expect("one")).collect();
+    for (n, (id, account, at, _)) in rows.iter().enumerate() {
+        let at = DateTime::from_timestamp_micros(*at).expect("a time");
+        let likes = 12 + 7 * (n as u64 % 5);
+        let ages = [(15, 8), (60, 25), (8 * 60, 60), (24 * 60, 90), (72 * 60, 100)];
+        let counts: Vec<_> = ages
+            .into_iter()
+            .map(|(minutes, share)| {
+                (Span::minutes(minutes), Some((likes * share / 3, likes * share / 100)))
+            })
+            .filter(|(age, _)| at + *age < now())
+            .collect();
+        let mut past = Past::of(home, &account.to_string());
+        past.count(*id, at, &counts);
+        past.told().await;
+    }
+    let bakery = rows.iter().find(|(.., name)| name == "Bakery Sommer").expect("it publishes");
+    bakery.0.to_string()
+}
+
 #[allow(clippy::disallowed_methods, reason = "the daemon and the browser run by the host's clock")]
 pub(crate) fn now() -> DateTime<Utc> {
     Utc::now()
@@ -366,7 +409,7 @@ impl Api {
         all.find(|account| account["name"] == name).expect("it is there").clone()
     }
 
-    async fn until_blocked(&self, name: &str) {
+    pub(crate) async fn until_blocked(&self, name: &str) {
         let begun = Instant::now();
         while self.show_account(name)["blocks"].as_array().is_none_or(Vec::is_empty) {
             assert!(begun.elapsed() < PATIENCE, "{name} is not blocked within {PATIENCE:?}");

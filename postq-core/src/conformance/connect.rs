@@ -1,4 +1,4 @@
-//! The rules of [`Connect`] and [`Refresh`].
+//! The rules of [`Connect`], [`Refresh`] and [`Revoke`](crate::connect::Revoke).
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::failure::{Failure, FailureClass};
 
 pub mod authority;
 
-/// Writes one test per rule of [`Connect`] and of [`Refresh`]; the argument yields an
+/// Writes one test per rule of [`Connect`], [`Refresh`] and `Revoke`; the argument yields an
 /// `Arc<dyn ConnectHarness>`. See [`conformance`](crate::conformance).
 #[macro_export]
 macro_rules! connect_conformance {
@@ -28,6 +28,8 @@ macro_rules! connect_conformance {
                 trouble_is_no_refusal,
                 a_refresh_gives_up_in_time,
                 refusals_keep_secrets,
+                what_is_revoked_renews_no_more,
+                a_revocation_is_one_call,
             } }
         }
     };
@@ -50,10 +52,11 @@ pub trait ConnectHarness: Send + Sync {
         true
     }
 
-    /// Calls for a grant that the server has taken in so far; none if nobody counts them.
+    /// Calls for a grant, or to take one back, that the server has taken in so far; none if nobody counts
+    /// them.
     async fn calls(&self) -> Option<u64>;
 
-    /// Makes the next call to refresh go wrong; no if it cannot.
+    /// Makes the next call to refresh, or to take back, go wrong; no if it cannot.
     async fn next(&self, trouble: GrantTrouble) -> bool {
         let _cannot = trouble;
         false
@@ -218,6 +221,40 @@ pub async fn refusals_keep_secrets(harness: Arc<dyn ConnectHarness>) {
     let unknown = SecretString::from("a-token-that-nobody-gave");
     if let Ok(Renewal::Refused(why)) = harness.refresh().refresh(&unknown).await {
         ensure_hidden(&why, [&unknown]);
+    }
+}
+
+/// A refresh token that was taken back renews no more.
+pub async fn what_is_revoked_renews_no_more(harness: Arc<dyn ConnectHarness>) {
+    let Some(revoke) = harness.connect().revoke() else { return };
+    let token = token(&connected(&*harness).await);
+
+    revoke.revoke(&token).await.expect("taken back");
+
+    let renewal = harness.refresh().refresh(&token).await.expect("an answer");
+    assert!(matches!(renewal, Renewal::Refused(_)), "it still renews");
+}
+
+/// Taking a token back is one call, and its failure has no secret.
+pub async fn a_revocation_is_one_call(harness: Arc<dyn ConnectHarness>) {
+    let Some(revoke) = harness.connect().revoke() else { return };
+    for trouble in [None, Some(GrantTrouble::Unavailable)] {
+        let token = token(&connected(&*harness).await);
+        let meets = match trouble {
+            Some(trouble) => harness.next(trouble).await,
+            None => false,
+        };
+        let before = harness.calls().await;
+
+        let revoked = revoke.revoke(&token).await;
+
+        assert_eq!(revoked.is_err(), meets, "{trouble:?}: {revoked:?}");
+        if let Err(failure) = revoked {
+            ensure_hidden(&failure.message, [&token]);
+        }
+        if let (Some(before), Some(after)) = (before, harness.calls().await) {
+            assert_eq!(after - before, 1, "{trouble:?}");
+        }
     }
 }
 

@@ -4,9 +4,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
+use crate::clock::{Clock, SystemClock};
 use crate::error::ErrorKind;
 use crate::job::Applied;
 use crate::media::{MediaId, MediaReader, MediaStore, whole};
@@ -23,6 +25,7 @@ macro_rules! media_conformance {
                 what_breaks_off_leaves_nothing,
                 what_is_too_large_is_refused,
                 what_was_removed_is_gone,
+                what_is_kept_is_told_in_order,
             } }
         }
     };
@@ -145,4 +148,30 @@ pub async fn what_was_removed_is_gone(store: Arc<dyn MediaStore>) {
     assert!(store.open(id, None).await.expect("open").is_none());
     assert_eq!(store.size(id_of(&other)).await.expect("size"), Some(10_000));
     assert_eq!(store.put(reader(&content), MOST).await.expect("put again").id, id);
+}
+
+/// What is kept is told in the order of ids, from one on, and if it was put before a time.
+pub async fn what_is_kept_is_told_in_order(store: Arc<dyn MediaStore>) {
+    let mut ids = Vec::new();
+    for seed in 6..12 {
+        ids.push(store.put(reader(&content(500, seed)), MOST).await.expect("put").id);
+    }
+    ids.sort_unstable();
+    let kept = async |from: MediaId, before: DateTime<Utc>, limit| {
+        store.kept(from, before, limit).await.expect("kept")
+    };
+    // A server's clock may be a little off, and may tell whole seconds.
+    let (later, earlier) = (minutes(2), minutes(-2));
+    let first = MediaId::of_hash([0; 32]);
+
+    assert_eq!(kept(first, later, 100).await, ids);
+    assert_eq!(kept(ids[2], later, 3).await, ids[2..5]);
+    let mut past = *ids[5].hash();
+    past[31] = past[31].wrapping_add(1);
+    assert_eq!(kept(MediaId::of_hash(past), later, 100).await, []);
+    assert_eq!(kept(first, earlier, 100).await, [], "they were put just now");
+}
+
+fn minutes(from_now: i64) -> DateTime<Utc> {
+    SystemClock.now() + TimeDelta::minutes(from_now)
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::content::{Content, MediaRef, Part, Post};
+use crate::error::ErrorKind;
 use crate::id::{JobId, TenantId};
 use crate::media::{
     MediaCatalog, MediaFacts, MediaFile, MediaId, MediaKind, Removal, Stored, Upload, UploadKey,
@@ -27,6 +28,9 @@ macro_rules! media_catalog_conformance {
                 content_goes_with_the_last_who_needs_it,
                 what_nobody_names_is_found,
                 files_are_listed_by_tenant,
+                claimed_content_gets_no_file,
+                a_post_names_no_file_that_is_gone,
+                of_a_removal_and_a_post_one_is_refused,
                 an_upload_replaces_its_like,
                 uploads_are_found_by_their_job,
                 old_uploads_are_cleaned,
@@ -96,7 +100,7 @@ pub async fn a_file_is_added_once(parts: Parts) {
     let again = MediaFile { name: Some("a".into()), alt: Some("b".into()), bytes: 7, ..file(1) };
 
     assert_eq!(parts.catalog.insert(&first).await.expect("insert"), first);
-    assert_eq!(found(&parts, 1).await, [first.clone()]);
+    assert_eq!(found(&parts, 1).await, std::slice::from_ref(&first));
     parts.catalog.insert(&theirs).await.expect("another tenant's");
     let kept = parts.catalog.insert(&again).await.expect("again");
 
@@ -141,15 +145,15 @@ pub async fn content_goes_with_the_last_who_needs_it(parts: Parts) {
     parts.uploads.save(&upload(root, 0, 0, 5)).await.expect("save");
 
     let remove = async |tenant, n| parts.catalog.remove(tenant, id(n)).await.expect("remove");
-    let needed = async |n| parts.catalog.is_needed(id(n)).await.expect("is needed");
-    assert_eq!((needed(1).await, needed(2).await, needed(3).await), (true, true, false));
+    let claimed = async |n| parts.catalog.claim(id(n)).await.expect("claim");
+    assert_eq!((claimed(1).await, claimed(2).await, claimed(3).await), (false, false, true));
     assert_eq!(remove(ours, 1).await, Removal::Shared, "another tenant has it");
     assert_eq!(remove(theirs, 1).await, Removal::Shared, "an upload is of it");
     assert_eq!(remove(ours, 2).await, Removal::Shared, "an upload was made of it");
     let mut freed = parts.uploads.clean(at(6), 10).await.expect("clean");
     freed.sort_unstable();
     assert_eq!(freed, [id(1), id(2)]);
-    assert_eq!((needed(1).await, needed(2).await), (false, false));
+    assert_eq!((claimed(1).await, claimed(2).await), (true, true));
 }
 
 /// What nobody names is found, the oldest first.
@@ -183,6 +187,67 @@ pub async fn files_are_listed_by_tenant(parts: Parts) {
     assert_eq!(list(after).await, [id(2)]);
     let back = Page { after: Some(file(3).entry), ..Page::first(9) }.ordered(Order::Newest);
     assert_eq!(list(back).await, [id(2), id(1)]);
+}
+
+/// Content that is claimed gets no file and no upload until it is released, and has one who claims it.
+pub async fn claimed_content_gets_no_file(parts: Parts) {
+    assert!(parts.catalog.claim(id(1)).await.expect("claim"));
+
+    assert!(!parts.catalog.claim(id(1)).await.expect("claim"), "somebody else is at it");
+    let refused = parts.catalog.insert(&file(1)).await.expect_err("it is being taken away");
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    let refused = parts.uploads.save(&upload(JobId::new(), 0, 0, 1)).await.expect_err("the same");
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    assert_eq!(found(&parts, 1).await, []);
+    parts.catalog.insert(&file(3)).await.expect("another one is not held up");
+
+    parts.catalog.release(id(1)).await.expect("release");
+    parts.catalog.insert(&file(1)).await.expect("insert");
+    parts.uploads.save(&upload(JobId::new(), 0, 0, 1)).await.expect("save");
+    assert!(!parts.catalog.claim(id(1)).await.expect("claim"), "it is needed");
+}
+
+/// A post is not stored, nor changed, with a file that is not there; nor with another tenant's.
+pub async fn a_post_names_no_file_that_is_gone(parts: Parts) {
+    parts.catalog.insert(&file(1)).await.expect("insert");
+    parts
+        .catalog
+        .insert(&MediaFile { tenant_id: TenantId::new(), ..file(2) })
+        .await
+        .expect("theirs");
+    let (good, bad) = (post_with(id(1).as_source()), post_with(id(2).as_source()));
+
+    let refused = parts.posts.insert(&[good.clone(), bad.clone()]).await.expect_err("not ours");
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    let told = crate::error::chain(&refused);
+    assert!(told.contains(&id(2).to_string()), "{told}");
+    assert_eq!(parts.posts.load(&[good.id, bad.id]).await.expect("load"), [], "all or none");
+
+    parts.posts.insert(std::slice::from_ref(&good)).await.expect("insert");
+    let refused = parts.posts.edit(good.id, 1, &bad.content).await.expect_err("not ours");
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    let kept = parts.posts.load(&[good.id]).await.expect("load");
+    assert_eq!((kept[0].revision, &kept[0].content), (1, &good.content), "nothing was changed");
+}
+
+/// Of a removal and a post that come at one moment, one is refused: no post is without its file.
+pub async fn of_a_removal_and_a_post_one_is_refused(parts: Parts) {
+    for n in 1..=40 {
+        parts.catalog.insert(&file(n)).await.expect("insert");
+        let (post, posts) = (post_with(id(n).as_source()), Arc::clone(&parts.posts));
+        let named = post.id;
+        let storing = tokio::spawn(async move { posts.insert(&[post]).await });
+        let catalog = Arc::clone(&parts.catalog);
+        let removing = tokio::spawn(async move { catalog.remove(TenantId::DEFAULT, id(n)).await });
+
+        let stored = storing.await.expect("no panic");
+        let removed = removing.await.expect("no panic").expect("remove");
+
+        let there = !parts.posts.load(&[named]).await.expect("load").is_empty();
+        assert_eq!(there, stored.is_ok());
+        let expected = if there { Removal::InUse } else { Removal::Last };
+        assert_eq!(removed, expected, "stored: {stored:?}");
+    }
 }
 
 /// One upload for each key: another one replaces it.

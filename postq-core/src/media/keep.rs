@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::{MediaId, MediaKind};
@@ -34,7 +35,9 @@ pub struct Stored {
 /// 5. Content of more than `at_most` bytes is refused as invalid, and not read to its end.
 ///    (`what_is_too_large_is_refused`)
 /// 6. What was removed is gone, and may be put again.  (`what_was_removed_is_gone`)
-/// 7. Content goes in and out as it comes: a gigabyte needs no more memory than a page.
+/// 7. `kept` has the content that was put before a time, from an id on and in the order of ids; content that was
+///    put again counts from then.  (`what_is_kept_is_told_in_order`)
+/// 8. Content goes in and out as it comes: a gigabyte needs no more memory than a page.
 ///
 /// Each rule but the last is a public test in `conformance::media`.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -52,6 +55,15 @@ pub trait MediaStore: fmt::Debug + Send + Sync + 'static {
 
     /// How large it is; none if it is not there.
     async fn size(&self, id: MediaId) -> Result<Option<u64>, MediaError>;
+
+    /// Up to `limit` of what was put before a time, with ids from `from` on. Tidies up on the way what a crash left
+    /// of content that was coming in before that time.
+    async fn kept(
+        &self,
+        from: MediaId,
+        before: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<MediaId>, MediaError>;
 
     /// Takes it away.
     async fn remove(&self, id: MediaId) -> Result<Applied, MediaError>;

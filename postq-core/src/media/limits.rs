@@ -101,6 +101,23 @@ impl MediaLimits {
         (files > self.most).then(|| format!("{files} media files, at most {}", self.most))
     }
 
+    /// What a file is at most once it was fitted: pictures are made smaller and converted, other files go as they
+    /// are. What is still wrong then, nothing mends.
+    pub fn fitted(&self, bytes: u64, facts: &MediaFacts) -> (u64, MediaFacts) {
+        let mut facts = facts.clone();
+        let class = facts.kind.class();
+        let Some(limits) = self.of(class).filter(|_| class == MediaClass::Image) else {
+            return (bytes, facts);
+        };
+        if let Some(kind) = limits.kinds.first().filter(|_| !limits.kinds.contains(&facts.kind)) {
+            facts.kind = *kind;
+        }
+        if let Some((width, height)) = limits.scaled(facts.width, facts.height) {
+            (facts.width, facts.height) = (width, height);
+        }
+        (bytes.min(limits.bytes), facts)
+    }
+
     fn count_problem(&self, classes: &[MediaClass]) -> Option<String> {
         if let Some(problem) = self.number_problem(classes.len()) {
             return Some(problem);
@@ -278,6 +295,20 @@ mod tests {
             ["image and GIF in one part, expected files of one kind"]
         );
         assert_eq!(problems(&[gif.clone(), gif]), ["2 files of kind GIF, at most 1"]);
+    }
+
+    #[test]
+    fn what_fitting_mends_is_no_problem_and_the_rest_is() {
+        let webp = MediaFacts::picture(MediaKind::Webp, 9_000, 10);
+        let (bytes, fitted) = limits().fitted(1 << 40, &webp);
+        assert_eq!(problems(&[("a", bytes, fitted, None)]), [""; 0]);
+
+        let gif = MediaFacts { frames: Some(351), ..MediaFacts::picture(MediaKind::Gif, 1, 1) };
+        let (bytes, fitted) = limits().fitted(2_001, &gif);
+        assert_eq!(
+            problems(&[("a", bytes, fitted, None)]),
+            ["\"a\" has 2001 bytes, at most 2000", "\"a\" has 351 frames, at most 350"]
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! | `limits` | [`MediaLimits`]: what a platform takes, as data |
 //! | `source` | [`MediaSource`], [`MediaEditor`]: where files come from, and what is done to them |
 //!
-//! A post names its media by a path, a URL or `media:` and the id of a file that was added before.
+//! A post names its media by `media:` and the id of a file that was added before, or by a URL.
 
 mod catalog;
 mod keep;
@@ -31,7 +31,7 @@ use uuid::Uuid;
 
 use crate::id::TenantId;
 
-pub use self::catalog::{MediaCatalog, Removal};
+pub use self::catalog::{CLAIM, MediaCatalog, Removal};
 pub use self::keep::{MediaReader, MediaStore, Stored, whole};
 pub use self::kind::{MediaClass, MediaKind};
 pub use self::limits::{Attached, KindLimits, MediaLimits};

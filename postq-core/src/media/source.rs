@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use super::{KindLimits, MediaFacts, MediaId, MediaLimits, MediaReader, MediaStore};
 use crate::failure::Failure;
 
-/// Opens what a post names that is no file of ours: a path, or a URL.
+/// Opens what a post names that is no file of ours: a URL. A post never names a path.
 ///
-/// Who implements it decides what may be read: never an address or a file of the host that only postq
-/// can reach, unless a person who runs postq has allowed it.
+/// Who implements it decides what may be read: never an address that only postq can reach, unless a person who
+/// runs postq has allowed it.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait MediaSource: fmt::Debug + Send + Sync + 'static {

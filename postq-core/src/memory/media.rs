@@ -10,24 +10,38 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 
+use crate::clock::{Clock, SystemClock};
+use crate::content::Content;
 use crate::error::{ErrorKind, MediaError, StoreError};
 use crate::id::{JobId, TenantId};
 use crate::job::Applied;
 use crate::media::{
-    MediaCatalog, MediaFile, MediaId, MediaKind, MediaReader, MediaStore, Removal, Stored, Upload,
-    UploadStore,
+    CLAIM, MediaCatalog, MediaFile, MediaId, MediaKind, MediaReader, MediaStore, Removal, Stored,
+    Upload, UploadStore,
 };
 use crate::memory::MemoryBackend;
 use crate::memory::state::State;
 use crate::store::Page;
 
+/// Content, and when it was put.
+type Files = BTreeMap<MediaId, (Arc<[u8]>, DateTime<Utc>)>;
+
 /// A [`MediaStore`] in memory: the reference, for tests. Clones share what they keep.
-#[derive(Clone, Debug, Default)]
-pub struct MemoryMedia(Arc<Mutex<BTreeMap<MediaId, Arc<[u8]>>>>);
+#[derive(Clone, Debug)]
+pub struct MemoryMedia {
+    files: Arc<Mutex<Files>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Default for MemoryMedia {
+    fn default() -> Self {
+        Self { files: Arc::default(), clock: Arc::new(SystemClock) }
+    }
+}
 
 impl MemoryMedia {
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<MediaId, Arc<[u8]>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many files there are.
@@ -50,7 +64,7 @@ impl MediaStore for MemoryMedia {
             return Err(MediaError::new(ErrorKind::Invalid, what));
         }
         let id = MediaId::of_hash(Sha256::digest(&kept).into());
-        self.lock().insert(id, kept.into());
+        self.lock().insert(id, (kept.into(), self.clock.now()));
         Ok(Stored { id, bytes })
     }
 
@@ -59,7 +73,7 @@ impl MediaStore for MemoryMedia {
         id: MediaId,
         range: Option<Range<u64>>,
     ) -> Result<Option<MediaReader>, MediaError> {
-        let Some(content) = self.lock().get(&id).cloned() else { return Ok(None) };
+        let Some((content, _)) = self.lock().get(&id).cloned() else { return Ok(None) };
         let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(content.len());
         let range = range.map_or(0..content.len(), |range| place(range.start)..place(range.end));
         let part = content.get(range).unwrap_or_default().to_vec();
@@ -67,7 +81,18 @@ impl MediaStore for MemoryMedia {
     }
 
     async fn size(&self, id: MediaId) -> Result<Option<u64>, MediaError> {
-        Ok(self.lock().get(&id).map(|content| content.len() as u64))
+        Ok(self.lock().get(&id).map(|(content, _)| content.len() as u64))
+    }
+
+    async fn kept(
+        &self,
+        from: MediaId,
+        before: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<MediaId>, MediaError> {
+        let files = self.lock();
+        let old = files.range(from..).filter(|(_, (_, put))| *put < before);
+        Ok(old.map(|(id, _)| *id).take(limit).collect())
     }
 
     async fn remove(&self, id: MediaId) -> Result<Applied, MediaError> {
@@ -97,12 +122,41 @@ impl State {
         self.media.keys().any(|(_, other)| *other == id)
             || self.uploads.values().any(|upload| upload.media == id || upload.original == id)
     }
+
+    fn ensure_not_claimed(&self, id: MediaId, now: DateTime<Utc>) -> Result<(), StoreError> {
+        if self.is_claimed(id, now) {
+            let what = "the same content is being taken away; try again in a minute";
+            return Err(StoreError::new(ErrorKind::Conflict, what));
+        }
+        Ok(())
+    }
+
+    fn is_claimed(&self, id: MediaId, now: DateTime<Utc>) -> bool {
+        self.claims.get(&id).is_some_and(|since| *since + CLAIM > now)
+    }
+
+    /// Refuses content that names a file that is not there.
+    pub(super) fn ensure_media(
+        &self,
+        tenant: TenantId,
+        content: &Content,
+    ) -> Result<(), StoreError> {
+        match content.media_ids().into_iter().find(|id| !self.media.contains_key(&(tenant, *id))) {
+            None => Ok(()),
+            Some(id) => {
+                let what =
+                    format!("the post names the media file {id}, which is not there; add it again");
+                Err(StoreError::new(ErrorKind::Conflict, what))
+            }
+        }
+    }
 }
 
 #[async_trait]
 impl MediaCatalog for MemoryBackend {
     async fn insert(&self, file: &MediaFile) -> Result<MediaFile, StoreError> {
         let mut state = self.lock();
+        state.ensure_not_claimed(file.id, self.clock.now())?;
         let kept = state.media.entry((file.tenant_id, file.id)).or_insert_with(|| file.clone());
         if kept.name.is_none() {
             kept.name.clone_from(&file.name);
@@ -141,8 +195,18 @@ impl MediaCatalog for MemoryBackend {
         Ok(if state.needs_content(id) { Removal::Shared } else { Removal::Last })
     }
 
-    async fn is_needed(&self, id: MediaId) -> Result<bool, StoreError> {
-        Ok(self.lock().needs_content(id))
+    async fn claim(&self, id: MediaId) -> Result<bool, StoreError> {
+        let (mut state, now) = (self.lock(), self.clock.now());
+        if state.needs_content(id) || state.is_claimed(id, now) {
+            return Ok(false);
+        }
+        state.claims.insert(id, now);
+        Ok(true)
+    }
+
+    async fn release(&self, id: MediaId) -> Result<(), StoreError> {
+        self.lock().claims.remove(&id);
+        Ok(())
     }
 
     async fn unused(
@@ -163,7 +227,10 @@ impl MediaCatalog for MemoryBackend {
 #[async_trait]
 impl UploadStore for MemoryBackend {
     async fn save(&self, upload: &Upload) -> Result<(), StoreError> {
-        self.lock().uploads.insert(upload.key, upload.clone());
+        let (mut state, now) = (self.lock(), self.clock.now());
+        state.ensure_not_claimed(upload.media, now)?;
+        state.ensure_not_claimed(upload.original, now)?;
+        state.uploads.insert(upload.key, upload.clone());
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use crate::metrics::{
     Added, DayTotals, DuePolls, Followed, MetricsStore, Reading, Snapshot, TotalKey, by_day,
     follows,
 };
+use crate::price::{Spent, add_up};
 use crate::store::Publication;
 
 /// What is kept of metrics.
@@ -26,6 +27,7 @@ pub(super) struct Metrics {
     versions: BTreeMap<AccountId, u64>,
     /// The times of polls; none where they have ended. What is not here is unplanned.
     polls: BTreeMap<PublicationId, Option<DateTime<Utc>>>,
+    spent: Vec<Spent>,
 }
 
 impl State {
@@ -156,12 +158,20 @@ impl MetricsStore for MemoryBackend {
                 continue;
             }
             state.metrics.polls.insert(id, reading.next);
+            let all = state.metrics.spent.iter().chain(&reading.spent);
+            state.metrics.spent = add_up(all);
             if let Some(snapshot) = &reading.snapshot {
                 state.take_in(snapshot);
             }
             answers.push(Applied::Applied);
         }
         Ok(answers)
+    }
+
+    async fn spent(&self, month: NaiveDate) -> Result<Vec<Spent>, StoreError> {
+        let state = self.lock();
+        let of = state.metrics.spent.iter().filter(|spent| spent.month == month);
+        Ok(of.cloned().collect())
     }
 
     async fn totals(

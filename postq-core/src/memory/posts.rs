@@ -30,6 +30,9 @@ impl PostStore for MemoryBackend {
                 return Err(StoreError::new(ErrorKind::Conflict, action));
             }
         }
+        for post in &new {
+            state.ensure_media(post.tenant_id, &post.content)?;
+        }
         for post in new {
             state.posts.entry(post.id).or_insert_with(|| post.clone());
         }
@@ -75,6 +78,7 @@ impl PostStore for MemoryBackend {
         if jobs.iter().any(|job| state.is_frozen(&state.jobs[job].job)) {
             return Ok(Edited::AlreadyPublishing);
         }
+        state.ensure_media(post.tenant_id, content)?;
         let Some(post) = state.posts.get_mut(&id) else { return Ok(Edited::Gone) };
         post.content = content.clone();
         post.revision += 1;

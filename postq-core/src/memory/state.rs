@@ -69,6 +69,8 @@ pub(super) struct State {
     pub(super) locks: BTreeMap<DedupeKey, (String, DateTime<Utc>)>,
     pub(super) media: BTreeMap<(TenantId, MediaId), MediaFile>,
     pub(super) uploads: BTreeMap<UploadKey, Upload>,
+    /// Content that is being taken away, and since when.
+    pub(super) claims: BTreeMap<MediaId, DateTime<Utc>>,
 }
 
 impl State {
@@ -96,6 +98,7 @@ impl State {
             locks: BTreeMap::new(),
             media: BTreeMap::new(),
             uploads: BTreeMap::new(),
+            claims: BTreeMap::new(),
         }
     }
 

@@ -148,7 +148,9 @@ pub(super) async fn usable(
         Err(Unusable::Refused { account, why }) => {
             Err(shared.needs_attention(work, &account, &refused(why), Deferral::Wait).await)
         }
-        Err(Unusable::Later(why)) => Err(shared.without_token(work, &why, Deferral::Wait)),
+        Err(Unusable::Later(why)) => {
+            Err(shared.without_token(work, account.id, &why, Deferral::Wait).await)
+        }
         Err(Unusable::Gone) => {
             let again = Settle::Deferred(work.time.now(), Deferral::Again);
             Err(Verdict::new(again, "the account was removed meanwhile").into())

@@ -7,6 +7,7 @@ use postq_core::account::{Account, OnUnknown};
 use postq_core::error::chain;
 use postq_core::failure::{Failure, FailureClass, LimitReading, LimitScope, Outcome, Wait};
 use postq_core::feed::{Deferral, Settle};
+use postq_core::id::AccountId;
 use postq_core::intent::{Intent, Receipt};
 use postq_core::job::{DeadReason, JobKind, NewJob};
 use postq_core::notifier::{Notice, NoticeKind};
@@ -138,7 +139,9 @@ impl Publish<'_> {
                 let again = Settle::Deferred(now + RENEWED_PAUSE, why);
                 Verdict::new(again, "the account's token was renewed").into()
             }
-            Err(Unusable::Later(trouble)) => shared.without_token(work, &trouble, why),
+            Err(Unusable::Later(trouble)) => {
+                shared.without_token(work, self.account.id, &trouble, why).await
+            }
             Err(Unusable::Refused { account, why: told }) => {
                 let failure = Failure::not_published(FailureClass::Auth, told);
                 shared.needs_attention(work, &account, &failure, why).await
@@ -193,11 +196,18 @@ impl Shared {
     }
 
     /// The job's account stays connected, but there is no token for it now.
-    pub(super) fn without_token(&self, work: &Work, trouble: &str, why: Deferral) -> End {
+    pub(super) async fn without_token(
+        &self,
+        work: &Work,
+        account: AccountId,
+        trouble: &str,
+        why: Deferral,
+    ) -> End {
         tracing::warn!(reason = trouble, "no token; given back");
         let at = work.time.now() + self.jittered(TOKEN_PAUSE);
         let reason = format!("the account's token could not be renewed yet: {trouble}");
-        Verdict::new(Settle::Deferred(at, why), reason).into()
+        let verdict = Verdict::new(Settle::Deferred(at, why), reason);
+        self.telling_trouble(work, account, trouble, verdict).await.into()
     }
 
     /// Stops an account that needs a person, and tells one; once for these credentials.
@@ -346,7 +356,13 @@ fn about(work: &Work, kind: NoticeKind, message: String) -> Notice {
 
 /// A person is told of this end, once by every channel: a job each, so that one that is away repeats
 /// nothing on the others.
-fn tell(shared: &Shared, work: &Work, mut verdict: Verdict, notice: &Notice, key: &str) -> Verdict {
+pub(crate) fn tell(
+    shared: &Shared,
+    work: &Work,
+    mut verdict: Verdict,
+    notice: &Notice,
+    key: &str,
+) -> Verdict {
     let (made, now) = (&work.job.made, work.time.now());
     for job in to_tell(&shared.channels, notice, key, now) {
         verdict = verdict.followed_by(NewJob {

@@ -37,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::admit::admit;
 use self::failure::dead;
+pub(crate) use self::failure::tell;
 use crate::engine::Shared;
 use crate::keeper::Kept;
 use crate::looking::EARLY;

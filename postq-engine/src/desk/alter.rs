@@ -126,7 +126,8 @@ impl Desk {
         let mut problems = Vec::new();
         let accounts = accounts_of(&mut directory, names, &mut problems);
         let post = self.find_post(&schedule.post_id.to_string()).await?;
-        problems.extend(self.violations(&post.content, &accounts));
+        let named = self.named([&post.content]).await?;
+        problems.extend(self.violations(&post.content, &accounts, &named));
         if !problems.is_empty() {
             return Err(Refused { problems }.into());
         }

@@ -11,7 +11,7 @@ use postq_core::store::{Edited, ScheduleEdit};
 
 use super::check::content_problems;
 use super::meaning::{Meant, own_zone};
-use super::{Amendment, Desk, DeskError, Problem, Refused, When};
+use super::{Amendment, Desk, DeskError, Named, Problem, Refused, When};
 
 /// A change that meets another one is tried again so often.
 const TRIES: usize = 3;
@@ -46,16 +46,19 @@ impl Desk {
         accounts.sort_unstable();
         accounts.dedup();
         let accounts = self.backend.accounts.load(&accounts).await?;
-        Ok(self.content_is_good(content, &accounts)?)
+        let named = self.named([content]).await?;
+        Ok(self.content_is_good(content, &accounts, &named)?)
     }
 
     pub(crate) fn content_is_good(
         &self,
         content: &Content,
         accounts: &[Account],
+        named: &Named,
     ) -> Result<(), Refused> {
         let mut problems = content_problems(content);
-        problems.extend(self.violations(content, accounts));
+        problems.extend(named.missing(content));
+        problems.extend(self.violations(content, accounts, named));
         if problems.is_empty() { Ok(()) } else { Err(Refused { problems }) }
     }
 

@@ -8,11 +8,11 @@ use postq_calendar::zone;
 use postq_core::account::Account;
 use postq_core::content::{Content, Part, Post};
 use postq_core::id::{AccountId, PostId, ScheduleId};
-use postq_core::media::{BadMediaId, MediaId};
 use postq_core::platform::{Violation, violations};
 use postq_core::schedule::Schedule;
 
 use super::meaning::Meant;
+use super::media::{Named, source_problem};
 use super::{Desk, DeskError, Directory, Problem, Refused, Submission};
 
 /// Longest text of a post with all its parts, in bytes.
@@ -30,6 +30,7 @@ pub struct Checked {
     /// One answer per submission, in order.
     pub entries: Vec<Result<Entry, Refused>>,
     pub(crate) directory: Directory,
+    pub(crate) named: Named,
     pub(crate) now: DateTime<Utc>,
 }
 
@@ -58,13 +59,23 @@ impl Entry {
 impl Desk {
     /// Checks submissions and writes nothing.
     pub async fn check(&self, submissions: &[Submission]) -> Result<Checked, DeskError> {
+        let named = self.named(submissions.iter().map(|s| &s.content)).await?;
+        self.check_with(submissions, named).await
+    }
+
+    /// The same, with what is known of the files that they name, and perhaps others.
+    pub(crate) async fn check_with(
+        &self,
+        submissions: &[Submission],
+        named: Named,
+    ) -> Result<Checked, DeskError> {
         let now = self.backend.jobs.now().await?;
         let mut directory = self.directory(now).await?;
-        let mut entries: Vec<Result<Entry, Refused>> =
-            submissions.iter().map(|s| self.check_one(&mut directory, s, now)).collect();
+        let check = |s| self.check_one(&mut directory, &named, s, now);
+        let mut entries: Vec<Result<Entry, Refused>> = submissions.iter().map(check).collect();
         self.ensure_days(&mut entries, &directory, now).await?;
         self.ask_platforms(&mut entries, &directory, now).await;
-        Ok(Checked { entries, directory, now })
+        Ok(Checked { entries, directory, named, now })
     }
 
     /// Refuses what comes more often in a day than a platform takes.
@@ -96,14 +107,16 @@ impl Desk {
     fn check_one(
         &self,
         directory: &mut Directory,
+        named: &Named,
         submission: &Submission,
         now: DateTime<Utc>,
     ) -> Result<Entry, Refused> {
         let mut problems = content_problems(&submission.content);
+        problems.extend(named.missing(&submission.content));
         problems.extend(submission.key.as_deref().and_then(key_problem));
         let accounts = accounts_of(directory, &submission.accounts, &mut problems);
         let (content, _) = self.fitted(&submission.content, submission.fitting, &accounts);
-        problems.extend(self.violations(&content, &accounts));
+        problems.extend(self.violations(&content, &accounts, named));
         let tz = submission.tz.as_deref().map(zone::check).transpose();
         let tz = tz.unwrap_or_else(|error| {
             problems.push(Problem::new("tz", error.to_string()));
@@ -148,7 +161,12 @@ impl Desk {
     }
 
     /// What the platforms of these accounts would refuse, each platform once.
-    pub(super) fn violations(&self, content: &Content, accounts: &[Account]) -> Vec<Problem> {
+    pub(super) fn violations(
+        &self,
+        content: &Content,
+        accounts: &[Account],
+        named: &Named,
+    ) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut seen = Vec::new();
         for account in accounts {
@@ -161,9 +179,12 @@ impl Desk {
                 continue;
             };
             let draft = content.draft_for(&account.platform);
-            let told = violations(&**platform, draft);
-            let problem = |told| violation_problem(account, draft.parts.len(), told);
-            problems.extend(told.iter().map(problem));
+            let problem = |field| {
+                move |told: Violation| violation_problem(field, account, draft.parts.len(), &told)
+            };
+            problems.extend(violations(&**platform, draft).into_iter().map(problem("text")));
+            let media = named.violations(&**platform, draft.parts);
+            problems.extend(media.into_iter().map(problem("media")));
         }
         problems
     }
@@ -183,12 +204,17 @@ impl Desk {
 }
 
 /// What an account's platform says, as a problem of the post.
-pub(super) fn violation_problem(account: &Account, parts: usize, violation: &Violation) -> Problem {
+pub(super) fn violation_problem(
+    field: &'static str,
+    account: &Account,
+    parts: usize,
+    violation: &Violation,
+) -> Problem {
     let place = match parts {
         1 => String::new(),
         parts => format!("part {} of {parts}, ", violation.part + 1),
     };
-    Problem::new("text", format!("{place}{}: {}", account.platform, violation.message))
+    Problem::new(field, format!("{place}{}: {}", account.platform, violation.message))
 }
 
 /// The id of the schedule that a post comes in with: the post's own. Whoever completes a post that was
@@ -233,12 +259,7 @@ pub(super) fn content_problems(content: &Content) -> Vec<Problem> {
         problems.push(Problem::new("text", format!("has {parts} parts, at most {MOST_PARTS}")));
     }
     let named = content.variants.values().chain([&content.parts]).flatten().flat_map(|p| &p.media);
-    for media in named {
-        let source = &media.source;
-        if source.starts_with(MediaId::SCHEME) && MediaId::in_source(source).is_none() {
-            problems.push(Problem::new("media", format!("\"{source}\": {BadMediaId}")));
-        }
-    }
+    problems.extend(named.filter_map(source_problem));
     let empty = |part: &Part| part.text.trim().is_empty() && part.media.is_empty();
     for (i, _) in content.parts.iter().enumerate().filter(|(_, part)| empty(part)) {
         problems.push(Problem::new("text", format!("part {} is empty", i + 1)));

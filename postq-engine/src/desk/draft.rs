@@ -35,13 +35,15 @@ impl Desk {
     pub async fn draft_as(&self, id: PostId, submission: Submission) -> Result<(), DeskError> {
         let now = self.backend.jobs.now().await?;
         let mut directory = self.directory(now).await?;
+        let named = self.named([&submission.content]).await?;
         let mut problems = content_problems(&submission.content);
+        problems.extend(named.missing(&submission.content));
         problems.extend(submission.key.as_deref().and_then(key_problem));
         let accounts = match submission.accounts.as_slice() {
             [] => Vec::new(),
             names => accounts_of(&mut directory, names, &mut problems),
         };
-        problems.extend(self.violations(&submission.content, &accounts));
+        problems.extend(self.violations(&submission.content, &accounts, &named));
         if !problems.is_empty() {
             return Err(Refused { problems }.into());
         }

@@ -21,6 +21,7 @@ mod alter;
 mod change;
 mod check;
 mod commit;
+mod cost;
 mod daily;
 mod directory;
 mod draft;
@@ -29,6 +30,7 @@ mod exception;
 mod find;
 mod fitting;
 mod meaning;
+mod media;
 mod now;
 mod preflight;
 mod preview;
@@ -38,15 +40,19 @@ mod submission;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use postq_core::backend::Backend;
 use postq_core::id::TenantId;
 use postq_core::job::CorrelationId;
+use postq_core::media::MediaId;
 use postq_core::schedule::{Resolver, Schedule};
 
+use crate::media::Media;
 use crate::platforms::Platforms;
+use crate::prices::Prices;
 use crate::tokens::Tokens;
 
 pub use self::agenda::{Agenda, AgendaEntry, AgendaItem, Moves};
@@ -55,10 +61,12 @@ pub(crate) use self::change::local_in;
 pub(crate) use self::check::first_schedule;
 pub use self::check::{Checked, Entry};
 pub(crate) use self::commit::CHUNK;
+pub use self::cost::{Cost, MonthCost};
 pub(crate) use self::directory::Directory;
 pub use self::error::{DeskError, Problem, Refused};
 pub use self::find::{PostLine, Standing};
 pub use self::fitting::Notice;
+pub(crate) use self::media::Named;
 pub use self::now::Executed;
 pub use self::preview::{PlatformPreview, Preview};
 pub use self::slot::read_slots;
@@ -95,19 +103,28 @@ pub struct Desk {
     platforms: Platforms,
     resolver: Arc<dyn Resolver>,
     settings: DeskSettings,
+    prices: Arc<Prices>,
     correlation: Option<CorrelationId>,
     tokens: Option<Tokens>,
+    /// What checks the files that posts name; nothing is said of them without it.
+    media: Option<Media>,
+    /// Files that are added before a post with them is stored.
+    expected: Arc<BTreeSet<MediaId>>,
 }
 
 impl Desk {
     /// A desk with the default settings.
     pub fn new(backend: Backend, platforms: Platforms, resolver: Arc<dyn Resolver>) -> Self {
+        let (settings, prices) = (DeskSettings::default(), Arc::default());
         Self {
             backend,
             platforms,
             resolver,
-            settings: DeskSettings::default(),
+            settings,
+            prices,
             correlation: None,
+            media: None,
+            expected: Arc::default(),
             tokens: None,
         }
     }
@@ -123,6 +140,13 @@ impl Desk {
     #[must_use]
     pub fn with_settings(mut self, settings: DeskSettings) -> Self {
         self.settings = settings;
+        self
+    }
+
+    /// The same where calls have prices.
+    #[must_use]
+    pub fn with_prices(mut self, prices: Arc<Prices>) -> Self {
+        self.prices = prices;
         self
     }
 

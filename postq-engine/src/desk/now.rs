@@ -36,7 +36,8 @@ impl Desk {
         let post = self.find_post(&id.to_string()).await?;
         let schedules = self.backend.schedules.of_posts(&[id]).await?;
         let accounts = self.named_or_scheduled(accounts, &schedules).await?;
-        self.content_is_good(&post.content, &accounts)?;
+        let named = self.named([&post.content]).await?;
+        self.content_is_good(&post.content, &accounts, &named)?;
         let instead_of = self.take_over(&schedules).await?;
         let now = self.backend.jobs.now().await?;
         let jobs: Vec<NewJob> = accounts

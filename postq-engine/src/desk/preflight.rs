@@ -59,11 +59,9 @@ impl Desk {
             let Ok(usable) = tokens.usable(account, now).await else { continue };
             let draft = content.draft_for(&account.platform);
             let violations = refused(&**platform, account, &usable.who, draft).await;
-            problems.extend(
-                violations
-                    .into_iter()
-                    .map(|violation| violation_problem(account, draft.parts.len(), &violation)),
-            );
+            problems.extend(violations.into_iter().map(|violation| {
+                violation_problem("text", account, draft.parts.len(), &violation)
+            }));
         }
         problems
     }

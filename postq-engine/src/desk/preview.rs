@@ -5,13 +5,13 @@ use chrono::{DateTime, Utc};
 use postq_calendar::zone;
 use postq_core::account::Account;
 use postq_core::content::{Content, Part};
-use postq_core::id::PostId;
-use postq_core::platform::{Length, PlatformName, Violation, violations};
+use postq_core::id::{AccountId, PostId};
+use postq_core::platform::{Length, Platform, PlatformName, Violation, violations};
 use postq_core::schedule::{Schedule, Timing};
 
 use super::check::{accounts_of, content_problems};
 use super::meaning::Meant;
-use super::{Desk, DeskError, Notice, Problem, Submission};
+use super::{Cost, Desk, DeskError, Named, Notice, Problem, Submission, When};
 
 /// What a platform would get of a post, and what it would refuse of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct Preview {
     pub platforms: Vec<PlatformPreview>,
     /// The first occurrences; empty without a time.
     pub occurrences: Vec<DateTime<Utc>>,
+    /// What it would cost; none where that has no price.
+    pub cost: Option<Cost>,
     /// All that would be refused, the platforms' violations among it.
     pub problems: Vec<Problem>,
 }
@@ -51,19 +53,31 @@ impl Desk {
     ) -> Result<Preview, DeskError> {
         let now = self.backend.jobs.now().await?;
         let mut directory = self.directory(now).await?;
+        let named = self.named([&submission.content]).await?;
         let mut problems = content_problems(&submission.content);
+        problems.extend(named.missing(&submission.content));
         let accounts = match submission.accounts.as_slice() {
             [] => Vec::new(),
             names => accounts_of(&mut directory, names, &mut problems),
         };
         let (content, notices) = self.fitted(&submission.content, submission.fitting, &accounts);
-        problems.extend(self.violations(&content, &accounts));
+        problems.extend(self.violations(&content, &accounts, &named));
         if problems.is_empty() {
             problems.extend(self.preflight(&content, &accounts, now).await);
         }
-        let platforms = self.by_platform(&content, &accounts, &notices);
-        let mut preview = Preview { platforms, problems, ..Preview::default() };
+        let platforms = self.by_platform(&content, &accounts, &notices, &named);
+        let cost = self.cost(&content, &accounts, now);
+        let mut preview = Preview { platforms, problems, cost, ..Preview::default() };
         if !has_time {
+            return Ok(preview);
+        }
+        if matches!(submission.when, When::NextSlot | When::Best) {
+            let accounts: Vec<AccountId> = accounts.iter().map(|account| account.id).collect();
+            match self.proposed(submission, &accounts, now).await {
+                Ok(at) => preview.occurrences = vec![at],
+                Err(DeskError::Refused(refused)) => preview.problems.extend(refused.problems),
+                Err(error) => return Err(error),
+            }
             return Ok(preview);
         }
         let tz = submission.tz.as_deref().map(zone::check).transpose();
@@ -77,7 +91,11 @@ impl Desk {
         if let Ok(Meant { timing, tz, first }) =
             self.meant(&submission.when, tz.as_deref(), &[], now)
         {
-            preview.occurrences = self.following(&timing, tz.as_deref(), first, limit)?;
+            let tz = tz.as_deref();
+            preview.occurrences = self.following(&timing, tz, first, limit)?;
+            let cost = preview.cost.take();
+            let cost = cost.map(|once| self.cost_by_rule(once, &timing, tz, first, now));
+            preview.cost = cost.transpose()?;
         }
         Ok(preview)
     }
@@ -95,7 +113,7 @@ impl Desk {
     }
 
     /// An occurrence and those after it.
-    fn following(
+    pub(super) fn following(
         &self,
         timing: &Timing,
         tz: Option<&str>,
@@ -118,6 +136,7 @@ impl Desk {
         content: &Content,
         accounts: &[Account],
         notices: &[Notice],
+        named: &Named,
     ) -> Vec<PlatformPreview> {
         let mut found: Vec<PlatformPreview> = Vec::new();
         for account in accounts {
@@ -130,12 +149,17 @@ impl Desk {
             let parts = draft.parts.to_vec();
             let platform = self.platforms.get(&account.platform);
             let measure = platform.and_then(|platform| platform.measure());
+            let all = |platform: &dyn Platform| {
+                let mut found = violations(platform, draft);
+                found.extend(named.violations(platform, draft.parts));
+                found
+            };
             let length = |part: &Part| Some(measure?.measure(&part.text));
             found.push(PlatformPreview {
                 platform: account.platform.clone(),
                 accounts: vec![account.name.clone()],
                 lengths: parts.iter().map(length).collect(),
-                violations: platform.map(|p| violations(&**p, draft)).unwrap_or_default(),
+                violations: platform.map(|p| all(&**p)).unwrap_or_default(),
                 parts,
                 notice: notice.map(|notice| notice.message.clone()),
             });

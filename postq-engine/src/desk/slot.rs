@@ -83,18 +83,38 @@ impl Desk {
         let mut checked =
             self.check(&[Submission { when: When::Now, ..submission.clone() }]).await?;
         let entry = checked.entries.pop().expect("one submission gives one entry")?;
-        let [account] = entry.schedule.accounts[..] else {
-            let message = "takes a slot of one account; hand the post in once for each";
-            return Err(DeskError::refused("accounts", message));
-        };
-        let now = checked.now;
-        let times = match submission.when {
-            When::Best => self.best_times(account, submission.tz.as_deref(), now).await?,
-            _ => self.slot_times(account, now).await?,
-        };
+        let (account, now) = (one(&entry.schedule.accounts)?, checked.now);
+        let times = self.candidates(&submission, account, now).await?;
         let (at, tz) = self.take_first(account, schedule, times, now).await?;
         let at = At::parse(&at.to_rfc3339(), None).expect("a time is a time");
         Ok(Submission { when: When::At(at), tz: Some(tz), ..submission })
+    }
+
+    /// The time that a submission to these accounts would get, if it asks for a slot; nothing is taken.
+    pub(super) async fn proposed(
+        &self,
+        submission: &Submission,
+        accounts: &[AccountId],
+        now: DateTime<Utc>,
+    ) -> Result<DateTime<Utc>, DeskError> {
+        let account = one(accounts)?;
+        let times = self.candidates(submission, account, now).await?;
+        let taken = self.taken_slots(account, now).await?;
+        let mut free = times.into_iter().filter(|(at, _)| taken.get(at).is_none_or(is_free));
+        free.next().map(|(at, _)| at).ok_or_else(none_free)
+    }
+
+    /// The times at which a submission that asks for a slot may be put, the best first.
+    async fn candidates(
+        &self,
+        submission: &Submission,
+        account: AccountId,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Candidate>, DeskError> {
+        match submission.when {
+            When::Best => self.best_times(account, submission.tz.as_deref(), now).await,
+            _ => self.slot_times(account, now).await,
+        }
     }
 
     async fn take_first(
@@ -118,8 +138,7 @@ impl Desk {
                 return Ok((at, tz));
             }
         }
-        let message = "there is no free slot; free one, or name a time";
-        Err(DeskError::refused("at", message))
+        Err(none_free())
     }
 
     /// The slots that are taken, by their times, and whether each is free after all.
@@ -219,6 +238,17 @@ impl Desk {
     }
 }
 
+/// A slot is one account's.
+fn one(accounts: &[AccountId]) -> Result<AccountId, DeskError> {
+    let message = "takes a slot of one account; hand the post in once for each";
+    let [account] = accounts else { return Err(DeskError::refused("accounts", message)) };
+    Ok(*account)
+}
+
+fn none_free() -> DeskError {
+    DeskError::refused("at", "there is no free slot; free one, or name a time")
+}
+
 fn is_free((_, is_free): &(TakenSlot, bool)) -> bool {
     *is_free
 }
@@ -245,7 +275,7 @@ pub fn read_slots(words: &str) -> Result<Vec<SlotRule>, String> {
     };
     let separators = |c: char| c.is_whitespace() || c == ',';
     let said: Vec<&str> = words.split(separators).filter(|word| !word.is_empty()).collect();
-    let (tz, said) = said.split_last().ok_or_else(wrong)?;
+    let (tz, said) = said.split_last().filter(|(_, said)| !said.is_empty()).ok_or_else(wrong)?;
     let tz = zone::check(tz).map_err(|error| error.to_string())?;
     let (mut days, mut times) = (Vec::new(), Vec::new());
     for word in said.iter().filter(|word| **word != "and") {

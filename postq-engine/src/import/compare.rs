@@ -155,7 +155,7 @@ fn change(
     let accounts = accounts(&row.submission.accounts, &mut checked.directory)?;
     let content = what.contains(&"text").then(|| row.submission.content.clone());
     if content.is_some() || what.contains(&"accounts") {
-        desk.content_is_good(&row.submission.content, &accounts)?;
+        desk.content_is_good(&row.submission.content, &accounts, &checked.named)?;
     }
     let mut edit = ScheduleEdit::default();
     let tz = row.submission.tz.as_deref();

@@ -17,7 +17,7 @@
 //! | `tz` | the IANA zone of local times, and of rules |
 //! | `accounts` | names, `;` between; `dry_run:NAME` needs no set-up |
 //! | `text` | the parts of a thread are divided by a line `---` |
-//! | `media`, `alt` | paths or URLs, and what they show, `;` between |
+//! | `media`, `alt` | paths (below the calendar's folder, or absolute), `media:` ids or URLs, and what they show, `;` between |
 //! | `priority` | higher goes first |
 //!
 //! In TOML and JSON, `accounts`, `text` (the parts), `rrule` (the lines), `media` and `alt` may also be
@@ -45,4 +45,4 @@ mod twins;
 pub use self::apply::{Loaded, LoadedRow};
 pub use self::cells::Place;
 pub use self::plan::{Action, Extent, FileProblem, Plan, PlannedRow};
-pub use self::read::CalendarFile;
+pub use self::read::{CalendarFile, LocalMedia};

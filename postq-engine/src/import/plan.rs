@@ -211,10 +211,14 @@ impl Desk {
 
     /// What would happen if what is read so were loaded now.
     async fn plan(&self, read: impl FnOnce() -> Read + Send + 'static) -> Result<Plan, DeskError> {
-        let reading = tokio::task::spawn_blocking(move || read_all(read()));
-        let (rows, mut problems) = reading.await.expect("reading files does not panic");
+        let reading = tokio::task::spawn_blocking(move || {
+            let files = read();
+            let expected = files.iter().flatten().flat_map(CalendarFile::expected).collect();
+            (read_all(files), expected)
+        });
+        let ((rows, mut problems), expected) = reading.await.expect("reading files does not panic");
         let rows = without_doubles(rows, &mut problems);
-        self.plan_rows(rows, problems).await
+        self.clone().expecting(expected).plan_rows(rows, problems).await
     }
 
     /// What would happen if these rows were loaded now; what is wrong is added to the problems.
@@ -224,11 +228,12 @@ impl Desk {
         mut problems: Vec<FileProblem>,
     ) -> Result<Plan, DeskError> {
         let known = self.known(&rows).await?;
+        let named = self.named(rows.iter().map(|row| &row.submission.content)).await?;
         let is_new = |row: &Row| known_of(&known, row).is_none_or(Known::is_half_loaded);
         let (new, old): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(is_new);
 
         let submissions: Vec<Submission> = new.iter().map(|row| row.submission.clone()).collect();
-        let mut checked = self.check(&submissions).await?;
+        let mut checked = self.check_with(&submissions, named).await?;
         let mut planned = Vec::with_capacity(new.len() + old.len());
         for (row, entry) in new.iter().zip(std::mem::take(&mut checked.entries)) {
             match entry {

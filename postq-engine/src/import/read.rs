@@ -1,8 +1,12 @@
 //! From a file to rows.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
+
+use postq_core::content::MediaRef;
+use postq_core::media::MediaId;
 
 use super::cells::{Cells, Place};
 use super::plan::{Extent, FileProblem};
@@ -39,9 +43,42 @@ pub struct CalendarFile {
     pub name: String,
     /// What is in it.
     pub bytes: Vec<u8>,
+    /// What became of the pictures and videos that its rows name by a path. Who reads the calendar adds them
+    /// first: a path that is not here is refused.
+    pub media: BTreeMap<String, LocalMedia>,
+}
+
+/// What became of a picture or video that a calendar names by a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LocalMedia {
+    /// It is this file: added, or to be added before the calendar is loaded.
+    Is(MediaId),
+    /// Why it cannot be added.
+    Wrong(String),
 }
 
 impl CalendarFile {
+    /// A calendar that was read.
+    pub fn new(name: impl Into<String>, bytes: Vec<u8>) -> Self {
+        Self { name: name.into(), bytes, media: BTreeMap::new() }
+    }
+
+    /// The paths by which its good rows name pictures and videos.
+    pub fn paths(&self) -> BTreeSet<String> {
+        let named = rows(self.clone(), &mut Vec::new())
+            .into_iter()
+            .flat_map(|row| row.submission.content.parts.into_iter().flat_map(|part| part.media));
+        named.filter(MediaRef::is_path).map(|media| media.source).collect()
+    }
+
+    /// The files that are there when it is loaded.
+    pub(super) fn expected(&self) -> impl Iterator<Item = MediaId> {
+        self.media.values().filter_map(|media| match media {
+            LocalMedia::Is(id) => Some(*id),
+            LocalMedia::Wrong(_) => None,
+        })
+    }
+
     /// Reads a file; of one that is too large no more than that shows.
     ///
     /// # Errors
@@ -55,7 +92,7 @@ impl CalendarFile {
         let mut bytes = Vec::new();
         let file = std::fs::File::open(path).map_err(unreadable)?;
         file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        Ok(Self { name, bytes })
+        Ok(Self::new(name, bytes))
     }
 }
 
@@ -73,6 +110,7 @@ pub(super) fn rows(file: CalendarFile, problems: &mut Vec<FileProblem>) -> Vec<R
             return Vec::new();
         }
     };
+    let media = file.media;
     match text(file.bytes, &whole) {
         Ok(text) => {
             let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -85,7 +123,8 @@ pub(super) fn rows(file: CalendarFile, problems: &mut Vec<FileProblem>) -> Vec<R
             let rows = rows.and_then(|cells| {
                 let mut rows = Vec::with_capacity(cells.len());
                 for cells in cells {
-                    rows.extend(row::read(&cells, problems));
+                    let row = row::read(&cells, problems);
+                    rows.extend(row.and_then(|row| with_files(row, &media, problems)));
                     if is_too_much(&whole.file, rows.len(), problems) {
                         return None;
                     }
@@ -102,6 +141,31 @@ pub(super) fn rows(file: CalendarFile, problems: &mut Vec<FileProblem>) -> Vec<R
             Vec::new()
         }
     }
+}
+
+/// A row with files in the place of paths; none if one of them cannot be added.
+fn with_files(
+    mut row: Row,
+    files: &BTreeMap<String, LocalMedia>,
+    problems: &mut Vec<FileProblem>,
+) -> Option<Row> {
+    let mut is_good = true;
+    for media in row.submission.content.parts.iter_mut().flat_map(|part| &mut part.media) {
+        match files.get(&media.source).filter(|_| media.is_path()) {
+            Some(LocalMedia::Is(id)) => media.source = id.as_source(),
+            Some(LocalMedia::Wrong(why)) => {
+                let message = format!("\"{}\": {why}", media.source);
+                problems.push(FileProblem::new(
+                    row.cells.place_of("media"),
+                    Some("media"),
+                    message,
+                ));
+                is_good = false;
+            }
+            None => {}
+        }
+    }
+    is_good.then_some(row)
 }
 
 fn whole(name: &str) -> Place {

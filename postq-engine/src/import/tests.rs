@@ -518,8 +518,8 @@ async fn what_is_too_much_is_not_read_on() {
         ("no.toml", "=\n".repeat(100_000)),
         ("long.csv", format!("{head}{}", row.repeat(MOST_ROWS + 1))),
     ] {
-        let good = CalendarFile { name: "good.csv".into(), bytes: format!("{head}{row}").into() };
-        let bad = CalendarFile { name: name.into(), bytes: text.into_bytes() };
+        let good = CalendarFile::new("good.csv", format!("{head}{row}").into());
+        let bad = CalendarFile::new(name, text.into_bytes());
 
         let plan = desk().await.plan_import_of(vec![good, bad]).await.unwrap();
 
@@ -539,7 +539,7 @@ async fn what_is_too_much_is_not_read_on() {
 #[tokio::test(start_paused = true)]
 async fn rows_are_counted_over_all_files() {
     let text = format!("at,accounts,text\n{}", "+1h,dry_run:a,hi\n".repeat(MOST_ROWS / 2 + 1));
-    let file = |name: &str| CalendarFile { name: name.into(), bytes: text.clone().into() };
+    let file = |name: &str| CalendarFile::new(name, text.clone().into());
 
     let plan = desk().await.plan_import_of(vec![file("a.csv"), file("b.csv")]).await.unwrap();
 
@@ -558,7 +558,7 @@ async fn a_file_of_one_long_line_is_read_as_fast_as_others() {
     let text = format!("[{}{{\"text\":1}}]", row.repeat(20_000));
     let begun = Instant::now();
 
-    let file = CalendarFile { name: "a.json".into(), bytes: text.into_bytes() };
+    let file = CalendarFile::new("a.json", text.into_bytes());
     let plan = desk().await.plan_import_of(vec![file]).await.unwrap();
 
     assert_eq!(plan.rows.len(), 20_000);

@@ -1,18 +1,22 @@
 //! Adding, reading and removing files.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use postq_core::error::{ErrorKind, MediaError, StoreError, chain};
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::id::TenantId;
-use postq_core::media::{MediaFile, MediaId, MediaReader, Removal};
+use postq_core::media::{MediaFile, MediaId, MediaKind, MediaReader, Removal, whole};
 use postq_core::store::Page;
 
-use super::{Media, kept, ours};
+use super::{BadLink, Media, kept, ours};
 
 /// The longest description, in characters: longer than any platform takes.
 const MOST_ALT: usize = 5_000;
+/// How often, and how long each time, the end of a removal of the same content is waited for.
+const MOST_WAITS: u32 = 25;
+const WAIT: Duration = Duration::from_millis(200);
 /// The longest name, in characters; more is cut off.
 const MOST_NAME: usize = 200;
 
@@ -38,6 +42,9 @@ pub enum MediaDeskError {
     /// A post names it.
     #[error("the media file {0} is named by a post; edit or remove the post first")]
     InUse(MediaId),
+    /// A link opens nothing.
+    #[error(transparent)]
+    Link(#[from] BadLink),
     /// The store has trouble.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -89,19 +96,42 @@ impl MediaDesk {
         let stored = stored.map_err(|_| {
             let within = self.media.settings.within;
             MediaDeskError::Refused(format!("the content did not come whole within {within:?}"))
-        })??;
+        });
+        let name = addition.name.map(|name| shown(&name)).filter(|name| !name.is_empty());
+        let named = |error| about(name.as_deref(), error);
+        let stored = stored.and_then(|stored| Ok(stored?)).map_err(named)?;
         let facts = match self.media.editor.inspect(&*self.media.store, stored.id).await {
             Ok(facts) => facts,
             Err(failure) => {
-                self.forget(stored.id).await?;
-                return Err(refused(failure));
+                self.media.forget(stored.id).await?;
+                return Err(named(refused(failure)));
             }
         };
-        let name = addition.name.map(|name| shown(&name)).filter(|name| !name.is_empty());
         let alt = addition.alt.filter(|alt| !alt.trim().is_empty());
         let file = MediaFile::new(stored, facts, now);
-        let file = MediaFile { tenant_id: self.tenant, name, alt, ..file };
-        Ok(self.media.catalog.insert(&file).await?)
+        self.enter(&MediaFile { tenant_id: self.tenant, name, alt, ..file }).await
+    }
+
+    /// Writes a file down. The same content may be on its way out at this moment: that is waited for.
+    async fn enter(&self, file: &MediaFile) -> Result<MediaFile, MediaDeskError> {
+        let (catalog, store) = (&self.media.catalog, &self.media.store);
+        let mut waits = 0;
+        let entered = loop {
+            match catalog.insert(file).await {
+                Err(error) if error.kind() == ErrorKind::Conflict && waits < MOST_WAITS => {
+                    waits += 1
+                }
+                entered => break entered?,
+            }
+            tokio::time::sleep(WAIT).await;
+        };
+        // It may have gone between being put and being written down. From here on nobody takes it away.
+        if store.size(file.id).await?.is_none() {
+            let _nobody_names_it_yet = catalog.remove(self.tenant, file.id).await?;
+            let what = format!("the same content was taken away at this moment: {}", file.id);
+            return Err(MediaDeskError::Media(MediaError::new(ErrorKind::Unavailable, what)));
+        }
+        Ok(entered)
     }
 
     /// A file.
@@ -136,6 +166,30 @@ impl MediaDesk {
         self.media.store.open(id, range).await?.ok_or(MediaDeskError::NotFound(id))
     }
 
+    /// The file that a link opens: what it is and how large.
+    ///
+    /// # Errors
+    ///
+    /// If the link is not good, or the file is gone.
+    pub async fn linked(
+        &self,
+        name: &str,
+        until: i64,
+        signature: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(MediaId, MediaKind, u64), MediaDeskError> {
+        let links = self.media.links.as_ref().ok_or(BadLink::Forged)?;
+        let id = links.open(name, until, signature, now)?;
+        // By its content: what was made for a platform stands in no list.
+        let store = &*self.media.store;
+        let gone = || MediaDeskError::NotFound(id);
+        let bytes = store.size(id).await?.ok_or_else(gone)?;
+        let head = MediaKind::HEAD as u64;
+        let head = whole(store, id, Some(0..head), head).await?;
+        let kind = MediaKind::of_content(&head).ok_or_else(gone)?;
+        Ok((id, kind, bytes))
+    }
+
     /// Takes a file away that no post names.
     ///
     /// # Errors
@@ -143,7 +197,7 @@ impl MediaDesk {
     /// If a post names it, or there is none.
     pub async fn remove(&self, id: MediaId) -> Result<(), MediaDeskError> {
         match self.media.catalog.remove(self.tenant, id).await? {
-            Removal::Last => self.forget(id).await,
+            Removal::Last => self.media.forget(id).await,
             Removal::Shared => Ok(()),
             Removal::InUse => Err(MediaDeskError::InUse(id)),
             Removal::Gone => Err(MediaDeskError::NotFound(id)),
@@ -171,21 +225,28 @@ impl MediaDesk {
         let name = source.split(['?', '#']).next().and_then(|path| path.rsplit('/').next());
         let addition = Addition { name: name.map(str::to_owned), alt: None };
         self.add(content, addition, now).await.map_err(|error| match error {
+            // It names the file already, by the end of its address.
             MediaDeskError::Refused(why) => {
-                Failure::not_published(FailureClass::Content, format!("\"{source}\": {why}"))
+                let message = match why.starts_with('"') {
+                    true => why,
+                    false => format!("\"{source}\": {why}"),
+                };
+                Failure::not_published(FailureClass::Content, message)
             }
             MediaDeskError::Store(error) => ours(&error),
             MediaDeskError::Media(error) => kept(&error),
             other => Failure::not_published(FailureClass::Internal, other.to_string()),
         })
     }
+}
 
-    /// Takes content away that nobody needs.
-    async fn forget(&self, id: MediaId) -> Result<(), MediaDeskError> {
-        if !self.media.catalog.is_needed(id).await? {
-            self.media.store.remove(id).await.map(drop)?;
+/// The same of a file with a name: a person may have sent several.
+fn about(name: Option<&str>, error: MediaDeskError) -> MediaDeskError {
+    match (name, error) {
+        (Some(name), MediaDeskError::Refused(why)) => {
+            MediaDeskError::Refused(format!("\"{name}\": {why}"))
         }
-        Ok(())
+        (_, error) => error,
     }
 }
 

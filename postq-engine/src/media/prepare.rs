@@ -16,11 +16,11 @@ use postq_core::account::Account;
 use postq_core::content::{MediaRef, Part};
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::id::{JobId, TenantId};
-use postq_core::media::{Attached, Fit, MediaFile, Upload, UploadKey};
-use postq_core::platform::{Identity, Platform, PreparedMedia, UploadFile, UploadStep};
+use postq_core::media::{Attached, Fit, MediaFile, MediaKind, Upload, UploadKey};
+use postq_core::platform::{Identity, Platform, PreparedMedia, Transfer, UploadFile, UploadStep};
 use tokio::time::Instant;
 
-use super::{Media, MediaDesk, ours};
+use super::{Media, MediaDesk, NO_ADDRESS, kept, ours};
 use crate::worker::StoreTime;
 
 /// Steps of one upload in one turn. A turn ends by its time long before.
@@ -129,7 +129,7 @@ impl Preparation<'_> {
                     return Err(Unready::Later(again, "its media are being uploaded".to_owned()));
                 }
             }
-            let size = store.size(upload.media).await.map_err(|e| super::kept(&e))?;
+            let size = store.size(upload.media).await.map_err(|e| kept(&e))?;
             if let Some(bytes) = size {
                 let facts = editor.inspect(store, upload.media).await?;
                 return Ok(File { upload: upload.clone(), bytes, facts });
@@ -173,13 +173,17 @@ impl Preparation<'_> {
         let within = self.platform.pace().send_timeout;
         for _ in 0..MOST_STEPS {
             let now = self.time.now();
+            let url = match uploader.transfer() {
+                Transfer::Sent => None,
+                Transfer::Fetched => Some(self.address(&upload, facts.kind).await?),
+            };
             let given = UploadFile {
                 store: &*self.media.store,
                 id: upload.media,
                 bytes,
                 facts: &facts,
                 alt: upload.alt.as_deref(),
-                url: None,
+                url: url.as_deref(),
                 now,
             };
             let step = uploader.step(self.who, given, upload.state.as_ref());
@@ -213,6 +217,15 @@ impl Preparation<'_> {
         }
         let again = self.time.now() + SOMEBODY_AT_IT + BREATH;
         Err(Unready::Later(again, "its media are being uploaded".to_owned()))
+    }
+
+    /// Where the platform can fetch a file.
+    async fn address(&self, upload: &Upload, kind: MediaKind) -> Result<String, Failure> {
+        let link = self.media.link(upload.media, kind, self.time.now()).await;
+        link.map_err(|error| kept(&error))?.ok_or_else(|| {
+            let message = format!("\"{}\": {NO_ADDRESS}", upload.source);
+            Failure::not_published(FailureClass::Content, message)
+        })
     }
 
     /// A failure after which less is left to do than before is nobody's attempt: a large file on a bad line

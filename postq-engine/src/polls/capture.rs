@@ -4,6 +4,7 @@
 //! be read blocks no lane. A poll that cannot be made is passed over, and the next one is made instead.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,11 +18,13 @@ use postq_core::limiter::Take;
 use postq_core::metrics::{Followed, Reading, Snapshot, Visibility};
 use postq_core::notifier::{Notice, NoticeKind};
 use postq_core::platform::{Asked, Counts, Fetched, Identity, Metrics, Pace};
+use postq_core::price::CallKind;
 use postq_core::retry::{ExponentialJitter, RetryStrategy};
 
-use super::{ATTEMPTS, Polling};
+use super::{ATTEMPTS, Polling, budget};
 use crate::handler::{Handler, to_tell};
 use crate::platforms::Platforms;
+use crate::prices::Prices;
 use crate::tokens::{Tokens, Unusable};
 
 /// Batches of one account in one job; what is left over is due still, and makes the next job.
@@ -41,6 +44,7 @@ pub(crate) struct Capture {
     pub(crate) platforms: Platforms,
     pub(crate) tokens: Tokens,
     pub(crate) polling: Polling,
+    pub(crate) prices: Arc<Prices>,
     /// Whether the limiter is asked.
     pub(crate) rate_limit: bool,
     /// By which a person is told.
@@ -92,8 +96,13 @@ impl Round<'_> {
     async fn batch(&self) -> Result<usize, Failure> {
         let store = &self.capture.backend;
         let now = store.jobs.now().await.map_err(ours)?;
-        let due = store.metrics.polls(self.account.id, now, self.metrics.batch()).await;
-        let due = due.map_err(ours)?;
+        let (prices, platform) = (&self.capture.prices, &self.account.platform);
+        let left = budget::left(prices, store, now).await.map_err(ours)?;
+        let most = self.metrics.batch().min(budget::polls(prices, platform, left));
+        if most == 0 {
+            return Ok(0);
+        }
+        let due = store.metrics.polls(self.account.id, now, most).await.map_err(ours)?;
         if due.is_empty() {
             return Ok(0);
         }
@@ -195,8 +204,12 @@ impl Round<'_> {
         };
         let snapshot = Snapshot { publication_id: one.id, at: now, state, public, private };
         let goes_on = self.passed_over(one, now);
-        let next = goes_on.next.filter(|_| state == Visibility::Shown);
-        Reading { snapshot: Some(snapshot), next, ..goes_on }
+        let is_shown = state == Visibility::Shown;
+        let next = goes_on.next.filter(|_| is_shown);
+        // What is not shown is not billed.
+        let (prices, platform) = (&self.capture.prices, &self.account.platform);
+        let price = prices.calls(platform, CallKind::Read, 1, now).filter(|_| is_shown);
+        Reading { snapshot: Some(snapshot), next, spent: price.into_iter().collect(), ..goes_on }
     }
 
     /// Without a snapshot, on to the next poll.

@@ -4,6 +4,7 @@
 //! job reads all that are due of an account (see `capture`), and the cadence says when the next one is. A
 //! poll that is late is made once, and those that it stands for are passed over.
 
+mod budget;
 mod capture;
 
 use std::collections::BTreeMap;
@@ -14,11 +15,14 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use postq_core::account::Account;
 use postq_core::cadence::{PollingCadence, StagedCadence};
+use postq_core::content::Post;
 use postq_core::error::StoreError;
 use postq_core::feed::Only;
-use postq_core::id::AccountId;
+use postq_core::id::{AccountId, PostId};
 use postq_core::job::{DedupeKey, JobKind, NewJob, Topic};
 use postq_core::metrics::{DuePolls, Followed, Reading};
+use postq_core::platform::Platform;
+use postq_core::price::{CallKind, Spent};
 use postq_core::store::Block;
 use tokio_util::sync::CancellationToken;
 
@@ -89,7 +93,8 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
 async fn round(shared: &Shared) -> Result<(), StoreError> {
     let now = shared.bounded("tell the time", shared.backend.jobs.now()).await?;
     plan(shared, now).await?;
-    make_jobs(shared, now).await
+    let left = budget::watch(shared, now).await?;
+    make_jobs(shared, now, left).await
 }
 
 /// Gives what just came out the time of its first poll. What came out so long ago that none is left, and
@@ -99,12 +104,17 @@ async fn plan(shared: &Shared, now: DateTime<Utc>) -> Result<(), StoreError> {
         let metrics = &shared.backend.metrics;
         let found = shared.bounded("list unplanned polls", metrics.unplanned(BATCH)).await?;
         let accounts = accounts(shared, found.iter().map(|one| one.account_id)).await?;
+        let posts = posts(shared, &found).await?;
         let mut plans = Vec::with_capacity(found.len());
         for one in &found {
             match polled(shared, accounts.get(&one.account_id)) {
-                Polled::Here => plans.push(planned(shared, one, now)),
+                Polled::Here(platform) => {
+                    let spent = published(shared, platform, posts.get(&one.post_id), one);
+                    plans.push(Reading { spent, ..planned(shared, one, now) });
+                }
                 Polled::Never => plans.push(ended(one)),
-                Polled::Elsewhere => {}
+                // Not for ever: where no node knows it, it would stand before others in this list.
+                Polled::Elsewhere => plans.extend(over(shared, one, now)),
             }
         }
         shared.bounded("plan polls", metrics.record(&plans)).await?;
@@ -121,22 +131,54 @@ fn planned(shared: &Shared, one: &Followed, now: DateTime<Utc>) -> Reading {
     Reading { next, ..ended(one) }
 }
 
+/// The end of polls, if none is left.
+fn over(shared: &Shared, one: &Followed, now: DateTime<Utc>) -> Option<Reading> {
+    Some(planned(shared, one, now)).filter(|reading| reading.next.is_none())
+}
+
 fn ended(one: &Followed) -> Reading {
     let poll_at = one.poll_at.unwrap_or(Followed::UNPLANNED);
-    Reading { publication_id: one.id, poll_at, snapshot: None, next: None }
+    Reading { publication_id: one.id, poll_at, snapshot: None, next: None, spent: Vec::new() }
+}
+
+/// What it has cost to publish something: counted when its polls are planned, which happens once. By the
+/// post as it is now; of one that is gone as for one part.
+fn published(
+    shared: &Shared,
+    platform: &dyn Platform,
+    post: Option<&Post>,
+    one: &Followed,
+) -> Vec<Spent> {
+    let (prices, at) = (&shared.prices, one.published_at);
+    match post {
+        Some(post) => prices.publishing(platform, post.content.parts_for(platform.name()), at),
+        None => prices.calls(platform.name(), CallKind::Publish, 1, at).into_iter().collect(),
+    }
+}
+
+/// The posts of publications, where publishing them has a price.
+async fn posts(shared: &Shared, found: &[Followed]) -> Result<BTreeMap<PostId, Post>, StoreError> {
+    if shared.prices.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mut ids: Vec<PostId> = found.iter().map(|one| one.post_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let posts = shared.bounded("load posts", shared.backend.posts.load(&ids)).await?;
+    Ok(posts.into_iter().map(|post| (post.id, post)).collect())
 }
 
 /// Whether an account's publications are polled, and by whom.
-enum Polled {
-    Here,
+enum Polled<'a> {
+    Here(&'a dyn Platform),
     Elsewhere,
     Never,
 }
 
-fn polled(shared: &Shared, account: Option<&Account>) -> Polled {
+fn polled<'a>(shared: &'a Shared, account: Option<&Account>) -> Polled<'a> {
     let Some(account) = account else { return Polled::Never };
     match shared.platforms.get(&account.platform) {
-        Some(platform) if platform.metrics().is_some() => Polled::Here,
+        Some(platform) if platform.metrics().is_some() => Polled::Here(platform.as_ref()),
         Some(_) => Polled::Never,
         None => Polled::Elsewhere,
     }
@@ -154,9 +196,13 @@ async fn accounts(
     Ok(accounts.into_iter().map(|account| (account.id, account)).collect())
 }
 
-/// Makes a job for each account that has polls due and does not stand still. However many nodes do, it is
+/// Makes a job for each account that has polls due, does not stand still, and is not too dear by now. However many nodes do, it is
 /// one job: its key is that of the earliest poll.
-async fn make_jobs(shared: &Shared, now: DateTime<Utc>) -> Result<(), StoreError> {
+async fn make_jobs(
+    shared: &Shared,
+    now: DateTime<Utc>,
+    left: Option<u64>,
+) -> Result<(), StoreError> {
     let due = shared.backend.metrics.due(now, BATCH * CALLS);
     let due = shared.bounded("list due polls", due).await?;
     if due.is_empty() {
@@ -167,7 +213,9 @@ async fn make_jobs(shared: &Shared, now: DateTime<Utc>) -> Result<(), StoreError
         let accounts = accounts(shared, due.iter().map(|due| due.account_id)).await?;
         let jobs: Vec<NewJob> = due
             .iter()
-            .filter_map(|due| job(shared, due, accounts.get(&due.account_id)?, &blocks, now))
+            .filter_map(|due| Some((due, accounts.get(&due.account_id)?)))
+            .filter(|(_, account)| budget::polls(&shared.prices, &account.platform, left) > 0)
+            .filter_map(|(due, account)| job(shared, due, account, &blocks, now))
             .collect();
         shared.bounded("make metrics jobs", shared.backend.jobs.insert(&jobs)).await?;
     }
@@ -184,7 +232,7 @@ fn job(
     let lane = account.lane();
     let stands_still =
         blocks.iter().any(|block| block.scope == lane.as_str() || block.scope == lane.app());
-    if stands_still || !matches!(polled(shared, Some(account)), Polled::Here) {
+    if stands_still || !matches!(polled(shared, Some(account)), Polled::Here(_)) {
         return None;
     }
     let work = format!("metrics:{}:{}", due.account_id, due.earliest.timestamp_micros());

@@ -3,6 +3,7 @@
 //! What is needed then is kept beside the store, sealed, under a hash of the state that the person comes
 //! back with, and taken once.
 
+use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -45,9 +46,9 @@ pub enum ToConnect {
 }
 
 /// A connection that was begun.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Begun {
-    /// Where the person agrees.
+    /// Where the person agrees; the state is in it.
     pub address: String,
     /// What they are asked for there.
     pub asks: Vec<Asked>,
@@ -57,6 +58,30 @@ pub struct Begun {
     pub account: AccountId,
     /// They come back before this.
     pub until: DateTime<Utc>,
+}
+
+/// Does not show the address.
+impl fmt::Debug for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Begun")
+            .field("account", &self.account)
+            .field("redirect_uri", &self.redirect_uri)
+            .field("until", &self.until)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An account that was connected.
+#[derive(Clone, Debug)]
+pub struct Connected {
+    /// It, as it is stored now.
+    pub account: Account,
+    /// Whether it was made now.
+    pub is_new: bool,
+    /// Who agreed, where the platform says it.
+    pub whose: Option<Whose>,
+    /// Whether it was begun in a page, which goes on then.
+    pub in_page: bool,
 }
 
 /// With what a person came back.
@@ -101,13 +126,16 @@ pub enum ConnectError {
     Trouble(Failure),
     /// The account is another identity there.
     #[error(
-        "this account is id {known}, and it was id {came} that agreed; agree as the other one, or connect a new account"
+        "account \"{account}\" is id {known} there, and it was {} who agreed; nothing was changed",
+        called(.came)
     )]
     SomebodyElse {
+        /// What people call the account.
+        account: String,
         /// Who it is.
         known: String,
         /// Who agreed.
-        came: String,
+        came: Whose,
     },
     /// Another account has the name.
     #[error("the name \"{0}\" belongs to another account")]
@@ -170,13 +198,13 @@ impl Tokens {
         Ok(Begun { address, asks, redirect_uri, account, until: now + CONNECT_WITHIN })
     }
 
-    /// Connects the account for which a person came back; also whether it was made now.
+    /// Connects the account for which a person came back.
     pub async fn finish(
         &self,
         store: &dyn ConnectingStore,
         back: &CameBack,
         now: DateTime<Utc>,
-    ) -> Result<(Account, bool), ConnectError> {
+    ) -> Result<Connected, ConnectError> {
         use secrecy::ExposeSecret;
         let state = hash(back.state.expose_secret());
         let begun = store.take(&state).await?.ok_or(ConnectError::NotBegun)?;
@@ -198,15 +226,38 @@ impl Tokens {
             Ok(whose) => Some(whose),
             // A grant is too good to be thrown away for that: whose it is, is asked again when needed.
             Err(failure) if failure.class != FailureClass::Auth => {
+                self.ensure_unknown(&kept, begun.account, &failure).await?;
                 tracing::warn!(%failure, account = %begun.account, "not told whose account it is");
                 None
             }
             Err(failure) => return Err(ConnectError::Refused(failure)),
         };
-        match &kept.name {
-            Some(name) => self.make(begun.account, &kept, name, grant, whose, now).await,
-            None => self.again(begun.account, grant, whose, now).await,
+        let account = match &kept.name {
+            Some(name) => self.make(begun.account, &kept, name, grant, whose.as_ref(), now).await?,
+            None => self.again(begun.account, grant, whose.as_ref(), now).await?,
+        };
+        let (is_new, in_page) = (kept.name.is_some(), kept.browser.is_some());
+        Ok(Connected { account, is_new, whose, in_page })
+    }
+
+    /// Refuses to go on where it is known whose the account is, and cannot be told who agreed: its posts could
+    /// come out as somebody else's.
+    async fn ensure_unknown(
+        &self,
+        kept: &Kept,
+        id: AccountId,
+        failure: &Failure,
+    ) -> Result<(), ConnectError> {
+        if kept.name.is_some() {
+            return Ok(());
         }
+        let known = self.accounts.load(&[id]).await?.pop().ok_or(ConnectError::Changed)?;
+        if known.remote_id.is_none() {
+            return Ok(());
+        }
+        let why = failure.message.trim_end_matches('.');
+        let message = format!("it could not be told who agreed, so nothing was changed: {why}");
+        Err(ConnectError::Trouble(Failure { message, ..failure.clone() }))
     }
 
     async fn make(
@@ -215,17 +266,17 @@ impl Tokens {
         kept: &Kept,
         name: &str,
         grant: Grant,
-        whose: Option<Whose>,
+        whose: Option<&Whose>,
         now: DateTime<Utc>,
-    ) -> Result<(Account, bool), ConnectError> {
+    ) -> Result<Account, ConnectError> {
         let mut account = Account::new(name, kept.platform.clone(), now);
         (account.id, account.tenant_id) = (id, kept.tenant);
-        account.remote_id = whose.map(|whose| whose.remote_id);
+        account.remote_id = whose.map(|whose| whose.remote_id.clone());
         account.token_expires_at = grant.expires_in.map(|lives| now + lives);
         let secret = Credentials::granted(grant, now).write();
         account.credentials = Some(self.seal(id, &secret).await?);
         match self.accounts.insert(&account).await {
-            Ok(()) => Ok((account, true)),
+            Ok(()) => Ok(account),
             Err(error) if error.kind() == ErrorKind::Conflict => {
                 Err(ConnectError::NameTaken(name.to_owned()))
             }
@@ -237,16 +288,19 @@ impl Tokens {
         &self,
         id: AccountId,
         grant: Grant,
-        whose: Option<Whose>,
+        whose: Option<&Whose>,
         now: DateTime<Utc>,
-    ) -> Result<(Account, bool), ConnectError> {
+    ) -> Result<Account, ConnectError> {
         for _ in 0..TRIES {
             let known = self.accounts.load(&[id]).await?.pop().ok_or(ConnectError::Changed)?;
-            if let (Some(known), Some(came)) = (&known.remote_id, &whose)
-                && *known != came.remote_id
+            if let (Some(id), Some(came)) = (&known.remote_id, whose)
+                && *id != came.remote_id
             {
-                let (known, came) = (known.clone(), came.remote_id.clone());
-                return Err(ConnectError::SomebodyElse { known, came });
+                return Err(ConnectError::SomebodyElse {
+                    account: known.name,
+                    known: id.clone(),
+                    came: came.clone(),
+                });
             }
             let before = self.open(&known).await.ok().flatten();
             let before = before.and_then(|secret| Credentials::read(&secret).ok());
@@ -256,11 +310,11 @@ impl Tokens {
                 _ => Credentials::granted(grant.clone(), now),
             };
             let mut account = known.clone();
-            account.remote_id = whose.clone().map(|w| w.remote_id).or(account.remote_id);
+            account.remote_id = whose.map(|w| w.remote_id.clone()).or(account.remote_id);
             account.token_expires_at = grant.expires_in.map(|lives| now + lives);
             account.credentials = Some(self.seal(id, &credentials.write()).await?);
             match self.accounts.update(&account, Some(&known)).await? {
-                Applied::Applied => return Ok((account, false)),
+                Applied::Applied => return Ok(account),
                 Applied::Gone => return Err(ConnectError::Changed),
                 Applied::Stale => {}
             }
@@ -292,6 +346,14 @@ impl Tokens {
     ) -> Result<postq_core::vault::Sealed, ConnectError> {
         let Some(vault) = &self.vault else { return Err(no_vault()) };
         vault.seal(account, secret).await.map_err(|error| ConnectError::Vault(chain(&error)))
+    }
+}
+
+/// An identity, in words.
+fn called(whose: &Whose) -> String {
+    match &whose.name {
+        Some(name) => format!("@{name} (id {})", whose.remote_id),
+        None => format!("id {}", whose.remote_id),
     }
 }
 

@@ -10,7 +10,7 @@ use postq_core::feed::{Deferral, Settle};
 use postq_core::id::AccountId;
 use serde::{Deserialize, Serialize};
 
-use super::{MARGIN, Unusable, ends_before};
+use super::{MARGIN, Unusable, ends_before, trouble};
 use crate::engine::Shared;
 use crate::settle::Verdict;
 use crate::worker::Work;
@@ -27,7 +27,7 @@ pub(crate) struct ToRenew {
 }
 
 /// Renews one token. It waits as long as the platform has trouble, and gives nothing up: who needs the
-/// token meanwhile asks as well.
+/// token meanwhile asks as well. A person is told when that has been so for long.
 pub(crate) async fn run(shared: &Shared, work: &Work) -> Verdict {
     let done = |why: &str| Verdict::new(Settle::Succeeded(None), why);
     let later = |why: &str| {
@@ -68,7 +68,11 @@ pub(crate) async fn run(shared: &Shared, work: &Work) -> Verdict {
             shared.attention(work, &account, &failure, Settle::Succeeded(None)).await
         }
         Err(Unusable::Gone) => done("the account is gone"),
-        Err(trouble @ (Unusable::Later(_) | Unusable::NoVault)) => later(&trouble.to_string()),
+        Err(Unusable::Later(why)) => {
+            let verdict = later(&trouble::reason(&why));
+            shared.telling_trouble(work, account.id, &why, verdict).await
+        }
+        Err(trouble @ Unusable::NoVault) => later(&trouble.to_string()),
     }
 }
 

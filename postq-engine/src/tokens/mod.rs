@@ -4,7 +4,7 @@
 //! good                    -> used
 //! ended, or refused       -> one of all who ask begins:  MARK (compare-and-set) -> one call -> KEEP
 //!                            the others wait until it is written down
-//! no answer, or trouble   -> the account stays connected; what needed it waits
+//! no answer, or trouble   -> the account stays connected; what needed it waits; after long a person is told
 //! refused for good        -> a person must connect the account again
 //! ```
 //!
@@ -22,6 +22,9 @@ pub(crate) mod ahead;
 mod connect;
 pub(crate) mod job;
 mod renew;
+mod renews;
+mod revoke;
+mod trouble;
 
 use std::fmt;
 use std::sync::Arc;
@@ -40,7 +43,12 @@ use postq_core::vault::Vault;
 use secrecy::SecretString;
 use tokio_util::task::TaskTracker;
 
-pub use self::connect::{Begun, Browser, CONNECT_WITHIN, CameBack, ConnectError, ToConnect};
+pub use self::connect::{
+    Begun, Browser, CONNECT_WITHIN, CameBack, ConnectError, Connected, ToConnect,
+};
+use self::renews::Known;
+pub use self::revoke::Revoked;
+pub use self::trouble::troubles;
 use crate::platforms::Platforms;
 
 /// A token that ends sooner than this is renewed before it is used: a call may take so long.
@@ -60,6 +68,7 @@ pub struct Tokens {
     store_timeout: Duration,
     /// Calls that bring new credentials, and their storing.
     renewals: TaskTracker,
+    known: Known,
 }
 
 /// Whom a call can be made for now.
@@ -124,6 +133,7 @@ impl Tokens {
             platforms,
             store_timeout,
             renewals: TaskTracker::new(),
+            known: Known::default(),
         }
     }
 

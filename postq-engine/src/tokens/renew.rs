@@ -122,13 +122,22 @@ impl Tokens {
         let renewal = self.renewals.spawn(async move {
             let Renewable { credentials, refresh_token } = known;
             let ended = match tokens.call(&*platform, &refresh_token, by).await {
-                Ok(Renewal::Renewed(grant)) => tokens.keep(marked, &credentials, grant, time).await,
+                Ok(Renewal::Renewed(grant)) => {
+                    let renewed = credentials.renewed(grant.clone(), time.now());
+                    let kept = tokens.keep(marked, &credentials, grant, time).await;
+                    if matches!(kept, Err(Unusable::Gone)) {
+                        // The account was removed while it was renewed.
+                        tokens.take_back(id, platform, renewed).await;
+                    }
+                    kept
+                }
                 Ok(Renewal::Refused(why)) => tokens.note(marked, &credentials, why, time).await,
                 Err(why) => {
                     tracing::warn!(account = %id, why, "token not renewed");
                     // Should that fail, the mark ends by itself.
                     let mut unmarked = credentials;
                     unmarked.renewing_since = None;
+                    unmarked.failing_since = unmarked.failing_since.or(Some(time.now()));
                     let _ = tokens.replace(&marked, &unmarked, marked.token_expires_at).await;
                     Err(Unusable::Later(why))
                 }
@@ -253,19 +262,19 @@ impl Tokens {
         })
     }
 
-    async fn credentials(&self, account: &Account) -> Result<Renewable, Unusable> {
+    pub(super) async fn credentials(&self, account: &Account) -> Result<Renewable, Unusable> {
         let secret = self.open(account).await?;
         let renewable = self.renewable(account, secret.as_ref());
         renewable.ok_or_else(|| not_renewable(account.clone()))
     }
 
-    async fn load(&self, id: AccountId) -> Result<Account, Unusable> {
+    pub(super) async fn load(&self, id: AccountId) -> Result<Account, Unusable> {
         let ids = [id];
         let found = self.bounded("load the account", self.accounts.load(&ids)).await?;
         found.into_iter().next().ok_or(Unusable::Gone)
     }
 
-    async fn bounded<T>(
+    pub(super) async fn bounded<T>(
         &self,
         action: &str,
         call: impl Future<Output = Result<T, StoreError>>,

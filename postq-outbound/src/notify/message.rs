@@ -36,7 +36,9 @@ impl Place {
         let path = match (notice.kind, notice.job, notice.account) {
             (NoticeKind::Test, ..) => "/".to_owned(),
             (NoticeKind::WebhookPaused, ..) => "/settings".to_owned(),
-            (NoticeKind::AccountNeedsAttention, _, Some(account)) => format!("/accounts/{account}"),
+            (NoticeKind::AccountNeedsAttention | NoticeKind::TokenNotRenewed, _, Some(account)) => {
+                format!("/accounts/{account}")
+            }
             (NoticeKind::AppNeedsAttention, ..) => "/accounts".to_owned(),
             (_, Some(job), _) => format!("/jobs/{job}"),
             (_, _, Some(account)) => format!("/accounts/{account}"),
@@ -48,7 +50,7 @@ impl Place {
     /// The command that shows it and what can be done.
     pub(crate) fn command(notice: &Notice) -> Option<String> {
         match (notice.kind, notice.job, notice.account_name.as_deref()) {
-            (NoticeKind::AccountNeedsAttention, _, Some(name)) => {
+            (NoticeKind::AccountNeedsAttention | NoticeKind::TokenNotRenewed, _, Some(name)) => {
                 Some(format!("postqd account show {}", quoted(name)))
             }
             (NoticeKind::AppNeedsAttention, ..) => Some("postqd account list".to_owned()),
@@ -69,6 +71,7 @@ pub(crate) fn subject(notice: &Notice) -> String {
         NoticeKind::JobDead => "a job gave up",
         NoticeKind::OutcomeUnknown => "a post may or may not be out",
         NoticeKind::AccountNeedsAttention => "an account needs a person",
+        NoticeKind::TokenNotRenewed => "a token cannot be renewed",
         NoticeKind::AppNeedsAttention => "an app stands still",
         NoticeKind::WebhookPaused => "a webhook is paused",
         NoticeKind::Test => "a test",
@@ -146,6 +149,8 @@ mod tests {
         let text = plain(&needs, &place);
         assert!(text.contains(&format!("/below/accounts/{account}\n")), "{text}");
         assert!(text.ends_with("\npostqd account show main\n"), "{text}");
+        let trouble = Notice { kind: NoticeKind::TokenNotRenewed, ..needs };
+        assert_eq!(plain(&trouble, &place), text);
         for (kind, page) in [
             (NoticeKind::WebhookPaused, "settings"),
             (NoticeKind::AppNeedsAttention, "accounts"),

@@ -1,5 +1,6 @@
 -- Files that were added, each under the SHA-256 of its content; `facts` is JSON. Which posts name which of
 -- them: kept by triggers, so that whatever changes a post keeps it true; a post without media costs nothing.
+-- What content is being taken away, and since when: meanwhile no file or upload of it is written down.
 -- And how far uploads are, one for each file of each part that a publish job brings out; `state` is the
 -- adapter's, `ready` the platform's answer. The way back: V10__media.back.sql.
 CREATE TABLE media_files (
@@ -43,6 +44,11 @@ CREATE TRIGGER media_named_anew AFTER UPDATE OF content ON posts
     FOR EACH ROW WHEN (OLD.has_media OR NEW.has_media) EXECUTE FUNCTION note_media_uses();
 CREATE TRIGGER media_not_named AFTER DELETE ON posts
     FOR EACH ROW WHEN (OLD.has_media) EXECUTE FUNCTION note_media_uses();
+
+CREATE TABLE media_claims (
+    id    bytea PRIMARY KEY,
+    since timestamptz NOT NULL
+);
 
 CREATE TABLE media_uploads (
     root       uuid NOT NULL,

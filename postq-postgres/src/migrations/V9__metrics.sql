@@ -52,3 +52,13 @@ CREATE TABLE slots (
     PRIMARY KEY (account_id, at)
 );
 CREATE INDEX slots_by_schedule ON slots (schedule_id);
+
+-- What calls to platforms have cost, by month (its first day), in millionths of the currency.
+CREATE TABLE spending (
+    month    date NOT NULL,
+    platform text COLLATE "C" NOT NULL,
+    kind     text COLLATE "C" NOT NULL,
+    calls    bigint NOT NULL,
+    micros   bigint NOT NULL,
+    PRIMARY KEY (month, platform, kind)
+);

@@ -51,3 +51,13 @@ CREATE TABLE slots (
     PRIMARY KEY (account_id, at)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX slots_by_schedule ON slots (schedule_id);
+
+-- What calls to platforms have cost, by month (the number of its first day), in millionths of the currency.
+CREATE TABLE spending (
+    month    INTEGER NOT NULL,
+    platform TEXT NOT NULL,
+    kind     TEXT NOT NULL,
+    calls    INTEGER NOT NULL,
+    micros   INTEGER NOT NULL,
+    PRIMARY KEY (month, platform, kind)
+) STRICT, WITHOUT ROWID;

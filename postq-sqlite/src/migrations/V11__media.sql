@@ -50,6 +50,12 @@ BEGIN
     DELETE FROM media_uses WHERE post_id = old.id;
 END;
 
+-- Content that is being taken away, and since when: meanwhile no file or upload of it is written down.
+CREATE TABLE media_claims (
+    id    BLOB PRIMARY KEY,
+    since INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- How far uploads are, one for each file of each part that a publish job brings out. `state` is the
 -- adapter's, `ready` the platform's answer; both are JSON.
 CREATE TABLE media_uploads (

@@ -1,14 +1,14 @@
-import { all, get, keyring, mount, patch, post } from "../api.js";
+import { all, get, keyring, mount, patch, post, remove, unique } from "../api.js";
 import { html, useEffect, useMemo, useRef, useState } from "../dom.js";
 import { Icon } from "../icons.js";
+import { Attached } from "../media.js";
 import { go, link } from "../route.js";
 import { may } from "../session.js";
-import { clock, here, isZone, localOf, moment } from "../time.js";
-import { Badge, Block, Empty, Field, Head, Loaded, Tabs, Trouble, platformName, sentence, toast, useLoaded } from "../ui.js";
-
-const KINDS = [["now", "Now"], ["once", "At a time"], ["again", "Again and again"], ["draft", "Draft"]];
-const UNKNOWN_ZONE = "A name like Europe/Berlin";
-const DAYS = [["1", "Mon"], ["2", "Tue"], ["3", "Wed"], ["4", "Thu"], ["5", "Fri"], ["6", "Sat"], ["0", "Sun"]];
+import { here, localOf, moment } from "../time.js";
+import { Badge, Block, Empty, Head, Loaded, Tabs, Trouble, platformName, sentence, toast, useLoaded } from "../ui.js";
+import { Cost } from "./cost.js";
+import { Part, useUploads } from "./part.js";
+import { KINDS, When, isPlaced, rule, usePlaces } from "./when.js";
 
 function fresh(query) {
   const at = query.get("at");
@@ -24,12 +24,18 @@ function fresh(query) {
   };
 }
 
+/** The parts as the form has them: each file with a key of its own, whichever place it moves to. */
+const keyed = (parts) => parts.map((part) => (part.media ? { ...part, media: part.media.map((one) => ({ ...one, key: unique() })) } : part));
+
+/** The parts of each variant, changed. */
+const each = (variants, change) => Object.fromEntries(Object.entries(variants).map(([platform, parts]) => [platform, change(parts)]));
+
 /** It has no time yet; its accounts, if it has any, are kept in a schedule without one. */
 const isDraft = (old) => old.schedules.every((one) => one.schedule.kind === "unset");
 
 /** The form for a post that is there: to edit it, or to write another like it. */
 function filled(old, isCopy, query) {
-  const form = { ...fresh(query), parts: old.parts, variants: old.variants, accounts: [...new Set(old.schedules.flatMap((one) => one.accounts))] };
+  const form = { ...fresh(query), parts: keyed(old.parts), variants: each(old.variants, keyed), accounts: [...new Set(old.schedules.flatMap((one) => one.accounts))] };
   if (isCopy) return form;
   const [only] = old.schedules;
   if (isDraft(old)) return { ...form, kind: "draft" };
@@ -39,21 +45,23 @@ function filled(old, isCopy, query) {
   return { ...form, kind: "once", tz, at: localOf(only.next_run_at, tz) };
 }
 
-/** The rule that the form means; none for a draft. */
-function rule(form) {
-  if (form.kind === "draft" || form.kind === "kept") return undefined;
-  if (form.kind === "now") return { kind: "now" };
-  if (form.kind === "once") return { kind: "one_shot", at: form.at, tz: form.tz };
-  const [hour, minute] = form.time.split(":").map(Number);
-  const days = form.days.length === 7 ? "*" : form.days.join(",");
-  return { kind: "cron", expr: `${minute} ${hour} * * ${days}`, tz: form.tz };
+/** A part as the API takes it: a file that is not there yet is left out. */
+function plain({ text, media }) {
+  const there = (media ?? []).filter((one) => one.source).map(({ source, alt }) => (alt?.trim() ? { source, alt: alt.trim() } : { source }));
+  return there.length ? { text, media: there } : { text };
+}
+
+/** What is written, without what is empty. */
+function content({ parts, variants }) {
+  const isKept = (part, n) => n === 0 || part.text.trim() || part.media;
+  const kept = (all) => all.map(plain).filter(isKept);
+  return { parts: kept(parts), variants: each(variants, kept) };
 }
 
 function written(form, names) {
-  const isKept = (part, n) => n === 0 || part.text.trim() || part.media?.length;
-  const variants = Object.fromEntries(Object.entries(form.variants).map(([platform, parts]) => [platform, parts.filter(isKept)]));
+  const { parts, variants } = content(form);
   return {
-    parts: form.parts.filter(isKept),
+    parts,
     ...(Object.keys(variants).length ? { variants } : {}),
     accounts: names,
     ...(rule(form) ? { schedule: rule(form) } : {}),
@@ -75,15 +83,20 @@ export function Compose({ query }) {
       : html`<${Form} accounts=${accounts} old=${isCopy ? undefined : old} start=${old ? filled(old, isCopy, query) : undefined} query=${query} />`}<//>`;
 }
 
+/** Gives a post that is there another content, if that is another one. */
+async function rewrite(body, old) {
+  const { parts, variants = {} } = body;
+  if (JSON.stringify({ parts, variants }) === JSON.stringify(content(old))) return;
+  const { tag } = await patch(`/posts/${old.id}`, { parts, variants }, { tag: old.tag });
+  // What follows may fail, and all is handed in again.
+  Object.assign(old, { parts, variants, tag });
+}
+
 /** Hands in what was written: a new post, or the change of one that is there. */
 async function handIn(form, body, old, key) {
+  if (isPlaced(form.kind) && (old || body.accounts.length > 1)) return handInPlaced(body, old, key);
   if (!old) return post("/posts", body, { key });
-  const isNew = JSON.stringify([form.parts, form.variants]) !== JSON.stringify([old.parts, old.variants]);
-  if (isNew) {
-    const { tag } = await patch(`/posts/${old.id}`, { parts: body.parts, variants: body.variants ?? {} }, { tag: old.tag });
-    // What follows may fail, and all is handed in again.
-    Object.assign(old, { parts: form.parts, variants: form.variants, tag });
-  }
+  await rewrite(body, old);
   const [only] = old.schedules;
   const change = { accounts: body.accounts, ...(body.schedule ? { schedule: body.schedule, enabled: true } : {}) };
   if (only && form.kind !== "kept") await patch(`/schedules/${only.id}`, change, { tag: `"${only.revision}"` });
@@ -91,24 +104,58 @@ async function handIn(form, body, old, key) {
   return old;
 }
 
-const SAID = { now: "It goes out now", once: "It is scheduled", again: "It is scheduled", draft: "The draft is kept", kept: "The text is changed" };
-const DO = { now: "Publish now", once: "Schedule", again: "Schedule", draft: "Keep the draft", kept: "Save" };
+/** A post whose accounts have a time of their own each: it has a schedule for each. */
+async function handInPlaced({ schedule, ...body }, old, key) {
+  if (old) await rewrite(body, old);
+  const made = old ?? (await post("/posts", { ...body, accounts: [] }, { key }));
+  const results = [];
+  for (const [n, account] of body.accounts.entries()) {
+    results.push(await post("/schedules", { post_id: made.id, accounts: [account], schedule }, { key: `${key}-${n}` }).catch((problem) => ({ problem })));
+  }
+  const problem = results.find((one) => one.problem)?.problem;
+  // It is there from here on, and handing it in once more would make a second one.
+  if (problem) return { ...made, problem };
+  // What a draft kept its accounts in is in nobody's way if it stays.
+  for (const draft of old?.schedules ?? []) await remove(`/schedules/${draft.id}`).catch(() => {});
+  return { ...made, schedules: results };
+}
+
+/** What a person is told once it is handed in. */
+function said(form, made) {
+  const [only, ...more] = made.schedules ?? [];
+  return isPlaced(form.kind) && only && !more.length ? `It goes out ${moment(only.next_run_at)}` : SAID[form.kind];
+}
+
+const SAID = { now: "It goes out now", once: "It is scheduled", slot: "It is scheduled", best: "It is scheduled", again: "It is scheduled", draft: "The draft is kept", kept: "The text is changed" };
+const DO = { now: "Publish now", once: "Schedule", slot: "Schedule", best: "Schedule", again: "Schedule", draft: "Keep the draft", kept: "Save" };
 
 /** What one may choose of the time: all, but for a post that has its time. */
 function kinds(old) {
   return !old || isDraft(old) ? KINDS : KINDS.filter(([kind]) => kind === "once");
 }
 
-/** What is still to be done before it can be handed in. */
-function missing(form, names, blank, violations, problems) {
-  if (!["draft", "kept"].includes(form.kind) && !names.length) return "Choose an account";
-  if (blank) return "Write a text";
+/** What is still to be done before it can be handed in; nothing if it can. */
+function missing(form, { media, uploads, places, violations, problems }) {
+  const hasAccounts = form.accounts.length > 0;
+  if (!["draft", "kept"].includes(form.kind) && !hasAccounts) return "Choose an account";
+  if (form.parts.every((part) => !part.text.trim() && !part.media?.length)) return "Write a text";
+  const absent = media.filter((one) => !one.source);
+  if (absent.some((one) => !uploads.has(one.key) || uploads.get(one.key).error)) return "Remove the file that did not come through, or send it again";
+  if (absent.length > 0) return "Wait until the files are there";
   if (violations.length > 0) return `Mend what ${[...new Set(violations.map((one) => platformName(one.platform)))].join(" and ")} would not take`;
-  return problems.length > 0 && names.length > 0 ? sentence(problems[0].message) : "";
+  if (isPlaced(form.kind) && !places.value) return "Wait until a time is found";
+  if (isPlaced(form.kind) && places.value.some((one) => !one.at)) return "Choose another time, or only accounts that have one";
+  return problems.length > 0 && hasAccounts ? sentence(problems[0].message) : "";
 }
 
 /** Where this tab keeps what is being written, until it is handed in: a sign-in in between loses nothing. */
 const place = (query) => `compose ${mount} ${query}`;
+
+/** The form without what only this page knows: files that are not there yet. */
+function sent(form) {
+  const kept = (parts) => parts.map((part) => (part.media ? { ...part, media: part.media.filter((one) => one.source) } : part));
+  return { ...form, parts: kept(form.parts), variants: each(form.variants, kept) };
+}
 
 /** What was being written here before, of the same state of the post. */
 function keptBefore(query, old) {
@@ -126,7 +173,7 @@ function Form({ accounts, old, start, query }) {
   const first = useRef(form);
   const set = (change) => setForm((old) => ({ ...old, ...change }));
   useEffect(() => {
-    if (form !== first.current) sessionStorage.setItem(place(query), JSON.stringify({ form, revision: old?.revision }));
+    if (form !== first.current) sessionStorage.setItem(place(query), JSON.stringify({ form: sent(form), revision: old?.revision }));
   }, [form]);
   const startOver = () => {
     sessionStorage.removeItem(place(query));
@@ -139,19 +186,26 @@ function Form({ accounts, old, start, query }) {
   const names = chosen.map((account) => account.id);
   const body = useMemo(() => written(form, names), [form]);
   const preview = usePreview(body);
+  const places = usePlaces(form, chosen);
   const texts = tab === "all" ? form.parts : form.variants[tab] ?? form.parts;
-  const setTexts = (next) => (tab === "all" ? set({ parts: next }) : set({ variants: { ...form.variants, [tab]: next } }));
+  const setTexts = (change) => setForm((old) => (tab === "all" ? { ...old, parts: change(old.parts) } : { ...old, variants: { ...old.variants, [tab]: change(old.variants[tab] ?? old.parts) } }));
+  const uploads = useUploads((key, change) => setForm((old) => {
+    const changed = (parts) => parts.map((part) => (part.media ? { ...part, media: part.media.map((one) => (one.key === key ? change(one) : one)) } : part));
+    return { ...old, parts: changed(old.parts), variants: each(old.variants, changed) };
+  }));
+  useEffect(keepFiles, []);
+  const media = [form.parts, ...Object.values(form.variants)].flat().flatMap((part) => part.media ?? []);
   const problems = preview.value?.errors ?? [];
   const violations = (preview.value?.platforms ?? []).flatMap((one) => one.violations.map((violation) => ({ ...violation, platform: one.platform })));
-  const blank = form.parts.every((part) => !part.text.trim() && !part.media?.length);
-  const stop = blank || (!["draft", "kept"].includes(form.kind) && !names.length) || violations.length > 0;
+  const toDo = missing(form, { media, uploads: uploads.all, places, violations, problems });
   const submit = async (event) => {
     event.preventDefault();
     setBusy(true);
     try {
       const made = await handIn(form, body, old, key.current.of([body, old?.id]));
       sessionStorage.removeItem(place(query));
-      toast(SAID[form.kind]);
+      if (made.problem) toast(`Not every account has a time: ${made.problem.message}`, "bad");
+      else toast(said(form, made));
       const jobs = form.kind === "now" ? await get("/jobs", { post: made.id, limit: 2 }).catch(() => ({ items: [] })) : { items: [] };
       go(jobs.items.length === 1 ? `/jobs/${jobs.items[0].id}` : `/posts/${made.id}`);
     } catch (problem) {
@@ -171,39 +225,34 @@ function Form({ accounts, old, start, query }) {
         ${tab !== "all" && !form.variants[tab] && html`<p class="small muted">The same as for all; type to give ${platformName(tab)} a text of its own.</p>`}
         ${texts.map((part, n) => html`<${Part} key=${`${tab} ${n}`} n=${n} of=${texts.length} part=${part} wrong=${violations.filter((one) => one.part === n && (tab === "all" || one.platform === tab))}
           counts=${counts(preview.value, n, tab)}
-          onText=${(text) => setTexts(texts.map((one, at) => (at === n ? { ...one, text } : one)))} onGone=${() => setTexts(texts.filter((_, at) => at !== n))} />`)}
-        <div class="row"><button type="button" class="btn small" onClick=${() => setTexts([...texts, { text: "" }])}><${Icon} name="plus" />Add to the thread</button>
+          uploads=${uploads} onChange=${(change) => setTexts((all) => all.map((one, at) => (at === n ? change(one) : one)))} onGone=${() => setTexts((all) => all.filter((_, at) => at !== n))} />`)}
+        <div class="row"><button type="button" class="btn small" onClick=${() => setTexts((all) => [...all, { text: "" }])}><${Icon} name="plus" />Add to the thread</button>
           ${tab !== "all" && form.variants[tab] && html`<button type="button" class="btn small" onClick=${() => set({ variants: Object.fromEntries(Object.entries(form.variants).filter(([name]) => name !== tab)) })}>Same as for all</button>`}</div>
       </div>
-      <fieldset class="card stack"><legend class="label">When</legend>
-        ${form.kind !== "kept" && html`<${Tabs} label="When" of=${kinds(old)} now=${form.kind} onPick=${(kind) => set({ kind })} />`}
-        ${form.kind === "once" && html`<div class="fields"><${Field} id="at" label="Date and time">${(about) => html`<input ...${about} type="datetime-local" required value=${form.at} onInput=${(event) => set({ at: event.target.value })} />`}<//><${Zone} form=${form} set=${set} /></div>`}
-        ${form.kind === "again" && html`<div class="fields"><${Field} id="time" label="At">${(about) => html`<input ...${about} type="time" required value=${form.time} onInput=${(event) => set({ time: event.target.value })} />`}<//><${Zone} form=${form} set=${set} /></div>
-          <div class="row" role="group" aria-label="Days">${DAYS.map(([day, word]) => html`<label class="check"><input type="checkbox" checked=${form.days.includes(day)} onChange=${(event) => set({ days: event.target.checked ? [...form.days, day].sort() : form.days.filter((other) => other !== day) })} />${word}</label>`)}</div>`}
-        <${Occurrences} form=${form} preview=${preview} />
-      </fieldset>
+      <${When} form=${form} set=${set} kinds=${kinds(old)} preview=${preview} places=${places} />
       <${Trouble} error=${error} />
-      <div class="row end"><span class="small muted grow right" role="status" id="missing">${missing(form, names, blank, violations, problems)}</span>
-        <button class="btn main" aria-describedby="missing" disabled=${busy || stop}>${busy ? "Handing in…" : DO[form.kind]}</button></div>
+      <div class="row end"><span class="small muted grow right" role="status" id="missing">${toDo}</span>
+        <button class="btn main" aria-describedby="missing" disabled=${busy || toDo !== ""}>${busy ? "Handing in…" : DO[form.kind]}</button></div>
     </div>
     <aside class="stack" aria-label="Preview"><h2>Preview</h2>
       ${preview.error && html`<${Trouble} error=${preview.error} />`}
       ${!preview.value ? html`<p class="muted">Choose an account and write: here is what each platform gets.</p>` : preview.value.platforms.map((one) => html`<${Shown} key=${one.platform} of=${one} />`)}
+      <${Cost} of=${preview.value?.cost} />
     </aside>
   </form>`;
 }
 
-function Zone({ form, set }) {
-  const zones = useMemo(() => Intl.supportedValuesOf("timeZone"), []);
-  const [typed, setTyped] = useState(form.tz);
-  const input = (event) => {
-    const tz = event.target.value.trim();
-    setTyped(event.target.value);
-    event.target.setCustomValidity(isZone(tz) ? "" : UNKNOWN_ZONE);
-    // A zone that is half typed means nothing yet.
-    set({ tz: isZone(tz) ? tz : undefined });
+/** A file that is dropped beside its place would be shown in place of this page. */
+function keepFiles() {
+  const keep = (event) => {
+    if (!event.defaultPrevented && [...event.dataTransfer.types].includes("Files")) event.preventDefault();
   };
-  return html`<${Field} id="tz" label="Time zone" wrong=${!form.tz && UNKNOWN_ZONE}>${(about) => html`<input ...${about} list="zones" required value=${typed} onInput=${input} /><datalist id="zones">${zones.map((zone) => html`<option value=${zone} />`)}</datalist>`}<//>`;
+  addEventListener("dragover", keep);
+  addEventListener("drop", keep);
+  return () => {
+    removeEventListener("dragover", keep);
+    removeEventListener("drop", keep);
+  };
 }
 
 /** How long a part is for each platform that counts it. */
@@ -214,64 +263,29 @@ function counts(preview, n, tab) {
     .filter((one) => one.limit);
 }
 
-function Part({ n, of, part, wrong, counts, onText, onGone }) {
-  const id = `part-${n}`;
-  return html`<div>
-    <div class="row"><label class="grow" for=${id}>${of > 1 ? `Part ${n + 1} of ${of}` : "Text"}</label>
-      ${of > 1 && html`<button type="button" class="btn quiet small" onClick=${onGone} aria-label=${`Remove part ${n + 1}`}>Remove</button>`}</div>
-    <textarea id=${id} dir="auto" rows=${of > 1 ? 3 : 6} value=${part.text} onInput=${(event) => onText(event.target.value)} aria-invalid=${wrong.length ? "true" : undefined} aria-describedby=${`${id}-about`}></textarea>
-    <div id=${`${id}-about`} aria-live="polite"><p class="hint counts">${counts.map((one) => html`<span class=${one.length > one.limit ? "wrong" : ""}>${platformName(one.platform)} ${one.length} / ${one.limit}</span>`)}</p>
-      ${wrong.map((one) => html`<p class="wrong">${platformName(one.platform)}: ${one.message}</p>`)}</div>
-  </div>`;
-}
-
-const HINTS = {
-  now: "It goes out as soon as it is handed in.",
-  draft: "It is kept among the posts until you give it a time.",
-  kept: "Its accounts and its times stay as they are. What is out stays too; what is to come says this from now on.",
-};
-
-function Occurrences({ form, preview }) {
-  const times = preview.value?.occurrences ?? [];
-  const [words, setWords] = useState("");
-  const asked = form.kind === "again" && form.tz && form.time && form.days.length ? rule(form) : undefined;
-  useEffect(() => {
-    let over = false;
-    if (!asked) setWords("");
-    else post("/preview", { kind: "cron", expr: asked.expr, tz: asked.tz, count: 1 }).then((shown) => !over && setWords(shown.explanation), () => !over && setWords(""));
-    return () => {
-      over = true;
-    };
-  }, [asked && `${asked.expr} ${asked.tz}`]);
-  const skipped = form.kind === "once" && preview.asked === form.at && form.tz && times.length > 0 && localOf(times[0], form.tz) !== form.at.slice(0, 16);
-  if (HINTS[form.kind]) return html`<p class="hint">${HINTS[form.kind]}</p>`;
-  return html`<div aria-live="polite">${words && html`<p>${sentence(words)}</p>`}
-    ${skipped && html`<p class="note warn"><span>The clocks go forward there: ${clock(`${form.at.slice(0, 16)}Z`, "UTC")} does not come that day. It goes out at ${clock(times[0], form.tz)}.</span></p>`}
-    ${times.length > 0 && html`<ol class=${`times ${times.length === 1 ? "one" : ""}`}>${times.slice(0, 5).map((at) => html`<li><time datetime=${at}>${moment(at, form.tz)}</time>${form.tz !== here && html` <span class="muted small">here ${moment(at)}</span>`}</li>`)}</ol>`}</div>`;
-}
-
 function Shown({ of }) {
   return html`<section class="card stack" aria-label=${platformName(of.platform)}><div class="row"><h3 class="grow">${platformName(of.platform)}</h3><span class="small muted">${of.accounts.join(", ")}</span></div>
-    ${of.parts.map((part, n) => html`<div class="bubble">${of.parts.length > 1 && html`<span class="small muted">${n + 1}/${of.parts.length}</span>`}<p class="text" dir="auto">${part.text || html`<span class="muted">(no text)</span>`}</p></div>`)}
+    ${of.parts.map((part, n) => html`<div class="bubble">${of.parts.length > 1 && html`<span class="small muted">${n + 1}/${of.parts.length}</span>`}<p class="text" dir="auto">${part.text || html`<span class="muted">(no text)</span>`}</p><${Attached} media=${part.media} /></div>`)}
     ${of.violations.length === 0 ? html`<${Badge} look="good"><${Icon} name="out" />Would be taken<//>` : of.violations.map((one) => html`<p class="wrong">${sentence(one.message)}</p>`)}</section>`;
 }
 
-/** What the platforms say of it, a moment after the last key. */
+/** What the platforms say of it, a moment after the last key. A time that is found by the account is looked for elsewhere. */
 function usePreview(body) {
   const [state, setState] = useState({});
+  const asked = ["next_slot", "best"].includes(body.schedule?.kind) ? { ...body, schedule: undefined } : body;
   useEffect(() => {
-    if (!body.accounts.length || body.parts.every((part) => !part.text.trim())) {
+    if (!asked.accounts.length || asked.parts.every((part) => !part.text.trim() && !part.media)) {
       setState({});
       return undefined;
     }
     let over = false;
     const timer = setTimeout(() => {
-      post("/posts/preview", body).then((value) => !over && setState({ value, asked: body.schedule?.at }), (error) => !over && setState((old) => ({ ...old, error })));
+      post("/posts/preview", asked).then((value) => !over && setState({ value, asked: asked.schedule?.at }), (error) => !over && setState((old) => ({ ...old, error })));
     }, 250);
     return () => {
       over = true;
       clearTimeout(timer);
     };
-  }, [JSON.stringify(body)]);
+  }, [JSON.stringify(asked)]);
   return state;
 }

@@ -1,6 +1,7 @@
 import { get, post } from "../api.js";
 import { html } from "../dom.js";
 import { Icon } from "../icons.js";
+import { Attached } from "../media.js";
 import { link } from "../route.js";
 import { may } from "../session.js";
 import { long } from "../time.js";
@@ -8,11 +9,12 @@ import { Act, Head, Loaded, State, When, gist, platformName, useLoaded } from ".
 
 async function load(id) {
   const story = await get(`/jobs/${id}`);
-  const [account, of] = await Promise.all([
+  const [account, of, out] = await Promise.all([
     story.job.account_id ? get(`/accounts/${story.job.account_id}`).catch(() => undefined) : undefined,
     story.job.post_id ? get(`/posts/${story.job.post_id}`).catch(() => undefined) : undefined,
+    story.job.standing === "succeeded" ? get("/publications", { job: id }).then((list) => list.items[0], () => undefined) : undefined,
   ]);
-  return { ...story, account, post: of };
+  return { ...story, account, post: of, publication: out };
 }
 
 /** What to do about a job that stands as it does. */
@@ -36,11 +38,11 @@ export function Job({ id }) {
   return html`<${Loaded} of=${loaded}>${(story) => html`<${Story} ...${story} again=${loaded.again} />`}<//>`;
 }
 
-function Story({ job, events, evidence, account, post: of, again }) {
+function Story({ job, events, evidence, account, post: of, publication, again }) {
   const how = job.standing;
   const waits = ["planned", "enqueued", "failed"].includes(job.state);
   const isOpen = job.state === "dead_letter" && !job.resolution;
-  return html`<${Head} title=${of ? gist(of.parts, 60) : `A job of kind ${job.kind}`}><${State} of=${how} /><//>
+  return html`<${Head} title=${of ? gist(of.parts, 60) : `A job of kind ${job.kind}`}><${State} of=${how} />${publication && html`<a class="btn" ...${link(`/publications/${publication.id}`)}>How it does</a>`}<//>
     <div class="stack wide">
       ${NEXT[how] && html`<div class=${`note ${isOpen ? "warn" : ""}`}><div class="stack">
         <p><strong>What to do:</strong> ${NEXT[how]}</p>
@@ -49,7 +51,7 @@ function Story({ job, events, evidence, account, post: of, again }) {
       </div></div>`}
       <div class="halves">
         <div class="card stack"><div class="row"><h2 class="grow">${account ? html`To ${account.name} on ${platformName(account.platform)}` : "What it is"}</h2>${of && html`<a ...${link(`/posts/${of.id}`)}>The whole post</a>`}</div>
-          ${of && of.parts.map((part) => html`<p class="text bubble" dir="auto">${part.text || "(no text)"}</p>`)}</div>
+          ${of && of.parts.map((part) => html`<div class="bubble"><p class="text" dir="auto">${part.text || "(no text)"}</p><${Attached} media=${part.media} /></div>`)}</div>
         <div class="card"><dl class="pairs">
           <dt>Planned for</dt><dd>${long(job.planned_at)}</dd>
           ${waits && html`<dt>Next attempt</dt><dd>${long(job.run_at)} (<${When} at=${job.run_at} />)</dd>`}

@@ -1,5 +1,6 @@
 import { accountsById, get, post as ask } from "../api.js";
 import { html, useState } from "../dom.js";
+import { Attached } from "../media.js";
 import { link } from "../route.js";
 import { may } from "../session.js";
 import { here, localOf, moment, startAt } from "../time.js";
@@ -65,8 +66,7 @@ function Whole({ post, schedules, jobs, accounts, again }) {
 }
 
 function Texts({ parts }) {
-  return parts.map((part, n) => html`<div class="bubble">${parts.length > 1 && html`<span class="small muted">${n + 1}/${parts.length}</span>`}<p class="text" dir="auto">${part.text || "(no text)"}</p>
-    ${(part.media ?? []).map((media) => html`<p class="small muted">${media.source}${media.alt ? `: ${media.alt}` : ""}</p>`)}</div>`);
+  return parts.map((part, n) => html`<div class="bubble">${parts.length > 1 && html`<span class="small muted">${n + 1}/${parts.length}</span>`}<p class="text" dir="auto">${part.text || "(no text)"}</p><${Attached} media=${part.media} /></div>`);
 }
 
 function Schedule({ schedule, accounts, act }) {

@@ -1,5 +1,7 @@
 //! `/api/accounts`.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{OriginalUri, State};
 use axum::http::StatusCode;
@@ -12,6 +14,7 @@ use postq_core::job::Applied;
 use postq_core::platform::PlatformName;
 use postq_core::store::{Block, BlockReason};
 use postq_engine::dry_run::DryRun;
+use postq_engine::tokens::troubles;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::answer::{Created, Tagged};
@@ -19,7 +22,7 @@ use crate::extract::{Body, Fresh, Id, OptionalBody, Query, Seen};
 use crate::paging::{Listed, Paging};
 use crate::problem::{Code, Problem};
 use crate::router::{Route, route};
-use crate::views::account::{AccountChange, AccountView, NewAccount, Pause, Secret, tag};
+use crate::views::account::{AccountChange, AccountView, NewAccount, Pause, Secret, Standing, tag};
 use crate::web::{App, Shared};
 
 /// A change that meets another one is tried again so often.
@@ -52,8 +55,8 @@ async fn list(
     let page = paging.page()?;
     let backend = app.web.engine.backend();
     let accounts = backend.accounts.list(app.desk.tenant()).await?;
-    let blocks = backend.blocks.blocks().await?;
-    let show = |account: Account| AccountView::new(&account, &blocks);
+    let standing = standing(&app, &accounts).await?;
+    let show = |account: Account| AccountView::new(&account, &standing);
     Ok(Json(page.of_all(accounts, |account| account.id.as_uuid(), show)))
 }
 
@@ -96,7 +99,8 @@ async fn connect(
         });
     }
     let tag = tag(&account);
-    Ok(Created::below(&uri, account.id, AccountView::new(&account, &[])).tagged(tag))
+    let standing = standing(&app, std::slice::from_ref(&account)).await?;
+    Ok(Created::below(&uri, account.id, AccountView::new(&account, &standing)).tagged(tag))
 }
 
 /// Shows an account and what holds it back; never its credentials.
@@ -150,7 +154,8 @@ async fn change(
 
 /// Takes an account and its credentials away.
 ///
-/// What it published stays. Refused while an enabled schedule or a job that has not ended uses it.
+/// What it published stays. Refused while an enabled schedule or a job that has not ended uses it. Its tokens
+/// are taken back at the platform afterwards, if that offers it and answers within five seconds.
 #[utoipa::path(delete, path = "/api/accounts/{id}", tag = "accounts",
     params(("id" = Uuid, Path)), operation_id = "remove_account", security(("token" = ["admin"])),
     responses((status = 204, description = "taken away")))]
@@ -162,7 +167,10 @@ async fn remove(
     for _ in 0..TRIES {
         let old = as_seen(&app, id, &seen).await?;
         match app.web.engine.backend().accounts.remove(id, Some(&old)).await {
-            Ok(removed) if is_done(id, removed)? => return Ok(StatusCode::NO_CONTENT),
+            Ok(removed) if is_done(id, removed)? => {
+                app.web.engine.tokens().revoke(&old).await;
+                return Ok(StatusCode::NO_CONTENT);
+            }
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::Conflict => {
                 let detail = format!("account {id} is used by a schedule or a job");
@@ -230,9 +238,29 @@ async fn resume(
 }
 
 async fn tagged(app: &Shared, id: AccountId) -> Result<Tagged<AccountView>, Problem> {
-    let account = find(app, id).await?;
-    let blocks = app.web.engine.backend().blocks.blocks().await?;
-    Ok(Tagged { tag: tag(&account), body: AccountView::new(&account, &blocks) })
+    shown(app, &find(app, id).await?).await
+}
+
+/// An account as it is shown.
+pub(super) async fn shown(app: &Shared, account: &Account) -> Result<Tagged<AccountView>, Problem> {
+    let standing = standing(app, std::slice::from_ref(account)).await?;
+    Ok(Tagged { tag: tag(account), body: AccountView::new(account, &standing) })
+}
+
+/// How accounts stand.
+async fn standing(app: &Shared, accounts: &[Account]) -> Result<Standing, Problem> {
+    let backend = app.web.engine.backend();
+    let blocks = backend.blocks.blocks().await?;
+    // Only tokens that end are renewed.
+    let troubles = match accounts.iter().any(|account| account.token_expires_at.is_some()) {
+        true => troubles(backend, app.desk.tenant()).await?,
+        false => BTreeMap::new(),
+    };
+    let (tokens, mut renews) = (app.web.engine.tokens(), BTreeMap::new());
+    for account in accounts {
+        renews.extend(tokens.renews(account).await.map(|is_so| (account.id, is_so)));
+    }
+    Ok(Standing { blocks, renews, troubles })
 }
 
 async fn find(app: &Shared, id: AccountId) -> Result<Account, Problem> {

@@ -6,28 +6,33 @@ use axum::extract::{OriginalUri, Path, State};
 use axum::http::header::{CACHE_CONTROL, HeaderValue, LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use postq_core::account::Account;
 use postq_core::connect::Nonce;
 use postq_core::connecting::ConnectingStore;
-use postq_engine::tokens::{Browser, CameBack, ConnectError, ToConnect};
+use postq_core::job::Topic;
+use postq_core::machine::JobState;
+use postq_core::store::{JobFilter, Page};
+use postq_engine::tokens::{Browser, CameBack, ConnectError, Connected, ToConnect};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::accounts::{ensure_name, named, platform};
+use super::accounts::{ensure_name, named, platform, shown};
 use crate::answer::Tagged;
-use crate::cookie;
 use crate::extract::{Body, Query};
 use crate::guard::access::Claim;
 use crate::guard::once::Masked;
 use crate::guard::origin::is_page;
 use crate::problem::{Code, Problem};
 use crate::router::{Route, route};
-use crate::views::account::{AccountView, Secret, tag};
+use crate::views::account::{AccountView, Secret};
 use crate::views::connect::{Back, BegunView, NewConnection};
 use crate::web::{App, Shared};
+use crate::{came_back, cookie};
 
 /// The longest code or state that a platform sends back.
 const MOST_BACK: usize = 4 * 1_024;
+
+/// Posts that wait for an account are counted so far.
+const MOST_WAITING: usize = 1_000;
 
 pub(super) fn routes(add: &mut dyn FnMut(Route)) {
     add(route!(begin));
@@ -43,8 +48,6 @@ pub(super) fn routes(add: &mut dyn FnMut(Route)) {
     responses((status = 200, description = "where to agree, and to what", body = BegunView)))]
 async fn begin(
     State(app): State<App>,
-    OriginalUri(whole): OriginalUri,
-    own: Uri,
     headers: HeaderMap,
     Path(name): Path<String>,
     Body(new): Body<NewConnection>,
@@ -54,6 +57,7 @@ async fn begin(
     let now = app.web.engine.backend().jobs.now().await?;
     let tokens = app.web.engine.tokens();
     let begun = tokens.begin(store(&app)?, what, browser.as_ref(), now).await?;
+    let path = path_of(&begun.redirect_uri);
     let view = BegunView::from(begun);
     // The state is not kept, not even for a repeated request.
     let masked = serde_json::to_vec(&view.masked()).unwrap_or_default();
@@ -61,7 +65,7 @@ async fn begin(
     answer.extensions_mut().insert(Masked(Bytes::from(masked)));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(browser) = &browser {
-        let cookie = cookie::set_connecting(&headers, cookie::mount(&whole, &own), browser);
+        let cookie = cookie::set_connecting(&headers, &path, browser);
         answer.headers_mut().extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
     }
     Ok(answer)
@@ -75,14 +79,17 @@ struct Returned {
     error: Option<String>,
 }
 
-/// Where a platform sends a person back to: finishes, and shows the account.
+/// Where a platform sends a person back to: finishes, and says what came of it.
 ///
 /// Needs no token: the state is one that nobody else knows, and what was begun in a page is finished in the
-/// same browser.
+/// same browser. A browser is told on a page, and where it was begun in the dashboard it is led back there.
 #[utoipa::path(get, path = "/api/accounts/callback/{platform}", tag = "accounts",
     params(("platform" = String, Path), ("state" = String, Query), ("code" = String, Query)),
     operation_id = "come_back", security(()),
-    responses((status = 303, description = "connected; to the account's page")))]
+    responses(
+        (status = 200, description = "connected", body = AccountView,
+            headers(("set-cookie" = String, description = "forgets the browser in which it was begun"))),
+        (status = 303, description = "connected; to the account in the dashboard")))]
 async fn come_back(
     State(app): State<App>,
     OriginalUri(whole): OriginalUri,
@@ -92,27 +99,88 @@ async fn come_back(
     Path(name): Path<String>,
     Query(returned): Query<Returned>,
 ) -> Result<Response, Problem> {
-    app.limits.take(&claim.stranger(), Instant::now()).map_err(Problem::too_many)?;
-    if let Some(error) = returned.error {
-        // Said by whoever made the link: not worth more than a few words.
-        let error: String = error.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
-        let detail = format!("nothing was connected: {name} says {error}");
-        return Err(Problem::new(Code::NotConnected, detail));
-    }
-    let (Some(Secret(state)), Some(Secret(code))) = (returned.state, returned.code) else {
-        return Err(Problem::new(Code::NotConnected, "the address has no state or no code"));
-    };
-    let browser = Browser::Shows(cookie::connecting(&headers));
-    let account =
-        finished(&app, &name, Back { state: Secret(state), code: Secret(code) }, browser).await?;
     let mount = cookie::mount(&whole, &own);
-    let mut answer = StatusCode::SEE_OTHER.into_response();
-    if let Ok(at) = HeaderValue::try_from(format!("{mount}/accounts/{}", account.id)) {
-        answer.headers_mut().insert(LOCATION, at);
-    }
-    let gone = cookie::clear_connecting(&headers, mount);
+    let finishing = async {
+        app.limits.take(&claim.stranger(), Instant::now()).map_err(Problem::too_many)?;
+        let back = returned.back(&name)?;
+        finished(&app, &name, back, Browser::Shows(cookie::connecting(&headers))).await
+    };
+    let connected = match finishing.await {
+        Ok(connected) => connected,
+        Err(problem) if came_back::is_looked_at(&headers) => {
+            return Ok(came_back::not_connected(mount, &problem));
+        }
+        Err(problem) => return Err(problem),
+    };
+    let mut answer = match (connected.in_page, came_back::is_looked_at(&headers)) {
+        (true, _) => to_dashboard(mount, &connected, waiting(&app, &connected).await?),
+        (false, true) => came_back::connected(mount, &connected, waiting(&app, &connected).await?),
+        (false, false) => shown(&app, &connected.account).await?.into_response(),
+    };
+    let gone = own_path(&app, &name).and_then(|path| cookie::clear_connecting(&headers, &path));
     answer.headers_mut().extend(gone.map(|gone| (SET_COOKIE, gone)));
     Ok(answer)
+}
+
+impl Returned {
+    /// The state and the code, if these are what the platform sent.
+    fn back(self, platform: &str) -> Result<Back, Problem> {
+        let refused = |detail: String| Problem::new(Code::NotConnected, detail);
+        match self {
+            Self { error: Some(error), .. } if error == "access_denied" => {
+                let detail = format!("nobody agreed at {platform}, so nothing was connected");
+                Err(refused(detail).with_remedy("begin anew when you want to, and agree there"))
+            }
+            Self { error: Some(error), .. } => {
+                // Said by whoever made the link: not worth more than a few words.
+                let error: String =
+                    error.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
+                Err(refused(format!("nothing was connected: {platform} says {error}")))
+            }
+            Self { state: Some(state), code: Some(code), .. } => Ok(Back { state, code }),
+            _ => Err(refused("the address has no state or no code".to_owned())),
+        }
+    }
+}
+
+/// Leads a browser back to where it began; a page that is asked for then tells the same.
+fn to_dashboard(mount: &str, connected: &Connected, waiting: usize) -> Response {
+    let (id, how) = (connected.account.id, if connected.is_new { "new" } else { "again" });
+    let whose = connected.whose.as_ref().and_then(|whose| whose.name.as_deref());
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    let whose = whose.filter(|name| name.chars().all(is_plain)).map(|name| format!("&as={name}"));
+    let whose = whose.unwrap_or_default();
+    let place = format!("{mount}/accounts/{id}?connected={how}&waiting={waiting}{whose}");
+    let mut answer = StatusCode::SEE_OTHER.into_response();
+    if let Ok(place) = HeaderValue::try_from(place) {
+        answer.headers_mut().insert(LOCATION, place);
+    }
+    answer
+}
+
+/// Posts that waited for the account and go on now.
+async fn waiting(app: &Shared, connected: &Connected) -> Result<usize, Problem> {
+    let backend = app.web.engine.backend();
+    let filter = JobFilter {
+        states: vec![JobState::Planned, JobState::Enqueued, JobState::Failed],
+        topic: Some(Topic::publish()),
+        account: Some(connected.account.id),
+        ..JobFilter::default()
+    };
+    let now = backend.jobs.now().await?;
+    let jobs = backend.jobs.list(app.desk.tenant(), &filter, Page::first(MOST_WAITING)).await?;
+    Ok(jobs.iter().filter(|job| job.made.planned_at <= now).count())
+}
+
+/// The path to which a platform sends people back, as their browser knows it.
+fn own_path(app: &Shared, platform: &str) -> Option<String> {
+    let platform = platform.parse().ok()?;
+    let platform = app.web.engine.platforms().get(&platform)?;
+    Some(path_of(platform.connect()?.redirect_uri().ok()?))
+}
+
+fn path_of(redirect_uri: &str) -> String {
+    redirect_uri.parse::<Uri>().map_or_else(|_| "/".to_owned(), |uri| uri.path().to_owned())
 }
 
 /// Finishes for a person who came back elsewhere: on a machine without a browser, say.
@@ -125,9 +193,7 @@ async fn finish(
     Path(name): Path<String>,
     Body(back): Body<Back>,
 ) -> Result<Tagged<AccountView>, Problem> {
-    let account = finished(&app, &name, back, Browser::Any).await?;
-    let blocks = app.web.engine.backend().blocks.blocks().await?;
-    Ok(Tagged { tag: tag(&account), body: AccountView::new(&account, &blocks) })
+    shown(&app, &finished(&app, &name, back, Browser::Any).await?.account).await
 }
 
 async fn finished(
@@ -135,7 +201,7 @@ async fn finished(
     name: &str,
     back: Back,
     browser: Browser,
-) -> Result<Account, Problem> {
+) -> Result<Connected, Problem> {
     use secrecy::ExposeSecret;
     let (Secret(state), Secret(code)) = (back.state, back.code);
     if state.expose_secret().len().max(code.expose_secret().len()) > MOST_BACK {
@@ -143,11 +209,11 @@ async fn finished(
     }
     let came = CameBack { platform: platform(app, name)?, state, code, browser };
     let now = app.web.engine.backend().jobs.now().await?;
-    let (account, is_new) = app.web.engine.tokens().finish(store(app)?, &came, now).await?;
-    if !is_new {
-        app.desk.reconnected(&account).await?;
+    let connected = app.web.engine.tokens().finish(store(app)?, &came, now).await?;
+    if !connected.is_new {
+        app.desk.reconnected(&connected.account).await?;
     }
-    Ok(account)
+    Ok(connected)
 }
 
 async fn to_connect(app: &Shared, name: &str, new: NewConnection) -> Result<ToConnect, Problem> {
@@ -198,7 +264,9 @@ impl From<ConnectError> for Problem {
                 .in_field("name")
                 .with_remedy("choose another name, or connect that account again"),
             ConnectError::SomebodyElse { .. } => {
-                Self::new(Code::Conflict, told).with_remedy("agree as the other one")
+                let remedy = "sign in there as the account's own identity and connect it again, or connect the \
+                              other one as a new account";
+                Self::new(Code::Conflict, told).with_remedy(remedy)
             }
             ConnectError::Vault(_) => {
                 tracing::error!(error = told, "credentials could not be sealed");

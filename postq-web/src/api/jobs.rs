@@ -21,7 +21,7 @@ use crate::views::post::gist;
 use crate::web::{App, Shared};
 
 /// The most characters of a post that a job shows.
-const MOST_GIST: usize = 90;
+pub(super) const MOST_GIST: usize = 90;
 
 /// The longest reason that is taken for a job's history.
 const MOST_REASON: usize = 500;

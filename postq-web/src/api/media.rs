@@ -8,19 +8,21 @@ use std::task::{Context, Poll};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::multipart::{Field, Multipart, MultipartError};
-use axum::extract::{DefaultBodyLimit, MatchedPath, OriginalUri, Request, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, OriginalUri, Path, Request, State};
 use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, ETAG, HeaderMap, RANGE,
+    CONTENT_TYPE, ETAG, HeaderMap, HeaderName, RANGE,
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
 use hyper::body::Bytes;
 use postq_core::error::chain;
-use postq_core::media::{MediaFile, MediaId, MediaReader, pieces};
-use postq_engine::media::{Addition, MediaDesk, MediaDeskError};
+use postq_core::media::{MediaFile, MediaId, MediaKind, MediaReader, pieces};
+use postq_engine::media::{Addition, BadLink, MediaDesk, MediaDeskError};
+use serde::Deserialize;
 use tokio::io::{AsyncRead, ReadBuf};
+use utoipa::IntoParams;
 
 use crate::answer::Created;
 use crate::extract::{Id, Query};
@@ -51,6 +53,7 @@ pub(super) fn routes(add: &mut dyn FnMut(Route)) {
     files.methods = files.methods.layer(DefaultBodyLimit::disable());
     add(files);
     add(route!(content, remove));
+    add(route!(linked));
 }
 
 /// Lists pictures and videos.
@@ -110,20 +113,26 @@ async fn take(
     let giving = async move {
         loop {
             let piece = match field.chunk().await {
-                Ok(Some(piece)) => Ok(piece.to_vec()),
-                Ok(None) => return,
-                Err(error) => Err(io::Error::other(error.body_text())),
+                Ok(Some(piece)) => piece.to_vec(),
+                Ok(None) => return None,
+                Err(error) => {
+                    // What came so far is not the file.
+                    drop(give.send(Err(io::Error::other(error.body_text()))).await);
+                    return Some(broken(error));
+                }
             };
-            let ends = piece.is_err();
             // Whoever takes it may have had enough.
-            if give.send(piece).await.is_err() || ends {
-                return;
+            if give.send(Ok(piece)).await.is_err() {
+                return None;
             }
         }
     };
     let adding = desk.add(reader, addition, app.web.clock.now());
-    let ((), added) = tokio::join!(giving, adding);
-    Ok(added?)
+    let (lost, added) = tokio::join!(giving, adding);
+    match lost {
+        Some(problem) => Err(problem),
+        None => Ok(added?),
+    }
 }
 
 async fn text(mut field: Field<'_>) -> Result<String, Problem> {
@@ -156,17 +165,44 @@ async fn content(
 ) -> Result<Response, Problem> {
     let desk = desk(&app)?;
     let file = desk.find(id).await?;
-    let asked = headers.get(RANGE).and_then(|range| range.to_str().ok());
-    let range = match asked.map(|range| read_range(range, file.bytes)) {
-        None | Some(Asked::Whole) => None,
-        Some(Asked::Part(range)) => Some(range),
-        Some(Asked::Never) => {
-            let all = format!("bytes */{}", file.bytes);
-            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(CONTENT_RANGE, all)]).into_response());
-        }
-    };
-    let reader = desk.open(id, range.clone()).await?;
-    Ok(shown(&file, range, reader))
+    shown(&desk, (id, file.facts.kind, file.bytes), &headers).await
+}
+
+/// Gives the content of a picture or video, or a range of it, to whoever has a link to it.
+///
+/// Platforms that fetch files themselves are given such links: signed, and good for an hour. A link opens one file
+/// and nothing else.
+#[utoipa::path(get, path = "/media/files/{name}", tag = "media",
+    params(("name" = String, Path, description = "the file's id and an ending"), Link),
+    operation_id = "linked_media", security(()),
+    responses(
+        (status = 200, description = "the content", content_type = "application/octet-stream",
+            body = Vec<u8>),
+        (status = 206, description = "the range", content_type = "application/octet-stream",
+            body = Vec<u8>)))]
+async fn linked(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(link): Query<Link>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let desk = desk(&app)?;
+    let now = app.web.clock.now();
+    let file = desk.linked(&name, link.until, &link.signature, now).await?;
+    let mut answer = shown(&desk, file, &headers).await?;
+    let anywhere = HeaderValue::from_static("cross-origin");
+    answer.headers_mut().insert(HeaderName::from_static("cross-origin-resource-policy"), anywhere);
+    Ok(answer)
+}
+
+/// What a link has besides the file's name.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Link {
+    /// When it ends, in seconds since 1970.
+    until: i64,
+    /// What proves that it was made here.
+    signature: String,
 }
 
 /// Takes a picture or video away that no post names.
@@ -182,8 +218,23 @@ fn desk(app: &Shared) -> Result<MediaDesk, Problem> {
     app.web.engine.media().ok_or_else(|| Problem::new(Code::NotFound, "this server keeps no media"))
 }
 
-fn shown(file: &MediaFile, range: Option<Range<u64>>, reader: MediaReader) -> Response {
-    let length = range.as_ref().map_or(file.bytes, |range| range.end - range.start);
+/// The content of a file, or the range of it that is asked for.
+async fn shown(
+    desk: &MediaDesk,
+    (id, kind, bytes): (MediaId, MediaKind, u64),
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let asked = headers.get(RANGE).and_then(|range| range.to_str().ok());
+    let range = match asked.map(|range| read_range(range, bytes)) {
+        None | Some(Asked::Whole) => None,
+        Some(Asked::Part(range)) => Some(range),
+        Some(Asked::Never) => {
+            let all = format!("bytes */{bytes}");
+            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(CONTENT_RANGE, all)]).into_response());
+        }
+    };
+    let reader = desk.open(id, range.clone()).await?;
+    let length = range.as_ref().map_or(bytes, |range| range.end - range.start);
     let mut answer = Body::from_stream(Chunks(reader)).into_response();
     let headers = answer.headers_mut();
     let mut put = |name, value: String| {
@@ -191,19 +242,19 @@ fn shown(file: &MediaFile, range: Option<Range<u64>>, reader: MediaReader) -> Re
             headers.insert(name, value);
         }
     };
-    put(CONTENT_TYPE, file.facts.kind.mime().to_owned());
+    put(CONTENT_TYPE, kind.mime().to_owned());
     put(CONTENT_LENGTH, length.to_string());
     put(ACCEPT_RANGES, "bytes".to_owned());
     // Its name is its content: it never changes.
-    put(ETAG, format!("\"{}\"", file.id));
+    put(ETAG, format!("\"{id}\""));
     put(CACHE_CONTROL, "private, max-age=31536000, immutable".to_owned());
     // Somebody else's content, from our own origin: it may do nothing.
     put(CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox".to_owned());
     if let Some(range) = range {
-        put(CONTENT_RANGE, format!("bytes {}-{}/{}", range.start, range.end - 1, file.bytes));
+        put(CONTENT_RANGE, format!("bytes {}-{}/{}", range.start, range.end - 1, bytes));
         *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
-    answer
+    Ok(answer)
 }
 
 /// What a `Range` header asks for.
@@ -258,6 +309,10 @@ impl From<MediaDeskError> for Problem {
             MediaDeskError::Refused(why) => Self::invalid("file", why),
             MediaDeskError::NotFound(id) => Self::not_found(format!("media file {id}")),
             MediaDeskError::InUse(_) => Self::new(Code::InUse, error.to_string()),
+            MediaDeskError::Link(BadLink::Ended) => {
+                Self::new(Code::LinkEnded, BadLink::Ended.to_string())
+            }
+            MediaDeskError::Link(forged) => Self::new(Code::BadLink, forged.to_string()),
             MediaDeskError::Store(error) => error.into(),
             other => {
                 tracing::warn!(error = %chain(&other), "a request could not be answered");

@@ -31,11 +31,16 @@ const MESSAGE: &str =
     "this is a test: somebody asked whether notices arrive, and nothing is wrong with any post";
 
 /// What people are told of: the kind, when, and how often.
-const NOTICES: [(NoticeKind, &str, &str); 5] = [
+const NOTICES: [(NoticeKind, &str, &str); 8] = [
     (
         NoticeKind::AccountNeedsAttention,
         "a platform refuses the credentials of an account; its posts wait",
         "once for these credentials, however many posts wait",
+    ),
+    (
+        NoticeKind::TokenNotRenewed,
+        "an account's token has ended and could not be renewed for an hour, though the platform did not refuse it; its posts wait",
+        "once for each token",
     ),
     (
         NoticeKind::OutcomeUnknown,
@@ -52,6 +57,16 @@ const NOTICES: [(NoticeKind, &str, &str); 5] = [
         NoticeKind::WebhookPaused,
         "an endpoint of outgoing webhooks no longer gets any",
         "once for each pause",
+    ),
+    (
+        NoticeKind::BudgetUsedUp,
+        "the month's budget is used up: metrics that cost are read no more, or everything stops if that is set",
+        "once for each month and budget",
+    ),
+    (
+        NoticeKind::PostNotShown,
+        "a platform no longer shows a post that came out within the last day",
+        "once for each post",
     ),
 ];
 

@@ -8,6 +8,7 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use chrono::{DateTime, Utc};
 use postq_calendar::zone;
+use postq_core::platform::PlatformName;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -125,6 +126,8 @@ struct About {
     version: &'static str,
     /// The platforms that are set up here.
     platforms: Vec<String>,
+    /// Those of them whose accounts are connected in a browser here: POST /api/accounts/connect/{platform}.
+    connects: Vec<String>,
     /// The version of the time zone database.
     tzdb: &'static str,
 }
@@ -138,8 +141,20 @@ async fn about(State(app): State<App>) -> Json<About> {
         name: "postq",
         version: app.web.settings.version,
         platforms: app.web.engine.platforms().names().map(ToString::to_string).collect(),
+        connects: connects(&app),
         tzdb: zone::tzdb_version(),
     })
+}
+
+/// The platforms that are set up to send people back here.
+fn connects(app: &Shared) -> Vec<String> {
+    let platforms = app.web.engine.platforms();
+    let is_set_up = |name: &&PlatformName| {
+        let connect = platforms.get(name).and_then(|platform| platform.connect());
+        connect.is_some_and(|connect| connect.redirect_uri().is_ok())
+            && app.web.connecting.is_some()
+    };
+    platforms.names().filter(is_set_up).map(ToString::to_string).collect()
 }
 
 /// The OpenAPI document of this API.

@@ -16,6 +16,7 @@ use crate::extract::{Body, Fresh, Id, OptionalBody, Query, Seen};
 use crate::paging::{Listed, Way, paged};
 use crate::problem::Problem;
 use crate::router::{Route, route};
+use crate::views::cost::CostView;
 use crate::views::post::{
     CalledOff, Execute, Executed, NewPost, PostChange, PostView, PreviewView,
 };
@@ -97,7 +98,11 @@ async fn create(
         true => desk.submit_as(id, submission).await.map(drop)?,
         false => desk.draft_as(id, submission).await?,
     }
-    let view = PostView::from(line(&app, id).await?);
+    let line = line(&app, id).await?;
+    let cost = app.desk.cost_of(&line.post.content, &line.schedules).await?;
+    let cost = cost.map(|cost| CostView::new(app.web.engine.prices(), cost));
+    let mut view = PostView::from(line);
+    view.cost = cost;
     let tag = view.revision.to_string();
     Ok(Created::below(&uri, id, view).tagged(tag))
 }
@@ -168,7 +173,7 @@ async fn preview_new(
 ) -> Result<Json<PreviewView>, Problem> {
     let (submission, has_time) = submission(&new)?;
     let preview = app.desk.preview(&submission, has_time, PREVIEWED).await?;
-    Ok(Json(preview.into()))
+    Ok(Json(PreviewView::new(preview, app.web.engine.prices())))
 }
 
 /// Shows what will become of a post: what each platform gets and would refuse.
@@ -188,7 +193,8 @@ async fn preview(State(app): State<App>, Id(id): Id<PostId>) -> Result<Json<Prev
     }
     preview.occurrences.sort_unstable();
     preview.occurrences.truncate(PREVIEWED);
-    Ok(Json(preview.into()))
+    preview.cost = app.desk.cost_of(&submission.content, &schedules).await?;
+    Ok(Json(PreviewView::new(preview, app.web.engine.prices())))
 }
 
 /// Publishes a post now.

@@ -157,7 +157,10 @@ pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Ne
         Some(Needs::Token(scope)) => {
             let claim = Claim::of(request.method(), request.headers(), request.extensions());
             let is_shown = app.web.settings.metrics_open || claim.is_near;
-            if route.as_str().ends_with(metrics::PATH) && is_shown {
+            // A publication's metrics end so as well, and are nobody else's.
+            let is_page =
+                route.as_str().ends_with(metrics::PATH) && !route.as_str().contains("/api/");
+            if is_page && is_shown {
                 return next.run(request).await;
             }
             let caller = match admitted(&app, &claim, scope).await {

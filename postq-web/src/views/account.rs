@@ -1,9 +1,11 @@
 //! Accounts.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use postq_core::account::{Account, OnUnknown};
+use postq_core::id::AccountId;
 use postq_core::store::{Block, BlockReason};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -25,13 +27,17 @@ pub(crate) struct AccountView {
     has_credentials: bool,
     /// When its access token ends, where that is known.
     token_expires_at: Option<DateTime<Utc>>,
+    /// Whether its token is renewed by itself; null if this server cannot tell.
+    token_renews: Option<bool>,
+    /// Why its token could not be renewed when that was last tried; null if it could, or nothing renews it.
+    token_trouble: Option<String>,
     /// What holds it back; empty if nothing does.
     blocks: Vec<BlockView>,
     created_at: DateTime<Utc>,
 }
 
 impl AccountView {
-    pub(crate) fn new(account: &Account, blocks: &[Block]) -> Self {
+    pub(crate) fn new(account: &Account, standing: &Standing) -> Self {
         let lane = account.lane();
         let covers = |block: &&Block| block.scope == lane.as_str() || block.scope == lane.app();
         Self {
@@ -42,10 +48,23 @@ impl AccountView {
             on_unknown: account.on_unknown.into(),
             has_credentials: account.credentials.is_some(),
             token_expires_at: account.token_expires_at,
-            blocks: blocks.iter().filter(covers).map(BlockView::from).collect(),
+            token_renews: standing.renews.get(&account.id).copied(),
+            token_trouble: standing.troubles.get(&account.id).cloned(),
+            blocks: standing.blocks.iter().filter(covers).map(BlockView::from).collect(),
             created_at: account.created_at,
         }
     }
+}
+
+/// How accounts stand, besides what is kept of them.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    /// What holds them back.
+    pub(crate) blocks: Vec<Block>,
+    /// Whether their tokens are renewed by themselves.
+    pub(crate) renews: BTreeMap<AccountId, bool>,
+    /// Why their tokens could not be renewed.
+    pub(crate) troubles: BTreeMap<AccountId, String>,
 }
 
 /// Tells this state of an account from every other one: its `ETag`. Not of the blocks, which come and
@@ -96,7 +115,7 @@ impl From<OnUnknownView> for OnUnknown {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Block)]
 pub(crate) struct BlockView {
-    /// `paused`, `rate_limit`, `credits` or `needs_attention`.
+    /// `paused`, `rate_limit`, `credits`, `needs_attention` or `budget`.
     #[schema(value_type = String)]
     reason: BlockReason,
     /// Until when; until it is lifted if null.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use postq_core::account::Account;
+use postq_core::id::{PostId, PublicationId};
 use postq_core::metrics::{DayTotals, Followed, Snapshot};
 use postq_engine::analytics::best_times::{BestTimes, Hour, LEAST_HOURS, LEAST_POSTS};
-use postq_engine::analytics::compare::Compared;
+use postq_engine::analytics::compare::{AtAge, Compared, median};
 use postq_engine::analytics::growth::{Point, half_life};
 use postq_engine::analytics::totals::Totals;
 use serde::Serialize;
@@ -35,6 +36,29 @@ pub(crate) struct SummaryView {
     pub(crate) best: Vec<ComparedView>,
     /// How many of the newest `best` was chosen from.
     pub(crate) compared: usize,
+    /// The newest publications of the span that have metrics.
+    pub(crate) newest: Vec<ComparedView>,
+}
+
+/// A publication's post, and how that begins; none where it was taken away.
+pub(crate) type PostOf = BTreeMap<PublicationId, (PostId, Option<String>)>;
+
+/// Those of the compared that are shown: the best, and the newest.
+pub(crate) struct Picked {
+    pub(crate) best: Vec<Compared>,
+    pub(crate) newest: Vec<Compared>,
+    compared: usize,
+}
+
+impl Picked {
+    pub(crate) fn of(compared: Vec<Compared>) -> Self {
+        const SHOWN: usize = 10;
+        let best = compared.iter().take(SHOWN).cloned().collect();
+        let (count, mut newest) = (compared.len(), compared);
+        newest.sort_by_key(|one| (std::cmp::Reverse(one.published_at), one.id));
+        newest.truncate(SHOWN);
+        Self { best, newest, compared: count }
+    }
 }
 
 impl SummaryView {
@@ -43,9 +67,10 @@ impl SummaryView {
         span: (NaiveDate, NaiveDate),
         days: Vec<DayTotals>,
         totals: Totals,
-        compared: Vec<Compared>,
+        picked: Picked,
+        posts: &PostOf,
     ) -> Self {
-        const BEST: usize = 10;
+        let shown = |compared| ComparedView::new(compared, posts);
         Self {
             account_id: account.id.as_uuid(),
             account_name: account.name.clone(),
@@ -55,8 +80,9 @@ impl SummaryView {
             made: totals.made,
             gained: totals.gained,
             days: days.into_iter().map(DayView::from).collect(),
-            compared: compared.len(),
-            best: compared.into_iter().take(BEST).map(ComparedView::from).collect(),
+            compared: picked.compared,
+            best: picked.best.into_iter().map(shown).collect(),
+            newest: picked.newest.into_iter().map(shown).collect(),
         }
     }
 }
@@ -86,6 +112,12 @@ impl From<DayTotals> for DayView {
 #[schema(as = ComparedPublication)]
 pub(crate) struct ComparedView {
     publication_id: Uuid,
+    /// The post that it is of.
+    #[schema(required)]
+    post_id: Option<Uuid>,
+    /// How that begins; null where it was taken away.
+    #[schema(required)]
+    gist: Option<String>,
     published_at: DateTime<Utc>,
     /// What people did with it: the sum of what the platform calls engagement.
     engagement: u64,
@@ -100,10 +132,97 @@ pub(crate) struct ComparedView {
     of_usual: Option<f64>,
 }
 
-impl From<Compared> for ComparedView {
-    fn from(compared: Compared) -> Self {
+impl ComparedView {
+    fn new(compared: Compared, posts: &PostOf) -> Self {
         let Compared { id, published_at, engagement, reach, rate, of_usual } = compared;
-        Self { publication_id: id.as_uuid(), published_at, engagement, reach, rate, of_usual }
+        let (post, gist) = posts.get(&id).cloned().unzip();
+        Self {
+            publication_id: id.as_uuid(),
+            post_id: post.map(|id| id.as_uuid()),
+            gist: gist.flatten(),
+            published_at,
+            engagement,
+            reach,
+            rate,
+            of_usual,
+        }
+    }
+}
+
+/// Publications at one age.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Comparison)]
+pub(crate) struct ComparisonView {
+    /// The age, in seconds; null if nothing was counted.
+    #[schema(required)]
+    age_seconds: Option<i64>,
+    /// The most engagement first; those that were not counted for so long last.
+    publications: Vec<ComparedAt>,
+}
+
+impl ComparisonView {
+    pub(crate) fn new(age: Option<TimeDelta>, mut publications: Vec<ComparedAt>) -> Self {
+        publications.sort_by_key(|one| (std::cmp::Reverse(one.engagement), one.publication_id));
+        let counted: Vec<u64> = publications.iter().filter_map(|one| one.engagement).collect();
+        let usual = median(&counted).filter(|usual| *usual > 0.0);
+        for one in &mut publications {
+            one.of_usual = one.engagement.zip(usual).map(|(count, usual)| count as f64 / usual);
+        }
+        Self { age_seconds: age.map(|age| age.num_seconds()), publications }
+    }
+}
+
+/// A publication at an age.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ComparedAtAge)]
+pub(crate) struct ComparedAt {
+    publication_id: Uuid,
+    post_id: Uuid,
+    account_id: Uuid,
+    /// Null where the account is gone.
+    #[schema(required)]
+    account_name: Option<String>,
+    /// Null where the account is gone.
+    #[schema(required)]
+    platform: Option<String>,
+    url: Option<String>,
+    published_at: DateTime<Utc>,
+    /// `shown`, `hidden` or `deleted`, as it was counted last; null before anything was counted.
+    #[schema(required)]
+    state: Option<&'static str>,
+    /// What people had done with it; null if it was not counted for so long.
+    #[schema(required)]
+    engagement: Option<u64>,
+    /// How many may have seen it; null where nobody counted.
+    #[schema(required)]
+    reach: Option<u64>,
+    /// Engagement by reach; null where nobody may have seen it.
+    #[schema(required)]
+    rate: Option<f64>,
+    /// Its engagement as a multiple of the median of these; null where that is 0.
+    #[schema(required)]
+    of_usual: Option<f64>,
+    /// All counts, by the platform's names.
+    counts: BTreeMap<String, u64>,
+}
+
+impl ComparedAt {
+    pub(crate) fn new(of: Followed, account: Option<&Account>, at: Option<AtAge>) -> Self {
+        Self {
+            publication_id: of.id.as_uuid(),
+            post_id: of.post_id.as_uuid(),
+            account_id: of.account_id.as_uuid(),
+            account_name: account.map(|account| account.name.clone()),
+            platform: account.map(|account| account.platform.to_string()),
+            url: of.url,
+            published_at: of.published_at,
+            state: of.latest.as_ref().map(|latest| latest.state.as_str()),
+            engagement: at.as_ref().map(|at| at.engagement),
+            reach: at.as_ref().and_then(|at| at.reach),
+            rate: at.as_ref().and_then(|at| at.rate),
+            of_usual: None,
+            counts: at.map(|at| at.counts).unwrap_or_default(),
+        }
     }
 }
 
@@ -112,6 +231,10 @@ impl From<Compared> for ComparedView {
 #[schema(as = PublicationAnalytics)]
 pub(crate) struct PublicationAnalyticsView {
     publication_id: Uuid,
+    post_id: Uuid,
+    /// How the post begins; null where it was taken away.
+    #[schema(required)]
+    gist: Option<String>,
     account_id: Uuid,
     url: Option<String>,
     published_at: DateTime<Utc>,
@@ -131,9 +254,11 @@ pub(crate) struct PublicationAnalyticsView {
 }
 
 impl PublicationAnalyticsView {
-    pub(crate) fn new(of: Followed, points: Vec<Point>) -> Self {
+    pub(crate) fn new(of: Followed, gist: Option<String>, points: Vec<Point>) -> Self {
         Self {
             publication_id: of.id.as_uuid(),
+            post_id: of.post_id.as_uuid(),
+            gist,
             account_id: of.account_id.as_uuid(),
             url: of.url,
             published_at: of.published_at,

@@ -19,8 +19,8 @@ pub(crate) struct NewConnection {
     pub(crate) account: Option<String>,
 }
 
-/// Where a person agrees, and to what.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+/// Where a person agrees, and to what. The state is in the address: not to be printed.
+#[derive(Clone, Serialize, ToSchema)]
 #[schema(as = Connection)]
 pub(crate) struct BegunView {
     /// The platform's page; null if this is told again.

@@ -1,11 +1,15 @@
 //! Content calendars.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use postq_core::content::PostState;
+use postq_core::media::MediaId;
 use postq_engine::import::{
-    Action, CalendarFile, Extent, FileProblem, Loaded, LoadedRow, Place, Plan, PlannedRow,
+    Action, CalendarFile, Extent, FileProblem, Loaded, LoadedRow, LocalMedia, Place, Plan,
+    PlannedRow,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -39,6 +43,34 @@ pub(crate) struct ImportFile {
     text: Option<String>,
     /// The same in base64: for a file that may not be UTF-8.
     base64: Option<String>,
+    /// What became of the pictures and videos that its rows name by a path: whoever sends a calendar adds them
+    /// first (`POST /api/media`). A path that is not here is refused.
+    #[serde(default)]
+    media: BTreeMap<String, ImportMedia>,
+}
+
+/// A picture or video that a calendar names by a path. It has either `media` or `problem`.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ImportMedia {
+    /// The file that was added, or is added before the calendar is loaded: `media:9f86...`.
+    media: Option<String>,
+    /// Why it could not be added: told with the row's place, as what else is wrong.
+    problem: Option<String>,
+}
+
+impl ImportMedia {
+    fn read(self) -> Result<LocalMedia, Problem> {
+        let invalid = |why: &str| Problem::invalid("files", why);
+        match (self.media, self.problem) {
+            (Some(source), None) => {
+                let id = MediaId::in_source(&source);
+                Ok(LocalMedia::Is(id.ok_or_else(|| invalid("media: expected media: and an id"))?))
+            }
+            (None, Some(why)) => Ok(LocalMedia::Wrong(why.chars().take(MOST_NAME).collect())),
+            _ => Err(invalid("media: expected media or problem in each, and not both")),
+        }
+    }
 }
 
 /// The longest name of a file, in characters.
@@ -57,7 +89,9 @@ impl ImportFile {
             }
             _ => return Err(invalid("expected text or base64 in each, and not both")),
         };
-        Ok(CalendarFile { name: self.name, bytes })
+        let media = self.media.into_iter().map(|(path, media)| Ok((path, media.read()?)));
+        let media = media.collect::<Result<_, Problem>>()?;
+        Ok(CalendarFile { media, ..CalendarFile::new(self.name, bytes) })
     }
 }
 

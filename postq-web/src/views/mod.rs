@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod analytics;
 pub(crate) mod calendar;
 pub(crate) mod connect;
+pub(crate) mod cost;
 pub(crate) mod import;
 pub(crate) mod job;
 pub(crate) mod media;

@@ -8,11 +8,13 @@ use postq_core::fit::Fitting;
 use postq_core::options::{OptionValue, PostOptions};
 use postq_core::platform::{Length, PlatformName};
 use postq_engine::desk::{PlatformPreview, PostLine, Preview};
+use postq_engine::prices::Prices;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::problem::{FieldProblem, Problem};
+use crate::views::cost::CostView;
 use crate::views::schedule::{MisfireRule, ScheduleRule, ScheduleView};
 
 /// Values by name, by platform.
@@ -231,6 +233,9 @@ pub(crate) struct PostView {
     created_at: DateTime<Utc>,
     /// When it goes out.
     schedules: Vec<ScheduleView>,
+    /// What it will cost; told where it was taken in, if that has a price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cost: Option<CostView>,
 }
 
 impl From<PostLine> for PostView {
@@ -248,6 +253,7 @@ impl From<PostLine> for PostView {
             revision: post.revision,
             created_at: post.created_at,
             schedules: schedules.into_iter().map(ScheduleView::from).collect(),
+            cost: None,
         }
     }
 }
@@ -260,6 +266,9 @@ pub(crate) struct PreviewView {
     platforms: Vec<PlatformView>,
     /// The first times at which it would go out.
     occurrences: Vec<DateTime<Utc>>,
+    /// What it would cost; null where that has no price.
+    #[schema(required)]
+    cost: Option<CostView>,
     /// All that is wrong; it would be taken in if this is empty.
     errors: Vec<FieldProblem>,
 }
@@ -305,8 +314,8 @@ pub(crate) struct ViolationView {
     message: String,
 }
 
-impl From<Preview> for PreviewView {
-    fn from(preview: Preview) -> Self {
+impl PreviewView {
+    pub(crate) fn new(preview: Preview, prices: &Prices) -> Self {
         let error = |problem: postq_engine::desk::Problem| FieldProblem {
             field: problem.field.to_owned(),
             message: problem.message,
@@ -314,6 +323,7 @@ impl From<Preview> for PreviewView {
         Self {
             platforms: preview.platforms.into_iter().map(PlatformView::from).collect(),
             occurrences: preview.occurrences,
+            cost: preview.cost.map(|cost| CostView::new(prices, cost)),
             errors: preview.problems.into_iter().map(error).collect(),
         }
     }

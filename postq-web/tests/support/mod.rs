@@ -20,16 +20,18 @@ use postq_core::failure::{Failure, FailureClass};
 use postq_core::id::{TenantId, TokenId};
 use postq_core::intent::Receipt;
 use postq_core::job::Topic;
+use postq_core::media::{MediaReader, MediaSource};
 use postq_core::platform::{
     Identity, Length, Measure, Outgoing, Pace, Platform, PlatformName, Published, Violation,
 };
 use postq_core::token::Scope;
 use postq_core::vault::ChaChaVault;
 use postq_engine::dry_run::DryRun;
-use postq_engine::media::{Media, MediaSettings};
+use postq_engine::media::{LinkKey, Media, MediaLinks, MediaSettings};
+use postq_engine::prices::Prices;
 use postq_engine::webhooks::Webhooks;
 use postq_engine::{Engine, EngineBuilder, Settings as EngineSettings, TopicWorkers};
-use postq_media::{Editor, EditorSettings, FolderMedia, Folders};
+use postq_media::{Editor, EditorSettings, FolderMedia};
 use postq_outbound::{HttpCourier, Outbound};
 use postq_sqlite::SqliteStore;
 use postq_web::{Settings, Web, issue, router, serve};
@@ -110,6 +112,10 @@ impl Measure for Recorder {
     fn measure(&self, text: &str) -> Length {
         Length { length: text.chars().count(), limit: 100 }
     }
+
+    fn has_link(&self, text: &str) -> bool {
+        text.contains("://")
+    }
 }
 
 /// An engine on a backend, with a dry run, a recorder and a vault.
@@ -131,14 +137,31 @@ fn webhooks(store: &SqliteStore) -> Webhooks {
     Webhooks { store: store.webhooks(), courier: Arc::new(HttpCourier::new(outbound)) }
 }
 
-/// Media in a folder, of 2 MiB at most; no path and no URL is read.
+/// The web is not read.
+#[derive(Debug)]
+struct NoWeb;
+
+#[async_trait::async_trait]
+impl MediaSource for NoWeb {
+    async fn open(&self, source: &str) -> Result<MediaReader, Failure> {
+        Err(Failure::not_published(FailureClass::Content, format!("\"{source}\" is not read")))
+    }
+}
+
+/// What links are signed with.
+pub(crate) fn links() -> MediaLinks {
+    MediaLinks::new("http://localhost", [LinkKey::new(Box::new([3; 32]))])
+}
+
+/// Media in a folder, of 2 MiB at most; no URL is read.
 async fn media(store: &SqliteStore, folder: &Path) -> Media {
     Media {
         store: Arc::new(FolderMedia::open(folder).await.unwrap()),
         catalog: store.media_catalog(),
         uploads: store.uploads(),
         editor: Arc::new(Editor::new(EditorSettings::default())),
-        source: Arc::new(Folders::default()),
+        source: Arc::new(NoWeb),
+        links: Some(links()),
         settings: MediaSettings { most_bytes: 2 * 1_024 * 1_024, ..MediaSettings::default() },
     }
 }
@@ -152,6 +175,8 @@ fn files(folder: &Path) -> usize {
 #[derive(Default)]
 pub(crate) struct Plan {
     pub(crate) settings: Settings,
+    /// What calls cost.
+    pub(crate) prices: Prices,
     /// The engine runs.
     pub(crate) runs: bool,
 }
@@ -195,7 +220,7 @@ impl Site {
         settings.topics.push(TopicWorkers { topic: Topic::webhook(), at_once: 4 });
         let media = media(&store, &folder.path().join("media")).await;
         let builder = builder(store.backend(), &recorder).webhooks(webhooks(&store)).media(media);
-        let engine = builder.settings(settings).build().unwrap();
+        let engine = builder.settings(settings).prices(plan.prices).build().unwrap();
         let mut web = Web::new(engine.clone(), store.tokens(), store.idempotency());
         web.settings = plan.settings;
         let stop = CancellationToken::new();

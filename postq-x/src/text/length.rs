@@ -63,6 +63,12 @@ pub fn weighted_length(text: &str) -> usize {
     length
 }
 
+/// Whether X would show a link in the text.
+pub(crate) fn has_link(text: &str) -> bool {
+    let text: String = text.nfc().collect();
+    !links(&text).is_empty()
+}
+
 /// The first character that X takes in no text, if there is one.
 pub(crate) fn forbidden(text: &str) -> Option<char> {
     text.chars().find(|&c| invisible(c))

@@ -7,5 +7,5 @@ mod url;
 mod vectors;
 
 pub use length::weighted_length;
-pub(crate) use length::{forbidden, has_content};
+pub(crate) use length::{forbidden, has_content, has_link};
 pub(crate) use normalise::{Sameness, Shown, ShownLink, compare};

@@ -6,16 +6,17 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::Request;
 use axum::http::header::{CONTENT_TYPE, HOST, IF_MATCH};
+use axum::http::{Method, Request};
 use postq_core::clock::{Clock, SystemClock};
 use postq_core::memory::{MemoryBackend, MemoryIdempotency, MemoryTokens};
 use postq_engine::Engine;
 use postq_web::{Cause, Trusted, Web};
 use tower::ServiceExt;
 
-use super::Ask;
 use super::answer::Answer;
+use super::form::Form;
+use super::{Ask, MEDIA};
 use crate::commands::serve;
 use crate::compose::Node;
 use crate::config::Config;
@@ -73,7 +74,17 @@ impl Here {
             }
             None => Body::empty(),
         };
-        let mut request = request.body(body)?;
+        self.answered(request.body(body)?).await
+    }
+
+    /// Sends a file.
+    pub(super) async fn send(&self, form: Form) -> anyhow::Result<Answer> {
+        let request = Request::builder().method(Method::POST).uri(MEDIA).header(HOST, "localhost");
+        let request = request.header(CONTENT_TYPE, form.kind());
+        self.answered(request.body(Body::from_stream(form.content()))?).await
+    }
+
+    async fn answered(&self, mut request: Request<Body>) -> anyhow::Result<Answer> {
         request.extensions_mut().insert(Trusted);
         let answer = match self.router.clone().oneshot(request).await {
             Ok(answer) => answer,
@@ -90,6 +101,7 @@ impl Here {
 fn router(mut web: Web) -> Router {
     let settings = &mut web.settings;
     (settings.request_timeout, settings.import_timeout) = (PATIENCE, PATIENCE);
+    settings.upload_timeout = PATIENCE;
     (settings.most_body, settings.most_import) = (MOST_BODY, MOST_BODY);
     postq_web::router(web)
 }

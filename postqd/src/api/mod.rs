@@ -2,11 +2,15 @@
 //! store. Either way a command asks the same and is answered the same.
 
 mod answer;
+mod form;
 mod here;
 mod server;
 pub(crate) mod shown;
 mod wait;
 
+use std::path::Path;
+
+use anyhow::Context;
 use postq_core::id::AccountId;
 use reqwest::Method;
 use serde::de::DeserializeOwned;
@@ -14,6 +18,7 @@ use serde_json::Value;
 
 pub(crate) use self::answer::Refused;
 use self::answer::{Answer, read};
+use self::form::Form;
 use self::here::Here;
 use self::server::Server;
 use self::shown::{Account, Shown};
@@ -31,6 +36,9 @@ const PAGE: usize = 200;
 
 /// Pages that are followed where all of something is asked for.
 const MOST_PAGES: usize = 100;
+
+/// Where pictures and videos are added.
+const MEDIA: &str = "/api/media";
 
 /// Where a command's questions go.
 #[derive(Debug)]
@@ -109,6 +117,24 @@ impl Api {
         read(self.ask(Ask::new(Method::GET, path)).await?)
     }
 
+    /// The same with a query.
+    pub(crate) async fn get_with<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&'static str, String)],
+    ) -> anyhow::Result<Shown<T>> {
+        read(self.ask(Ask { query: query.to_vec(), ..Ask::new(Method::GET, path) }).await?)
+    }
+
+    /// Puts something in the place of what is there.
+    pub(crate) async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Value,
+    ) -> anyhow::Result<Shown<T>> {
+        read(self.ask(Ask { body: Some(body), ..Ask::new(Method::PUT, path) }).await?)
+    }
+
     /// A question with a body; what it makes is made once, even if it has to be asked twice.
     pub(crate) async fn post<T: DeserializeOwned>(
         &self,
@@ -128,6 +154,19 @@ impl Api {
     ) -> anyhow::Result<Shown<T>> {
         let ask = Ask { body: Some(body), seen, ..Ask::new(Method::PATCH, path) };
         read(self.ask(ask).await?)
+    }
+
+    /// Adds a picture or video, read as it is sent.
+    pub(crate) async fn upload(
+        &self,
+        path: &Path,
+        alt: Option<&str>,
+    ) -> anyhow::Result<Shown<shown::Media>> {
+        let form = Form::of(path, alt).await.context("it cannot be read")?;
+        read(match &self.door {
+            Door::Here(here) => here.send(form).await?.good()?,
+            Door::Server(server) => server.send(form).await?,
+        })
     }
 
     pub(crate) async fn delete(&self, path: &str) -> anyhow::Result<()> {

@@ -5,15 +5,19 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use futures_util::TryStreamExt;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use postq_core::error::chain;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_MATCH, RETRY_AFTER};
-use reqwest::{Client, Method, Request, Url};
+use reqwest::{Body, Client, Method, Request, Url};
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::Ask;
 use super::answer::Answer;
+use super::form::Form;
+use super::{Ask, MEDIA};
 use crate::config::Config;
 use crate::output::{Output, Usage};
 
@@ -21,6 +25,8 @@ use crate::output::{Output, Usage};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait for an answer: a little more than a daemon gives itself.
 const TIMEOUT: Duration = Duration::from_secs(40);
+/// The same for files: a daemon gives itself 20 minutes.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(21 * 60);
 /// The same for calendars.
 const IMPORT_TIMEOUT: Duration = Duration::from_secs(320);
 /// The largest answer.
@@ -108,6 +114,20 @@ impl Server {
                 continue;
             }
             return self.judged(answer);
+        }
+    }
+
+    /// Sends a file, once: the same file again is the same file, and whoever asks may ask again.
+    pub(super) async fn send(&self, form: Form) -> anyhow::Result<Answer> {
+        let ask = Ask::new(Method::POST, MEDIA);
+        let mut request = self.request(&ask, None, UPLOAD_TIMEOUT)?;
+        let kind = HeaderValue::from_str(&form.kind()).context("put the form together")?;
+        request.headers_mut().insert(CONTENT_TYPE, kind);
+        let content = StreamBody::new(form.content().map_ok(Frame::data));
+        *request.body_mut() = Some(Body::wrap(content));
+        match self.once(request).await {
+            Ok(answer) => self.judged(answer),
+            Err(lost) => Err(self.lost(lost, true)),
         }
     }
 

@@ -10,6 +10,7 @@ use postq_core::id::{
     AccountId, JobId, NodeId, PostId, PublicationId, ScheduleId, TokenId, WebhookId,
 };
 use postq_core::machine::JobState;
+use postq_core::media::MediaId;
 use postq_core::schedule::Timing;
 use postq_core::store::BlockReason;
 use serde::de::{DeserializeOwned, Error as _};
@@ -77,12 +78,30 @@ pub(crate) struct Post {
     pub(crate) state: String,
     pub(crate) revision: u32,
     pub(crate) schedules: Vec<Schedule>,
+    #[serde(default)]
+    pub(crate) cost: Option<Cost>,
+}
+
+/// What a post comes to; an older daemon does not tell.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Cost {
+    pub(crate) currency: String,
+    pub(crate) micros: u64,
+    pub(crate) month: Option<MonthCost>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct MonthCost {
+    pub(crate) times: u64,
+    pub(crate) micros: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Preview {
     pub(crate) platforms: Vec<Platform>,
     pub(crate) occurrences: Vec<DateTime<Utc>>,
+    #[serde(default)]
+    pub(crate) cost: Option<Cost>,
     pub(crate) errors: Vec<super::answer::Field>,
 }
 
@@ -221,6 +240,11 @@ pub(crate) struct Account {
     pub(crate) remote_id: Option<String>,
     pub(crate) has_credentials: bool,
     pub(crate) token_expires_at: Option<DateTime<Utc>>,
+    /// An older daemon does not tell.
+    #[serde(default)]
+    pub(crate) token_trouble: Option<String>,
+    #[serde(default)]
+    pub(crate) token_renews: Option<bool>,
     pub(crate) blocks: Vec<Block>,
 }
 
@@ -373,6 +397,7 @@ pub(crate) struct Token {
 
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Media {
+    pub(crate) id: MediaId,
     pub(crate) entry: Uuid,
     /// What posts name it by.
     pub(crate) source: String,

@@ -247,7 +247,14 @@ fn text(account: &Connected) -> String {
         format!("state        {}", state(account)),
     ];
     if let Some(at) = account.token_expires_at {
-        lines.push(format!("token ends   {}", at.to_rfc3339_opts(SecondsFormat::Secs, true)));
+        let renews = if account.token_renews == Some(true) { ", renewed before" } else { "" };
+        let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        lines.push(format!("token ends   {at}{renews}"));
+    }
+    if let Some(why) = &account.token_trouble {
+        lines.push(format!(
+            "token        could not be renewed yet: {why}; it is tried again every minute"
+        ));
     }
     lines.extend(account.held());
     lines.join("\n")

@@ -31,8 +31,8 @@ const MOST_BACK: u64 = 16 * 1_024;
 /// A browser that connects and says nothing is waited for so long.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 
-/// Where a person agrees, and to what.
-#[derive(Debug, Deserialize)]
+/// Where a person agrees, and to what. Not to be printed: the state is in the address.
+#[derive(Deserialize)]
 struct Begun {
     address: Option<String>,
     scopes: Vec<Asked>,
@@ -48,7 +48,7 @@ struct Asked {
 }
 
 /// With what a person came back.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 struct Back {
     state: String,
     code: String,
@@ -70,6 +70,8 @@ pub(super) async fn run(
     let begun = api.post::<Begun>(&format!("/api/accounts/connect/{platform}"), what).await?.it;
     let Some(address) = &begun.address else { bail!("the answer was lost; connect it again") };
     let redirect = Url::parse(&begun.redirect_uri).context("the address to come back to")?;
+    // Before the address is told: a person may be quick.
+    let listener = if paste { None } else { listener(&redirect).await };
     for Asked { scope, why } in &begun.scopes {
         output.note(format!("{platform} will ask for {scope}: {why}"));
     }
@@ -80,7 +82,7 @@ pub(super) async fn run(
             .note("then paste the address that the browser ends at, whatever it shows:".to_owned());
         tokio::task::spawn_blocking(pasted).await.context("read the address")??
     } else {
-        match listener(&redirect).await {
+        match listener {
             Some(listener) => listen(&listener, &redirect).await?,
             None => {
                 let told = "it comes back to the daemon; elsewhere, --paste takes the address that the \
@@ -212,13 +214,13 @@ mod tests {
     #[test]
     fn the_address_that_a_person_comes_back_to_is_read() {
         let back = came_back("http://127.0.0.1:8484/back?state=a%2Fb&code=c").unwrap();
-        assert_eq!(back, Back { state: "a/b".to_owned(), code: "c".to_owned() });
+        assert!(back == Back { state: "a/b".to_owned(), code: "c".to_owned() });
 
         for bad in ["", "code", "http://127.0.0.1/?state=a", "http://127.0.0.1/?code=a"] {
-            let error = came_back(bad).unwrap_err().to_string();
+            let error = came_back(bad).err().unwrap().to_string();
             assert!(error.contains("expected the whole address"), "{error}");
         }
-        let error = came_back("http://127.0.0.1/?error=access_denied&state=a").unwrap_err();
+        let error = came_back("http://127.0.0.1/?error=access_denied&state=a").err().unwrap();
         assert!(error.to_string().contains("access_denied"));
     }
 
@@ -241,7 +243,7 @@ mod tests {
         assert!(ask("/api/accounts/callback/x?state=s&code=c").await.starts_with("HTTP/1.1 200"));
 
         let back = waiting.await.unwrap().unwrap();
-        assert_eq!(back, Back { state: "s".to_owned(), code: "c".to_owned() });
+        assert!(back == Back { state: "s".to_owned(), code: "c".to_owned() });
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! `postqd doctor`: what is wrong, and the command that mends it.
 
 mod file;
+mod media;
 mod servers;
 mod there;
 
@@ -162,6 +163,7 @@ async fn inside(config: &Config) -> anyhow::Result<Vec<Finding>> {
         }
     }
     findings.push(Finding::ok("accounts", format!("{} connected", accounts.len())));
+    findings.push(media::finding(&node).await);
     let states = vec![JobState::DeadLetter];
     let dead = JobFilter { states, unresolved: true, ..JobFilter::default() };
     let dead: u64 =

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use anyhow::bail;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use postq_engine::import::{Action, CalendarFile, Extent, FileProblem, Loaded, Plan};
+use postq_engine::import::{Action, CalendarFile, Extent, FileProblem, Loaded, LocalMedia, Plan};
 use serde_json::{Value, json};
 
+use super::media::Keeper;
 use crate::api::Api;
 use crate::api::shown::{Import as Report, ImportProblem, Shown};
 use crate::cli::Import;
@@ -18,8 +19,11 @@ use crate::output::{Output, count};
 const MOST_SHOWN: usize = 200;
 
 pub(super) async fn run(api: &Api, output: Output, command: Import) -> anyhow::Result<()> {
-    let paths = command.files.clone();
-    let (files, unreadable) = tokio::task::spawn_blocking(move || read(&paths)).await?;
+    let (mut files, unreadable) = read(command.files.clone()).await?;
+    let keeper = if command.apply { Keeper::Api(api) } else { Keeper::Nobody };
+    for file in &mut files {
+        keeper.bring(file).await;
+    }
     let applies = command.apply && (unreadable.is_empty() || command.skip_bad);
     let report = ask(api, files, applies, command.skip_bad).await?;
     let report = with_unreadable(report, &unreadable)?;
@@ -52,15 +56,20 @@ pub(super) async fn run(api: &Api, output: Output, command: Import) -> anyhow::R
 }
 
 /// The files that can be read, and why the others cannot.
-fn read(paths: &[PathBuf]) -> (Vec<CalendarFile>, Vec<FileProblem>) {
-    let (mut files, mut problems) = (Vec::new(), Vec::new());
-    for path in paths {
-        match CalendarFile::read(path) {
-            Ok(file) => files.push(file),
-            Err(problem) => problems.push(problem),
+pub(super) async fn read(
+    paths: Vec<PathBuf>,
+) -> anyhow::Result<(Vec<CalendarFile>, Vec<FileProblem>)> {
+    let reading = tokio::task::spawn_blocking(move || {
+        let (mut files, mut problems) = (Vec::new(), Vec::new());
+        for path in paths {
+            match CalendarFile::read(&path) {
+                Ok(file) => files.push(file),
+                Err(problem) => problems.push(problem),
+            }
         }
-    }
-    (files, problems)
+        (files, problems)
+    });
+    Ok(reading.await?)
 }
 
 async fn ask(
@@ -75,10 +84,18 @@ async fn ask(
         });
         return Ok(serde_json::from_value(none)?);
     }
-    let file = |file: CalendarFile| match String::from_utf8(file.bytes) {
-        Ok(text) => json!({ "name": file.name, "text": text }),
-        Err(error) => {
-            json!({ "name": file.name, "base64": STANDARD.encode(error.as_bytes()) })
+    let local = |(path, media): (String, LocalMedia)| match media {
+        LocalMedia::Is(id) => (path, json!({ "media": id.as_source() })),
+        LocalMedia::Wrong(why) => (path, json!({ "problem": why })),
+    };
+    let file = |file: CalendarFile| {
+        let media: serde_json::Map<String, Value> = file.media.into_iter().map(local).collect();
+        match String::from_utf8(file.bytes) {
+            Ok(text) => json!({ "name": file.name, "text": text, "media": media }),
+            Err(error) => {
+                let bytes = STANDARD.encode(error.as_bytes());
+                json!({ "name": file.name, "base64": bytes, "media": media })
+            }
         }
     };
     let files: Vec<Value> = files.into_iter().map(file).collect();

@@ -1,6 +1,7 @@
 //! The commands, one file per group.
 
 mod account;
+mod analytics;
 mod config;
 mod connect;
 mod dead;
@@ -19,6 +20,7 @@ mod publication;
 mod run;
 mod schedule;
 pub(crate) mod serve;
+mod slot;
 mod story;
 mod token;
 mod vault;
@@ -61,10 +63,20 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
             let api = Api::open_with_vault(&config, output).await?;
             account::run(&api, output, command).await
         }
+        Command::Account(command @ (Account::Remove { .. } | Account::Show { .. })) => {
+            // Without the key it is done all the same; a token cannot be taken back then, nor looked at.
+            let api = match Api::open_with_vault(&config, output).await {
+                Ok(api) => api,
+                Err(_) => api().await?,
+            };
+            account::run(&api, output, command).await
+        }
         Command::Account(command) => account::run(&api().await?, output, command).await,
         Command::Job(command) => job::run(&api().await?, output, command).await,
         Command::Dead(command) => dead::run(&api().await?, output, command).await,
         Command::Publication(command) => publication::run(&api().await?, output, command).await,
+        Command::Analytics(command) => analytics::run(&api().await?, output, command).await,
+        Command::Slot(command) => slot::run(&api().await?, output, command).await,
         Command::Node(command) => node::run(&api().await?, output, command).await,
         Command::Platforms => platforms::run(&api().await?, output).await,
         Command::Token(command) => token::run(&api().await?, output, command).await,

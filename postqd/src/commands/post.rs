@@ -10,7 +10,7 @@ use postq_core::id::PostId;
 use postq_core::schedule::Timing;
 use serde_json::{Value, json};
 
-use super::{job, more, schedule};
+use super::{analytics, job, media, more, schedule};
 use crate::api::shown::{CalledOff, Job, Part, Post as Taken, Preview, Schedule, Shown};
 use crate::api::{Api, Refused, until_out};
 use crate::cli::{NewPost, Paging, Post, PostCommand, Time};
@@ -42,10 +42,15 @@ pub(super) async fn run(api: &Api, output: Output, command: Post) -> anyhow::Res
 }
 
 /// What is handed in.
-fn submission(new: &NewPost) -> anyhow::Result<Value> {
+async fn submission(api: &Api, new: &NewPost) -> anyhow::Result<Value> {
     ensure_rule(&new.time, None)?;
+    let mut parts = parts(new.text.as_deref().unwrap_or_default())?;
+    let media = media::of_post(api, &new.media, &new.alt).await?;
+    if let Some(first) = parts.first_mut() {
+        first.media = media;
+    }
     Ok(json!({
-        "parts": parts(new.text.as_deref().unwrap_or_default())?,
+        "parts": parts,
         "accounts": new.accounts,
         "key": new.key,
         "priority": new.priority,
@@ -55,7 +60,7 @@ fn submission(new: &NewPost) -> anyhow::Result<Value> {
 
 async fn new(api: &Api, output: Output, new: NewPost) -> anyhow::Result<()> {
     let stop = signals::shutdown()?;
-    let submission = submission(&new)?;
+    let submission = submission(api, &new).await?;
     let waits = submission["schedule"]["kind"] == "now" && !new.no_wait;
     if let Some(node) = api.node().filter(|_| waits) {
         node.ensure_key().await?;
@@ -78,7 +83,8 @@ async fn new(api: &Api, output: Output, new: NewPost) -> anyhow::Result<()> {
     let own = accounts.iter().filter(|account| schedule.accounts.contains(&account.id));
     let held: Vec<String> = own.flat_map(|account| account.held()).collect();
     let (words, notes) = explained(schedule)?;
-    for note in held.iter().chain(&notes) {
+    let cost = taken.cost.as_ref();
+    for note in held.iter().chain(&notes).chain(cost.map(analytics::cost).as_ref()) {
         output.note(format!("note: {note}"));
     }
     let tz = schedule.tz.as_deref();
@@ -99,6 +105,7 @@ async fn new(api: &Api, output: Output, new: NewPost) -> anyhow::Result<()> {
             "rule": words,
             "first": first,
             "held": held,
+            "cost": cost,
         }),
     );
     Ok(())
@@ -115,7 +122,8 @@ fn explained(schedule: &Schedule) -> anyhow::Result<(String, Vec<String>)> {
 
 /// What would become of a post.
 async fn preview(api: &Api, output: Output, new: &NewPost) -> anyhow::Result<()> {
-    let preview: Shown<Preview> = api.post("/api/posts/preview", submission(new)?).await?;
+    let preview: Shown<Preview> =
+        api.post("/api/posts/preview", submission(api, new).await?).await?;
     for platform in &preview.platforms {
         output.say(format!("{} to {}", platform.platform, platform.accounts.join(", ")));
         for (number, part) in platform.parts.iter().enumerate() {
@@ -127,6 +135,9 @@ async fn preview(api: &Api, output: Output, new: &NewPost) -> anyhow::Result<()>
     }
     for at in &preview.occurrences {
         output.say(format!("goes out at {}", zone::show(*at, new.time.tz.as_deref())));
+    }
+    if let Some(cost) = &preview.cost {
+        output.say(analytics::cost(cost));
     }
     output.emit(&preview);
     if preview.errors.is_empty() {

@@ -8,10 +8,13 @@ use postq_calendar::At;
 use postq_core::id::ScheduleId;
 use postq_core::schedule::Schedule;
 use postq_engine::import::Action;
+use postq_engine::media::MediaDesk;
 
-use super::import::{key, left_out, refusal, summary, tell_problems};
+use super::import::{key, left_out, read, refusal, summary, tell_problems};
+use super::media::Keeper;
 use crate::cli::Run;
 use crate::compose::Node;
+use crate::media::media;
 use crate::output::{Output, Usage, count};
 use crate::{signals, watch};
 
@@ -19,8 +22,16 @@ pub(super) async fn run(node: &Node, output: Output, command: Run) -> anyhow::Re
     let stop = signals::shutdown()?;
     let until = until(command.until.as_deref(), node.now().await?)?;
     node.ensure_key().await?;
-    let desk = node.desk();
-    let mut plan = desk.plan_import(&command.files).await?;
+    let desk = node.desk().await?;
+    let (mut files, unreadable) = read(command.files.clone()).await?;
+    let media = MediaDesk::new(media(&node.config, &node.store, Vec::new()).await?, desk.tenant());
+    let now = node.now().await?;
+    for file in &mut files {
+        Keeper::Desk(&media, now).bring(file).await;
+    }
+    let mut plan = desk.plan_import_of(files).await?;
+    plan.problems.extend(unreadable);
+    plan.problems.sort_by(|a, b| a.place.cmp(&b.place));
     tell_problems(output, &plan.problems, &plan.notes);
     if !plan.problems.is_empty() && !command.skip_bad {
         for problem in &plan.problems {

@@ -74,6 +74,9 @@ pub(crate) fn web(node: &Node, engine: Engine) -> anyhow::Result<Web> {
         web.cache = Arc::new(redis.cache());
     }
     web.settings.hosts.clone_from(&config.allowed_hosts);
+    // Who has said by which address this is reached has allowed it.
+    let public = config.media.public_url.as_deref().and_then(|url| reqwest::Url::parse(url).ok());
+    web.settings.hosts.extend(public.and_then(|url| Some(url.host_str()?.to_owned())));
     web.settings.origins.clone_from(&config.allowed_origins);
     web.settings.requests_per_second = config.requests_per_second;
     web.settings.burst = config.requests_per_second.saturating_mul(TWO);

@@ -1,6 +1,5 @@
-//! Where media are kept, and what may be read.
+//! Where media are kept, and where platforms find them.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use postq_media::BucketConfig;
@@ -11,8 +10,8 @@ use super::Values;
 /// What is set of media.
 #[derive(Clone, Debug)]
 pub(crate) struct MediaConfig {
-    /// Folders whose files posts may name.
-    pub(crate) folders: Vec<PathBuf>,
+    /// The address by which platforms that fetch files themselves reach this postq.
+    pub(crate) public_url: Option<String>,
     /// A file that no post names is kept so long.
     pub(crate) keep: Duration,
     /// Whether what tells where a picture was taken stays in it.
@@ -33,7 +32,7 @@ impl Values {
             secret_key: self.secret("media_bucket_key").map(|key| key.expose_secret().to_owned()),
         });
         Ok(MediaConfig {
-            folders: self.list("media_folders").into_iter().map(PathBuf::from).collect(),
+            public_url: text("public_url"),
             keep: self.duration("media_keep")?,
             keep_place: self.switch("media_keep_place")?,
             bucket,

@@ -120,12 +120,17 @@ pub(crate) fn remedy(name: &str, platform: &str, block: &Block) -> String {
             format!("account {name:?} is paused{until}{note}; postqd account resume {name}")
         }
         BlockReason::NeedsAttention => format!(
-            "account {name:?} needs attention{until}{note}; connect it again: postqd account add \
-             {platform} --name {name} --access-token-stdin"
+            "account {name:?} needs attention{until}{note}; connect it again: postqd account connect \
+             {platform} --name {name}, or with an access token: postqd account add {platform} --name \
+             {name} --access-token-stdin"
         ),
         BlockReason::Credits => format!(
             "account {name:?} is held back{until}: the credits on {platform} are used up{note}; top \
              them up, then it goes on at once with: postqd account resume {name}"
+        ),
+        BlockReason::Budget => format!(
+            "account {name:?} is held back{until}: the month's budget is used up; a higher POSTQ_BUDGET lets \
+             it go on"
         ),
         BlockReason::RateLimit => format!(
             "account {name:?} is held back{until}: {platform} asked to wait{note}; it goes on by \
@@ -189,8 +194,9 @@ mod tests {
             ),
             (
                 told(BlockReason::NeedsAttention, None, "401"),
-                "account \"our news\" needs attention (401); connect it again: postqd account add x \
-                 --name 'our news' --access-token-stdin",
+                "account \"our news\" needs attention (401); connect it again: postqd account connect \
+                 x --name 'our news', or with an access token: postqd account add x --name 'our news' \
+                 --access-token-stdin",
             ),
         ] {
             assert_eq!(told, expected);

@@ -29,6 +29,8 @@ pub(crate) struct Grants {
     pub(crate) secret: Option<String>,
     /// Who agrees at the address that people are sent to.
     pub(crate) person: String,
+    /// The next one does not.
+    pub(crate) declines: bool,
     /// How long an access token lives.
     pub(crate) life: Duration,
     pub(crate) faults: VecDeque<GrantFault>,
@@ -60,6 +62,7 @@ impl Default for Grants {
         Self {
             secret: None,
             person: "42".to_owned(),
+            declines: false,
             life: Duration::from_secs(7_200),
             faults: VecDeque::new(),
             calls: 0,
@@ -78,7 +81,7 @@ fn refused(status: u16, error: &str, why: &str) -> Refused {
 }
 
 impl Grants {
-    /// A person agrees: where they are sent back to, with a code; none if the address is wrong.
+    /// A person agrees, or declines: where they are sent back to; none if the address is wrong.
     pub(crate) fn agree(&mut self, query: &str) -> Option<String> {
         let asked = fields(query);
         let one = |name: &str| asked.get(name).cloned().filter(|value| !value.is_empty());
@@ -90,6 +93,9 @@ impl Grants {
             return None;
         }
         let (redirect_uri, state) = (one("redirect_uri")?, one("state")?);
+        if std::mem::take(&mut self.declines) {
+            return Some(format!("{redirect_uri}?error=access_denied&state={state}"));
+        }
         self.given += 1;
         let code = format!("code-{}", self.given);
         let back = format!("{redirect_uri}?state={state}&code={code}");
@@ -108,17 +114,7 @@ impl Grants {
     ) -> Result<Value, Refused> {
         let form = fields(body);
         let one = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
-        let known = match &self.secret {
-            None => authorization.is_none() && one("client_id") == CLIENT_ID,
-            Some(secret) => {
-                let pair = STANDARD.encode(format!("{CLIENT_ID}:{secret}"));
-                authorization == Some(format!("Basic {pair}").as_str())
-            }
-        };
-        if !known {
-            let why = "Missing valid authorization header";
-            return Err(refused(401, "unauthorized_client", why));
-        }
+        self.ensure_app(authorization, &form)?;
         let worthless = |what: &str| {
             refused(400, "invalid_request", &format!("Value passed for the {what} was invalid."))
         };
@@ -141,6 +137,40 @@ impl Grants {
         Ok(self.grant(&user, now))
     }
 
+    /// Takes a token back; one that is good for nothing is no trouble.
+    pub(crate) fn take_back(
+        &mut self,
+        authorization: Option<&str>,
+        body: &str,
+    ) -> Result<Value, Refused> {
+        let form = fields(body);
+        self.ensure_app(authorization, &form)?;
+        let token = form.get("token").map(String::as_str).unwrap_or_default();
+        let token = token.strip_prefix("ref-").or_else(|| token.strip_prefix("tok-"));
+        if let Some(user) = token.and_then(|token| self.in_force(token)) {
+            self.revoke(&user);
+        }
+        Ok(json!({ "revoked": true }))
+    }
+
+    fn ensure_app(
+        &self,
+        authorization: Option<&str>,
+        form: &BTreeMap<String, String>,
+    ) -> Result<(), Refused> {
+        let known = match &self.secret {
+            None => {
+                authorization.is_none() && form.get("client_id").is_some_and(|id| id == CLIENT_ID)
+            }
+            Some(secret) => {
+                let pair = STANDARD.encode(format!("{CLIENT_ID}:{secret}"));
+                authorization == Some(format!("Basic {pair}").as_str())
+            }
+        };
+        let why = "Missing valid authorization header";
+        known.then_some(()).ok_or_else(|| refused(401, "unauthorized_client", why))
+    }
+
     /// A new grant; the one before is spent.
     pub(crate) fn grant(&mut self, user: &str, now: DateTime<Utc>) -> Value {
         self.given += 1;
@@ -152,7 +182,7 @@ impl Grants {
             "expires_in": self.life.as_secs(),
             "access_token": format!("tok-{name}"),
             "refresh_token": format!("ref-{name}"),
-            "scope": "tweet.read tweet.write users.read offline.access",
+            "scope": "tweet.read tweet.write media.write users.read offline.access",
         })
     }
 

@@ -3,8 +3,9 @@
 //!
 //! It answers `POST /2/tweets`, `GET /2/tweets`, `GET /2/users/:id/tweets`, `GET /2/users/me` and uploads of media
 //! as X does. The token `tok-USER` belongs to the user with the id `USER`; every other token is refused, but for
-//! those that `POST /2/oauth2/token` gave, which end. `GET /i/oauth2/authorize` is where a person agrees, at once. `GET /_ledger`
-//! shows the [`Ledger`] as JSON, `POST /_faults` takes new [`Faults`] in their text form.
+//! those that `POST /2/oauth2/token` gave, which end, or are taken back by `POST /2/oauth2/revoke`.
+//! `GET /i/oauth2/authorize` is where a person agrees, at once. `GET /_ledger` shows the [`Ledger`] as JSON,
+//! `POST /_faults` takes new [`Faults`] in their text form.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -125,6 +126,11 @@ impl FakeX {
         (grants.person, grants.secret) = (person.to_owned(), secret.map(str::to_owned));
     }
 
+    /// Whoever comes next to agree does not.
+    pub fn decline_once(&self) {
+        self.shared.lock().grants.declines = true;
+    }
+
     /// From now on access tokens live so long.
     pub fn set_token_life(&self, life: Duration) {
         self.shared.lock().grants.life = life;
@@ -140,7 +146,7 @@ impl FakeX {
         self.shared.lock().grants.revoke(user);
     }
 
-    /// Requests for a grant so far.
+    /// Requests for a grant, or to take one back, so far.
     pub fn grant_calls(&self) -> u64 {
         self.shared.lock().grants.calls
     }

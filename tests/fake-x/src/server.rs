@@ -218,6 +218,7 @@ impl Call {
             ("POST", ["_faults"]) => Ok(self.set_faults(shared)),
             ("GET", ["i", "oauth2", "authorize"]) => Ok(self.agree(shared)),
             ("POST", ["2", "oauth2", "token"]) => self.grant(shared).await,
+            ("POST", ["2", "oauth2", "revoke"]) => self.take_back(shared),
             (method, ["2", rest @ ..]) => {
                 let Some(user) = self.user(shared) else {
                     return Ok(refuse(401, "", "Unauthorized", "Unauthorized"));
@@ -303,6 +304,24 @@ impl Call {
         }
         Ok(match granted {
             Ok(grant) => answer(200, &grant),
+            Err((status, refusal)) => answer(status, &refusal),
+        })
+    }
+
+    fn take_back(&self, shared: &Shared) -> Result<Answer, Cut> {
+        let mut world = shared.lock();
+        world.grants.calls += 1;
+        if let Some(canned) = world.canned(Target::Token) {
+            return Ok(from_canned(&canned));
+        }
+        match world.grants.faults.pop_front() {
+            Some(GrantFault::Unavailable) => return Ok(unavailable()),
+            Some(_) => return Err(Cut),
+            None => {}
+        }
+        let body = String::from_utf8_lossy(&self.body);
+        Ok(match world.grants.take_back(self.authorization(), &body) {
+            Ok(done) => answer(200, &done),
             Err((status, refusal)) => answer(status, &refusal),
         })
     }

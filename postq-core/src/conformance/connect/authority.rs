@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{ConnectHarness, GrantTrouble};
-use crate::connect::{Asked, Connect, Grant, Nonce, Refresh, Renewal, Whose};
+use crate::connect::{Asked, Connect, Grant, Nonce, Refresh, Renewal, Revoke, Whose};
 use crate::failure::{Failure, FailureClass};
 
 /// An authority in memory, for tests of what uses one. Cheap to clone: all clones are one.
@@ -31,6 +31,8 @@ struct State {
     trouble: VecDeque<GrantTrouble>,
     lives: Option<Duration>,
     takes: Duration,
+    /// So many times nobody is told whose a grant is.
+    silent: u32,
 }
 
 /// How long a call hangs that gets no answer: longer than any time-out of a test.
@@ -49,7 +51,7 @@ impl Authority {
         self.lock().chains.insert(user.to_owned(), None);
     }
 
-    /// Calls for a grant so far.
+    /// Calls for a grant, or to take one back, so far.
     pub fn calls(&self) -> u64 {
         self.lock().calls
     }
@@ -59,9 +61,19 @@ impl Authority {
         self.lock().most_in_flight
     }
 
-    /// What the next calls to refresh meet, one each.
+    /// What the next calls to refresh, or to take back, meet, one each.
     pub fn meet(&self, trouble: impl IntoIterator<Item = GrantTrouble>) {
         self.lock().trouble.extend(trouble);
+    }
+
+    /// The next so many times it cannot be told whose a grant is.
+    pub fn be_silent(&self, times: u32) {
+        self.lock().silent = times;
+    }
+
+    /// The next calls meet no trouble.
+    pub fn end_trouble(&self) {
+        self.lock().trouble.clear();
     }
 
     /// From now on access tokens live so long, and calls take so long.
@@ -197,10 +209,35 @@ impl Connect for Authority {
     }
 
     async fn whose(&self, grant: &Grant) -> Result<Whose, Failure> {
-        match self.lock().user_of("access", &grant.access_token) {
+        let mut state = self.lock();
+        if state.silent > 0 {
+            state.silent -= 1;
+            return Err(trouble(FailureClass::Platform, "the authority answered (503)"));
+        }
+        match state.user_of("access", &grant.access_token) {
             Some(user) => Ok(Whose { remote_id: user, name: None }),
             None => Err(Failure::not_published(FailureClass::Auth, "the token is refused")),
         }
+    }
+
+    fn revoke(&self) -> Option<&dyn Revoke> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Revoke for Authority {
+    async fn revoke(&self, token: &SecretString) -> Result<(), Failure> {
+        let mut state = self.lock();
+        state.calls += 1;
+        if state.trouble.pop_front().is_some() {
+            return Err(trouble(FailureClass::Platform, "the authority answered (503)"));
+        }
+        if let Some(user) = ["refresh", "access"].iter().find_map(|kind| state.user_of(kind, token))
+        {
+            state.chains.insert(user, None);
+        }
+        Ok(())
     }
 }
 

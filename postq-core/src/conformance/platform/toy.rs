@@ -160,6 +160,10 @@ impl Measure for Toy {
     fn measure(&self, text: &str) -> Length {
         Length { length: text.chars().count(), limit: MOST }
     }
+
+    fn has_link(&self, text: &str) -> bool {
+        text.contains("://")
+    }
 }
 
 #[async_trait]

@@ -11,6 +11,7 @@ use crate::id::PublicationId;
 use crate::job::Applied;
 use crate::metrics::{DayTotals, Followed, MetricsStore, Reading, Snapshot, Visibility};
 use crate::platform::Counts;
+use crate::price::{CallKind, Spent, month};
 use crate::store::Publication;
 
 fn counts(pairs: &[(&str, u64)]) -> Counts {
@@ -96,7 +97,7 @@ pub async fn snapshots_come_oldest_first(backend: Backend) {
 
 fn reading(one: &Followed, snapshot: Option<Snapshot>, next: Option<DateTime<Utc>>) -> Reading {
     let poll_at = one.poll_at.expect("its polls have not ended");
-    Reading { publication_id: one.id, poll_at, snapshot, next }
+    Reading { publication_id: one.id, poll_at, snapshot, next, spent: Vec::new() }
 }
 
 async fn record(metrics: &Arc<dyn MetricsStore>, readings: &[Reading]) -> Vec<Applied> {
@@ -192,7 +193,7 @@ pub async fn totals_follow_the_snapshots(backend: Backend) {
     assert_eq!(gained.gained["like_count"], 15);
     let only = day(later)..day(later + 1_440);
     let only = world.backend.metrics.totals(world.account.id, &only).await.expect("totals");
-    assert_eq!(only, [gained.clone()]);
+    assert_eq!(only, std::slice::from_ref(gained));
     assert!(days.is_sorted_by_key(|totals| totals.day));
     let latest = followed(&world, one.id).await.latest.expect("a latest");
     assert_eq!(latest, snapshot(&one, later, 25));
@@ -251,6 +252,42 @@ pub async fn accounts_have_their_own(backend: Backend) {
     assert_eq!(sums(&theirs).await, (1, 4, 4));
 }
 
+/// What readings that apply have spent adds up by month, platform and kind.
+pub async fn what_is_spent_adds_up(backend: Backend) {
+    let world = World::new(backend).await;
+    let metrics = &world.backend.metrics;
+    let (one, other) = (publication(&world).await, publication(&world).await);
+    let month = month(one.published_at);
+    let of = |platform: &str, kind, calls, micros| {
+        let platform = platform.parse().expect("a name");
+        Spent { month, platform, kind, calls, micros }
+    };
+    let seen = (followed(&world, one.id).await, followed(&world, other.id).await);
+    let read = |calls, micros| of("x", CallKind::Read, calls, micros);
+    let before = metrics.spent(month).await.expect("spent");
+    assert_eq!(before, []);
+
+    let first = Reading {
+        spent: vec![of("x", CallKind::PublishLink, 2, 400_000), read(1, 5)],
+        ..reading(&seen.0, None, None)
+    };
+    let second = Reading {
+        spent: vec![read(1, 7), of("a", CallKind::Publish, 1, 0)],
+        ..reading(&seen.1, None, Some(other.published_at))
+    };
+    let stale = Reading { spent: vec![read(9, 9)], ..first.clone() };
+    let answers = record(metrics, &[first, second.clone(), stale]).await;
+    assert_eq!(answers, [Applied::Applied, Applied::Applied, Applied::Stale]);
+    let later = Reading { poll_at: other.published_at, next: None, ..second };
+    assert_eq!(record(metrics, &[later]).await, [Applied::Applied]);
+
+    let expected =
+        [of("a", CallKind::Publish, 2, 0), of("x", CallKind::PublishLink, 2, 400_000), read(3, 19)];
+    assert_eq!(metrics.spent(month).await.expect("spent"), expected);
+    let next = crate::price::next_month(month).expect("there is one");
+    assert_eq!(metrics.spent(next).await.expect("spent"), [], "another month is another");
+}
+
 /// `version` changes with whatever is counted, and with nothing else.
 pub async fn a_version_rises_with_what_is_counted(backend: Backend) {
     let world = World::new(backend).await;
@@ -259,7 +296,10 @@ pub async fn a_version_rises_with_what_is_counted(backend: Backend) {
     assert_eq!(version().await, 0);
     let seen = followed(&world, one.id).await;
     let plan = reading(&seen, None, Some(one.published_at));
-    assert_eq!(record(&world.backend.metrics, &[plan.clone()]).await, [Applied::Applied]);
+    assert_eq!(
+        record(&world.backend.metrics, std::slice::from_ref(&plan)).await,
+        [Applied::Applied]
+    );
     assert_eq!(version().await, 0, "a plan counts nothing");
 
     insert(&world, &[snapshot(&one, 60, 1)]).await;

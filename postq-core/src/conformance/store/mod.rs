@@ -126,6 +126,7 @@ macro_rules! store_conformance {
                 a_late_snapshot_changes_no_total,
                 what_is_gone_keeps_its_counts,
                 accounts_have_their_own,
+                what_is_spent_adds_up,
                 a_version_rises_with_what_is_counted,
             } }
         }

@@ -1,2 +1,2 @@
--- Takes back V12__options.sql.
+-- Takes back V11__options.sql.
 ALTER TABLE evidence DROP COLUMN options;

@@ -1,2 +1,0 @@
--- What else a platform was told of what was sent, as JSON. The way back: V12__options.back.sql.
-ALTER TABLE evidence ADD COLUMN options text NOT NULL DEFAULT '{}';
