@@ -447,7 +447,9 @@ pub trait Media: fmt::Debug + Send + Sync {
     fn limits(&self) -> MediaLimits;
 
     /// How it comes by a file. Where it fetches them itself, [`UploadFile::url`] is there.
-    fn transfer(&self) -> Transfer;
+    fn transfer(&self) -> Transfer {
+        Transfer::Sent
+    }
 
     /// Makes the next step of an upload; without a state the first.
     async fn step<'a>(
@@ -515,7 +517,9 @@ pub trait Measure: fmt::Debug + Send + Sync {
     fn measure(&self, text: &str) -> Length;
 
     /// Whether the platform would show a link in it: what it may bill otherwise. Pure.
-    fn has_link(&self, text: &str) -> bool;
+    fn has_link(&self, text: &str) -> bool {
+        text.contains("https://") || text.contains("http://")
+    }
 }
 
 const _OBJECT_SAFE: fn(&dyn Platform) = |_| {};

@@ -15,6 +15,7 @@ use postq_core::id::TenantId;
 use postq_core::intent::Receipt;
 use postq_core::job::DeadReason;
 use postq_core::machine::JobState;
+use postq_core::media::{MediaReader, MediaSource};
 use postq_core::memory::{MemoryBackend, MemoryMedia};
 use postq_core::platform::{
     Identity, Look, Lookup, Outgoing, Pace, Platform, PlatformName, Preflight, PreparedMedia,
@@ -24,7 +25,7 @@ use postq_core::store::{JobFilter, Page};
 use postq_engine::desk::{DeskError, Submission, When};
 use postq_engine::media::{Media, MediaSettings};
 use postq_engine::{Engine, Settings};
-use postq_media::{Editor, EditorSettings, Folders};
+use postq_media::{Editor, EditorSettings};
 use tokio_util::sync::CancellationToken;
 
 /// What the next publishing call meets.
@@ -174,6 +175,17 @@ impl Preflight for Gallery {
     }
 }
 
+/// No post here names a file.
+#[derive(Debug)]
+struct Nowhere;
+
+#[async_trait]
+impl MediaSource for Nowhere {
+    async fn open(&self, source: &str) -> Result<MediaReader, Failure> {
+        panic!("nobody asks for {source}")
+    }
+}
+
 struct Bench {
     gallery: Gallery,
     backend: Backend,
@@ -193,7 +205,8 @@ async fn bench() -> Bench {
         catalog: memory.media_catalog(),
         uploads: memory.uploads(),
         editor: Arc::new(Editor::new(EditorSettings::default())),
-        source: Arc::new(Folders::new([])),
+        source: Arc::new(Nowhere),
+        links: None,
         settings: MediaSettings::default(),
     };
     let settings = Settings {

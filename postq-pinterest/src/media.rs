@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use postq_core::error::{ErrorKind, MediaError, chain};
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::media::{KindLimits, MediaClass, MediaId, MediaKind, MediaLimits, whole};
-use postq_core::platform::{Identity, Media, PreparedMedia, Transfer, UploadFile, UploadStep};
+use postq_core::platform::{Identity, Media, PreparedMedia, UploadFile, UploadStep};
 use reqwest::Body;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
@@ -89,10 +89,6 @@ enum At {
 impl Media for Pinterest {
     fn limits(&self) -> MediaLimits {
         limits()
-    }
-
-    fn transfer(&self) -> Transfer {
-        Transfer::Sent
     }
 
     async fn step<'a>(

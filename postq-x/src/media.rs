@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use postq_core::error::{ErrorKind, chain};
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::media::{KindLimits, MediaClass, MediaKind, MediaLimits, whole};
-use postq_core::platform::{Identity, Media, PreparedMedia, Transfer, UploadFile, UploadStep};
+use postq_core::platform::{Identity, Media, PreparedMedia, UploadFile, UploadStep};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -339,10 +339,6 @@ pub(crate) fn limits() -> MediaLimits {
 impl Media for X {
     fn limits(&self) -> MediaLimits {
         limits()
-    }
-
-    fn transfer(&self) -> Transfer {
-        Transfer::Sent
     }
 
     async fn step<'a>(

@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use postq_core::error::{ErrorKind, chain};
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::media::{KindLimits, MediaClass, MediaKind, MediaLimits, whole};
-use postq_core::platform::{Identity, Media, PreparedMedia, Transfer, UploadFile, UploadStep};
+use postq_core::platform::{Identity, Media, PreparedMedia, UploadFile, UploadStep};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -91,10 +91,6 @@ struct Progress {
 impl Media for Facebook {
     fn limits(&self) -> MediaLimits {
         limits()
-    }
-
-    fn transfer(&self) -> Transfer {
-        Transfer::Sent
     }
 
     async fn step<'a>(
