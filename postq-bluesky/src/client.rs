@@ -8,26 +8,17 @@ use chrono::{DateTime, Utc};
 use postq_core::clock::{Clock, SystemClock};
 use postq_core::failure::Failure;
 use postq_core::platform::PlatformName;
-use reqwest::header::{AUTHORIZATION, HeaderMap};
-use reqwest::{RequestBuilder, StatusCode};
+use postq_http::{Answer, Calls, ConfigError, Hidden, NoAnswer, ask, client, server_time, within};
+use reqwest::RequestBuilder;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::config::{Config, ConfigError, Places};
-use crate::error::{NoAnswer, unread};
-use crate::hide::Hidden;
-use crate::limits::server_time;
+use crate::config::{Config, Places};
+use crate::error::unread;
 use crate::session::{Session, is_did};
 
 /// The longest answer to a call about one thing.
 pub(crate) const MOST_OF_ONE: usize = 256 * 1_024;
-/// The longest wait for a connection; a shorter one where `send_timeout` is short.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Kept so long without use: below what servers commonly allow, so that a call seldom meets a
-/// connection that is just being closed, which would leave its outcome unknown.
-const IDLE: Duration = Duration::from_secs(45);
-/// Connections kept for the next burst.
-const MOST_IDLE: usize = 512;
 
 /// The platform `bluesky`: publishes to the account's own server through the AT Protocol.
 ///
@@ -64,7 +55,8 @@ impl Bluesky {
     /// A setting that cannot be, named; or that the host has no certificates to check servers by.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         let places = config.check()?;
-        let http = build(&config, &places)?;
+        let calls = Calls::of("bluesky", "service_url", &places.service, config.send_timeout);
+        let http = client(&calls)?;
         Ok(Self {
             config,
             name: "bluesky".parse().expect("a short lower-case word"),
@@ -89,13 +81,13 @@ impl Bluesky {
         session: &Session,
         deadline: Deadline,
     ) -> Result<Whoami, Failure> {
-        let hidden = Hidden { token: session.expose(), text: "" };
+        let hidden = Hidden::secret(session.expose());
         let request = self.get(&session.pds, "com.atproto.server.getSession");
         let answer = deadline
             .ask(session.sign(request), MOST_OF_ONE)
             .await
             .map_err(|lost| not_published(lost.into_failure(hidden)))?;
-        match answer.read::<Me>().filter(|_| answer.status.is_success()) {
+        match answer.success::<Me>() {
             Some(Me { did, handle }) if is_did(&did) => Ok(Whoami { did, handle }),
             _ => Err(not_published(unread(&answer, hidden, self.server_now(&answer)))),
         }
@@ -142,9 +134,8 @@ struct Me {
 pub(crate) struct Deadline(Instant);
 
 impl Deadline {
-    pub(crate) fn after(within: Duration) -> Self {
-        let margin = (within / 20).min(Duration::from_millis(500));
-        Self(Instant::now() + within - margin)
+    pub(crate) fn after(promised: Duration) -> Self {
+        Self(Instant::now() + within(promised))
     }
 
     /// Makes one call in what is left of the time.
@@ -154,85 +145,7 @@ impl Deadline {
         most: usize,
     ) -> Result<Answer, NoAnswer> {
         let left = self.0.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(NoAnswer::NeverSent("there was no time left to ask bluesky".to_owned()));
-        }
-        read(request.timeout(left), most).await
-    }
-}
-
-/// A whole answer, read to a bound.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    /// Empty if it was larger than the bound.
-    pub(crate) body: Vec<u8>,
-}
-
-impl Answer {
-    /// The body as JSON of a shape, if it has it.
-    pub(crate) fn read<T: for<'de> Deserialize<'de>>(&self) -> Option<T> {
-        serde_json::from_slice(&self.body).ok()
-    }
-
-    /// The body of a success as JSON of a shape.
-    pub(crate) fn success<T: for<'de> Deserialize<'de>>(&self) -> Option<T> {
-        self.read().filter(|_| self.status.is_success())
-    }
-}
-
-impl Session {
-    /// The same request, in the name of the account.
-    pub(crate) fn sign(&self, request: RequestBuilder) -> RequestBuilder {
-        request.header(AUTHORIZATION, self.header())
-    }
-}
-
-fn build(config: &Config, places: &Places) -> Result<reqwest::Client, ConfigError> {
-    // reqwest panics without one. Whichever was installed first stays.
-    let _already_installed = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("postq/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        // One connection per call in flight: where one is cut, one outcome is unknown.
-        .http1_only()
-        .connect_timeout(CONNECT_TIMEOUT.min(config.send_timeout / 2))
-        .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(MOST_IDLE);
-    if places.is_plain {
-        // No certificate is ever checked, so the host needs none.
-        builder = builder.tls_certs_only([]);
-    }
-    if places.is_loopback {
-        builder = builder.no_proxy();
-    }
-    builder.build().map_err(|error| {
-        let cause = postq_core::error::chain(&error);
-        let remedy = "install the system's CA certificates (package ca-certificates)";
-        ConfigError::new("service_url", format!("no TLS client can be made: {cause}; {remedy}"))
-    })
-}
-
-async fn read(request: RequestBuilder, most: usize) -> Result<Answer, NoAnswer> {
-    let mut response = request.send().await?;
-    let mut body = Vec::new();
-    // Cut in the middle of an answer, even a refusing one: not whole, so not believed.
-    while let Some(chunk) = response.chunk().await.map_err(cut)? {
-        if body.len() + chunk.len() > most {
-            body = Vec::new();
-            break;
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Answer { status: response.status(), headers: response.headers().clone(), body })
-}
-
-fn cut(error: reqwest::Error) -> NoAnswer {
-    match NoAnswer::from(error) {
-        NoAnswer::NeverSent(why) | NoAnswer::Lost(why) => NoAnswer::Lost(why),
+        ask("bluesky", request, most, left).await
     }
 }
 

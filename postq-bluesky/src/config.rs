@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use postq_http::{Base, ConfigError, is_loopback};
 use reqwest::Url;
 
 /// How the adapter talks to Bluesky.
@@ -53,10 +54,13 @@ impl Config {
 
     /// Checks all settings and tells where everything is.
     pub(crate) fn check(&self) -> Result<Places, ConfigError> {
-        let service = Place::parse("service_url", &self.service_url)?;
-        let plc = Place::parse("plc_url", &self.plc_url)?;
-        let appview = Place::parse("appview_url", &self.appview_url)?;
-        let video = self.video_url.as_deref().map(|url| Place::parse("video_url", url));
+        let service = Base::parse("service_url", &self.service_url, "https://bsky.social")?;
+        let plc = Base::parse("plc_url", &self.plc_url, "https://plc.directory")?;
+        let appview = Base::parse("appview_url", &self.appview_url, "https://public.api.bsky.app")?;
+        let video = self
+            .video_url
+            .as_deref()
+            .map(|url| Base::parse("video_url", url, "https://video.bsky.app"));
         let video = video.transpose()?;
         if !self.rate_limit && !service.is_loopback {
             return Err(ConfigError::new(
@@ -75,9 +79,7 @@ impl Config {
             return Err(ConfigError::new("max_image_bytes", "expected 1 to 2,000,000"));
         }
         Ok(Places {
-            is_loopback: service.is_loopback,
-            is_plain: service.is_plain,
-            service: service.url,
+            service,
             plc: plc.url,
             appview: appview.url,
             video: video.map(|video| video.url),
@@ -88,13 +90,11 @@ impl Config {
 /// Where everything is, each without a slash at its end.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
-    pub(crate) service: String,
+    /// On this host in a test alone: what it names may then be here too, and plain.
+    pub(crate) service: Base,
     pub(crate) plc: String,
     pub(crate) appview: String,
     pub(crate) video: Option<String>,
-    /// The service is on this host: a test. What it names may be here too, and plain.
-    pub(crate) is_loopback: bool,
-    pub(crate) is_plain: bool,
 }
 
 impl Places {
@@ -105,45 +105,9 @@ impl Places {
         let bare = url.username().is_empty() && url.password().is_none() && url.path() == "/";
         let is_bare = bare && url.query().is_none() && url.fragment().is_none();
         let is_public = url.scheme() == "https" && url.port().is_none() && is_public_name(host);
-        let is_here = self.is_loopback && is_loopback(host);
+        let is_here = self.service.is_loopback && is_loopback(host);
         (is_bare && (is_public || is_here)).then(|| url.as_str().trim_end_matches('/').to_owned())
     }
-}
-
-/// A URL of a setting, that was checked.
-struct Place {
-    url: String,
-    is_loopback: bool,
-    is_plain: bool,
-}
-
-impl Place {
-    fn parse(setting: &'static str, text: &str) -> Result<Self, ConfigError> {
-        let wrong = |problem: &str| ConfigError::new(setting, format!("{text:?} {problem}"));
-        let url = Url::parse(text)
-            .map_err(|_| wrong("is no URL; expected something like \"https://bsky.social\""))?;
-        // Not shown: it may be a password.
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(ConfigError::new(setting, "it must not contain a user or a password"));
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(wrong("must end with its path"));
-        }
-        let is_loopback = is_loopback(url.host_str().unwrap_or_default());
-        let is_plain = url.scheme() == "http";
-        if !is_plain && url.scheme() != "https" {
-            return Err(wrong("must begin with https://"));
-        }
-        if is_plain && !is_loopback {
-            return Err(wrong("must begin with https://, or passwords could be read on the way"));
-        }
-        Ok(Self { url: url.as_str().trim_end_matches('/').to_owned(), is_loopback, is_plain })
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 
 /// Whether it can be the name of a server of somebody else: no address, and no name of a local network.
@@ -153,22 +117,6 @@ pub(crate) fn is_public_name(host: &str) -> bool {
     let is_local = matches!(last, "localhost" | "local" | "internal" | "arpa" | "lan");
     let fits = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-');
     host.contains('.') && host.bytes().all(fits) && !is_address && !is_local
-}
-
-/// A setting that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{setting}: {problem}")]
-pub struct ConfigError {
-    /// Which field of [`Config`].
-    pub setting: &'static str,
-    /// What is wrong with it and what was expected.
-    pub problem: String,
-}
-
-impl ConfigError {
-    pub(crate) fn new(setting: &'static str, problem: impl Into<String>) -> Self {
-        Self { setting, problem: problem.into() }
-    }
 }
 
 #[cfg(test)]
@@ -197,7 +145,7 @@ mod tests {
         let error = at("https://me:hunter2@bsky.social").check().expect_err("a password");
         assert!(!error.to_string().contains("hunter2"), "{error}");
         assert_eq!(
-            at("http://localhost:1/").check().expect("loopback").service,
+            at("http://localhost:1/").check().expect("loopback").service.url,
             "http://localhost:1"
         );
     }

@@ -12,14 +12,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use postq_core::connect::{Grant, Refresh, Renewal, Whose};
 use postq_core::failure::{Failure, FailureClass};
+use postq_http::{Answer, Hidden};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::client::{Answer, Bluesky, Deadline, MOST_OF_ONE, not_published};
+use crate::client::{Bluesky, Deadline, MOST_OF_ONE, not_published};
 use crate::error::{Problem, unread};
-use crate::hide::Hidden;
 use crate::identity::DidDocument;
 use crate::session::{Session, is_did};
 
@@ -58,7 +58,7 @@ impl Bluesky {
         password: &SecretString,
     ) -> Result<(Grant, Whose), Failure> {
         let (deadline, password) = (self.deadline(), password.expose_secret().trim());
-        let hidden = Hidden { token: password, text: "" };
+        let hidden = Hidden::secret(password);
         let identifier = identifier.trim();
         let (did, pds) = self.find(identifier, deadline).await?;
         let identifier = did.as_deref().unwrap_or(identifier);
@@ -136,7 +136,7 @@ impl Refresh for Bluesky {
             Ok(session) => session,
             Err(why) => return Ok(Renewal::Refused(why.to_owned())),
         };
-        let hidden = Hidden { token: session.expose(), text: "" };
+        let hidden = Hidden::secret(session.expose());
         let request = session
             .sign(self.post(&session.pds, "com.atproto.server.refreshSession"))
             .header(CONTENT_LENGTH, "0");

@@ -1,15 +1,13 @@
-//! Answers of servers of the AT Protocol, and their silence, as failures: the one place that decides what
-//! may be out.
+//! Answers of servers of the AT Protocol as failures: the one place that decides what an answer says of what may
+//! be out.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use postq_core::error::chain;
 use postq_core::failure::{Failure, FailureClass, LimitScope};
+use postq_http::{Answer, Hidden};
 use serde::Deserialize;
 
-use crate::client::Answer;
-use crate::hide::Hidden;
 use crate::limits;
 
 /// Errors that say that no content of this account is taken: its session has ended, or it is not active.
@@ -27,38 +25,6 @@ const OF_THE_ACCOUNT: [&str; 12] = [
     "RepoSuspended",
     "RepoTakendown",
 ];
-
-/// Why there is no answer.
-#[derive(Debug)]
-pub(crate) enum NoAnswer {
-    /// There was no connection: the request surely never left.
-    NeverSent(String),
-    /// The request may have left.
-    Lost(String),
-}
-
-impl From<reqwest::Error> for NoAnswer {
-    fn from(error: reqwest::Error) -> Self {
-        let (connect, timeout) = (error.is_connect(), error.is_timeout());
-        let cause = chain(&error.without_url());
-        match (connect, timeout) {
-            (true, _) => Self::NeverSent(format!("bluesky could not be reached: {cause}")),
-            (false, true) => Self::Lost("bluesky did not answer in time".to_owned()),
-            (false, false) => Self::Lost(format!("the connection to bluesky was cut: {cause}")),
-        }
-    }
-}
-
-impl NoAnswer {
-    pub(crate) fn into_failure(self, hidden: Hidden<'_>) -> Failure {
-        match self {
-            Self::NeverSent(why) => {
-                Failure::not_published(FailureClass::Network, hidden.hide(&why))
-            }
-            Self::Lost(why) => Failure::unknown(FailureClass::Network, hidden.hide(&why)),
-        }
-    }
-}
 
 /// An answer that brings no receipt, as a failure to publish.
 pub(crate) fn unpublished(answer: &Answer, hidden: Hidden<'_>, now: DateTime<Utc>) -> Failure {

@@ -1,13 +1,13 @@
 //! Where an account is: its handle leads to its DID, the DID's document to its server.
 
 use postq_core::failure::{Failure, FailureClass};
+use postq_http::Hidden;
 use reqwest::StatusCode;
 use serde::Deserialize;
 
 use crate::client::{Bluesky, Deadline, MOST_OF_ONE, not_published};
 use crate::config::is_public_name;
 use crate::error::unread;
-use crate::hide::Hidden;
 use crate::session::is_did;
 
 /// A document about an identity, as far as it concerns us.
@@ -109,9 +109,9 @@ impl Bluesky {
         }
         let handle = identifier.trim_start_matches('@');
         if handle.contains('@') {
-            return Ok((None, self.places.service.clone()));
+            return Ok((None, self.places.service.url.clone()));
         }
-        let resolved = self.resolve(&self.places.service, handle, deadline).await?;
+        let resolved = self.resolve(&self.places.service.url, handle, deadline).await?;
         let did = resolved.ok_or_else(|| {
             let message = "nobody has this handle; expected one like alice.bsky.social";
             Failure::not_published(FailureClass::Auth, message)

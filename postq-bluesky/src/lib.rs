@@ -3,7 +3,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `config` | what a user may set |
-//! | `client` | [`Bluesky`] itself: bounded calls without redirects or retries |
+//! | `client` | [`Bluesky`] itself, and how it is called |
 //! | `session`, `identity` | whose a token is and where it may be sent; handle, DID, server |
 //! | `connect` | [`Bluesky::sign_in`] with an app password, and its [`Refresh`](postq_core::connect::Refresh) |
 //! | `publish`, `record`, `options` | its [`Platform`](postq_core::platform::Platform): what a post is written as |
@@ -13,7 +13,7 @@
 //! | `reconcile` | its [`Reconcile`](postq_core::platform::Reconcile): reads the record under the part's own key |
 //! | `media`, `video` | its [`Media`](postq_core::platform::Media): pictures, cards' thumbnails, videos |
 //! | `metrics` | its [`Metrics`](postq_core::platform::Metrics): counts of up to 25 posts in one call |
-//! | `error`, `hide` | answers and silence as failures, without secrets and content |
+//! | `error` | answers as failures, without secrets and content |
 //! | `limits` | what the headers say about limits |
 //!
 //! ```
@@ -55,7 +55,6 @@ mod config;
 mod connect;
 mod error;
 mod facets;
-mod hide;
 mod identity;
 mod limits;
 mod media;
@@ -70,4 +69,5 @@ mod tid;
 mod video;
 
 pub use client::{Bluesky, Whoami};
-pub use config::{Config, ConfigError};
+pub use config::Config;
+pub use postq_http::ConfigError;

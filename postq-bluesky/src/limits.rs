@@ -7,20 +7,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use postq_core::failure::{LimitReading, LimitScope};
+use postq_http::{header, retry_after, wait_until};
 use reqwest::header::HeaderMap;
 
-const LEAST: Duration = Duration::from_secs(1);
-const MOST: Duration = Duration::from_secs(24 * 3_600);
 /// The wait of a 429 that does not tell its end: the shortest window of Bluesky's.
 const WINDOW: Duration = Duration::from_secs(300);
 /// What a new record costs of the limits on writing, which are those over an hour or a day.
 const POINTS: u32 = 3;
 const WRITING: [&str; 2] = ["w=3600", "w=86400"];
-
-/// The time by the server's own clock, where its answer tells it, so that a wrong clock here does not matter.
-pub(crate) fn server_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {
-    http_date(text(headers, "date")?)
-}
 
 /// The limit that an answer tells of, in calls.
 pub(crate) fn readings(headers: &HeaderMap, now: DateTime<Utc>) -> Vec<LimitReading> {
@@ -28,9 +22,9 @@ pub(crate) fn readings(headers: &HeaderMap, now: DateTime<Utc>) -> Vec<LimitRead
 }
 
 fn reading(headers: &HeaderMap, now: DateTime<Utc>) -> Option<LimitReading> {
-    let left = text(headers, "ratelimit-remaining")?.parse::<i64>().ok()?;
+    let left = header(headers, "ratelimit-remaining")?.parse::<i64>().ok()?;
     let left = u32::try_from(left.max(0)).unwrap_or(u32::MAX);
-    let policy = text(headers, "ratelimit-policy").unwrap_or_default();
+    let policy = header(headers, "ratelimit-policy").unwrap_or_default();
     let in_points = policy.split(';').any(|word| WRITING.contains(&word.trim()));
     Some(LimitReading {
         scope: LimitScope::Account,
@@ -46,28 +40,8 @@ pub(crate) fn wait_after_429(headers: &HeaderMap, now: DateTime<Utc>) -> Duratio
 
 /// `RateLimit-Reset` is a moment, in seconds since 1970.
 fn resets_in(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    let seconds = text(headers, "ratelimit-reset")?.parse().ok()?;
-    Some(until(DateTime::from_timestamp(seconds, 0)?, now))
-}
-
-fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    let value = text(headers, "retry-after")?;
-    match value.parse::<u64>() {
-        Ok(seconds) => Some(Duration::from_secs(seconds).clamp(LEAST, MOST)),
-        Err(_) => Some(until(http_date(value)?, now)),
-    }
-}
-
-fn until(at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
-    (at - now).to_std().unwrap_or_default().clamp(LEAST, MOST)
-}
-
-fn http_date(text: &str) -> Option<DateTime<Utc>> {
-    httpdate::parse_http_date(text).ok().map(DateTime::from)
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    Some(headers.get(name)?.to_str().ok()?.trim())
+    let seconds = header(headers, "ratelimit-reset")?.parse().ok()?;
+    Some(wait_until(DateTime::from_timestamp(seconds, 0)?, now))
 }
 
 #[cfg(test)]

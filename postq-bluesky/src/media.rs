@@ -12,14 +12,14 @@ use postq_core::error::{ErrorKind, MediaError, chain};
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::media::{KindLimits, MediaClass, MediaKind, MediaLimits, whole};
 use postq_core::platform::{Identity, Media, PreparedMedia, UploadFile, UploadStep};
+use postq_http::{Answer, Hidden};
 use reqwest::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::client::{Answer, Bluesky, Deadline, MOST_OF_ONE, not_published};
+use crate::client::{Bluesky, Deadline, MOST_OF_ONE, not_published};
 use crate::config::Config;
 use crate::error::unpublished;
-use crate::hide::Hidden;
 use crate::session::Session;
 
 const MB: u64 = 1_000_000;
@@ -165,7 +165,7 @@ impl Step<'_> {
     }
 
     pub(crate) fn hidden(&self) -> Hidden<'_> {
-        Hidden { token: self.session.expose(), text: "" }
+        Hidden::secret(self.session.expose())
     }
 }
 

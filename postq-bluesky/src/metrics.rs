@@ -15,12 +15,12 @@ use postq_core::limiter::Rate;
 use postq_core::platform::{
     Asked, Counts, Fetched, Identity, MetricField, MetricKind, Metrics, Pace,
 };
+use postq_http::Hidden;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::client::{Bluesky, Deadline, not_published};
 use crate::error::unread;
-use crate::hide::Hidden;
 use crate::reconcile::Place;
 use crate::record::StrongRef;
 use crate::session::Session;

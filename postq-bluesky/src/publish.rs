@@ -19,15 +19,15 @@ use postq_core::platform::{
     Identity, Length, Measure, Media, Metrics, Outgoing, Pace, Platform, PlatformName, Published,
     Reconcile, Stage, Violation,
 };
+use postq_http::{Answer, Hidden};
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::json;
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::client::{Answer, Bluesky, Deadline, MOST_OF_ONE};
+use crate::client::{Bluesky, Deadline, MOST_OF_ONE};
 use crate::error::{Problem, unpublished};
 use crate::facets::handles;
-use crate::hide::Hidden;
 use crate::limits::readings;
 use crate::options;
 use crate::reconcile::{Place, Sought};
@@ -97,7 +97,7 @@ impl Platform for Bluesky {
         }
         let deadline = self.deadline();
         let session = Session::read(who.secret.as_ref(), &self.places)?;
-        let hidden = Hidden { token: session.expose(), text: part.text };
+        let hidden = Hidden::secret(session.expose()).with_texts([part.text]);
         let did = self.did(who, &session, deadline).await?;
         let frozen = match part.container.and_then(Frozen::read) {
             Some(frozen) => frozen,

@@ -11,12 +11,12 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use postq_core::failure::{Failure, FailureClass, Outcome};
 use postq_core::platform::{Identity, Look, Lookup, Reconcile};
+use postq_http::Hidden;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::client::{Bluesky, Deadline, MOST_OF_ONE};
 use crate::error::{Problem, unread};
-use crate::hide::Hidden;
 use crate::publish::receipt;
 use crate::record::{COLLECTION, StrongRef, time, uri};
 use crate::session::Session;

@@ -5,7 +5,8 @@
 
 use postq_core::credentials::Credentials;
 use postq_core::failure::{Failure, FailureClass};
-use reqwest::header::HeaderValue;
+use postq_http::Token;
+use reqwest::RequestBuilder;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::Places;
@@ -17,8 +18,7 @@ pub(crate) struct Session {
     pub(crate) did: Option<String>,
     /// The account's server, without a slash at its end.
     pub(crate) pds: String,
-    token: SecretString,
-    header: HeaderValue,
+    token: Token,
 }
 
 impl Session {
@@ -34,21 +34,20 @@ impl Session {
     pub(crate) fn parse(text: &str, places: &Places) -> Result<Self, &'static str> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let (did, pds, token) = match words.as_slice() {
-            [token] => (None, places.service.clone(), *token),
+            [token] => (None, places.service.url.clone(), *token),
             [did, pds, token] if is_did(did) => {
                 let pds = places
                     .endpoint(pds)
-                    .or_else(|| (*pds == places.service).then(|| pds.to_string()));
+                    .or_else(|| (*pds == places.service.url).then(|| pds.to_string()));
                 let pds =
                     pds.ok_or("the account's session names a server that is not safe to ask")?;
                 (Some((*did).to_owned()), pds, *token)
             }
             _ => return Err("the account's secret is no session"),
         };
-        let mut header = HeaderValue::try_from(format!("Bearer {token}"))
-            .map_err(|_| "the account's session has characters that none can have")?;
-        header.set_sensitive(true);
-        Ok(Self { did, pds, token: token.into(), header })
+        let token = Token::bare(token.into())
+            .ok_or("the account's session has characters that none can have")?;
+        Ok(Self { did, pds, token })
     }
 
     /// One as it is written.
@@ -58,11 +57,12 @@ impl Session {
 
     /// The token itself.
     pub(crate) fn expose(&self) -> &str {
-        self.token.expose_secret()
+        self.token.expose()
     }
 
-    pub(crate) fn header(&self) -> HeaderValue {
-        self.header.clone()
+    /// The same request, in the name of the account.
+    pub(crate) fn sign(&self, request: RequestBuilder) -> RequestBuilder {
+        self.token.sign(request)
     }
 }
 

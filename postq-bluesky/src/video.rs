@@ -4,26 +4,18 @@
 //! with a job; a file that it has worked on before is answered with an error that still names the job, or the
 //! blob.
 
-use std::io;
-use std::pin::Pin;
-use std::sync::Mutex;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 use postq_core::failure::{Failure, FailureClass};
-use postq_core::media::MediaReader;
 use postq_core::platform::UploadStep;
+use postq_http::{Answer, FileBody, Hidden, Token};
 use reqwest::Url;
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use secrecy::{ExposeSecret, SecretString};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::client::{Answer, MOST_OF_ONE, not_published};
-use crate::hide::Hidden;
+use crate::client::{MOST_OF_ONE, not_published};
 use crate::media::{Step, is_blob, unreadable};
 
 /// The wait between two questions whether the service is done.
@@ -32,8 +24,6 @@ const WAIT: Duration = Duration::from_secs(2);
 const MOST_POLLS: u32 = 1_800;
 /// The right to upload ends after this many seconds.
 const RIGHT: i64 = 1_800;
-/// Read and sent at once.
-const CHUNK: usize = 64 * 1_024;
 
 /// How far an upload is: what is written down between two steps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,22 +83,20 @@ impl Step<'_> {
 
     async fn upload(&self, service: &str, did: &str) -> Result<UploadStep, Failure> {
         let right = self.right().await?;
-        let hidden = Hidden { token: right.expose_secret(), text: "" };
-        let mut header = HeaderValue::try_from(format!("Bearer {}", right.expose_secret()))
-            .map_err(|_| failed("bluesky gave a right to upload that cannot be sent"))?;
-        header.set_sensitive(true);
+        let right = Token::bare(right)
+            .ok_or_else(|| failed("bluesky gave a right to upload that cannot be sent"))?;
+        let hidden = Hidden::secret(right.expose());
         let name = format!("{}.mp4", self.file.id);
         let request = self
             .bluesky
             .post(service, "app.bsky.video.uploadVideo")
             .query(&[("did", did), ("name", &name)])
-            .header(AUTHORIZATION, header)
             .header(CONTENT_TYPE, self.file.facts.kind.mime())
             .header(CONTENT_LENGTH, self.file.bytes)
             .body(self.stream().await?);
         let answer = self
             .deadline
-            .ask(request, MOST_OF_ONE)
+            .ask(right.sign(request), MOST_OF_ONE)
             .await
             .map_err(|lost| not_published(lost.into_failure(hidden)))?;
         // Worked on before: an error by its status, and a job all the same.
@@ -180,54 +168,17 @@ impl Step<'_> {
     }
 
     /// The file as it is read: a video need not fit into memory.
-    pub(crate) async fn stream(&self) -> Result<reqwest::Body, Failure> {
+    pub(crate) async fn stream(&self) -> Result<FileBody, Failure> {
         let (store, id, bytes) = (self.file.store, self.file.id, self.file.bytes);
         let reader = store.open(id, None).await.map_err(|error| unreadable(&error))?;
         let Some(reader) = reader else {
             let message = format!("the file {id} is gone");
             return Err(Failure::not_published(FailureClass::Content, message));
         };
-        Ok(reqwest::Body::wrap(Content { reader: Mutex::new(reader), left: bytes }))
+        Ok(FileBody::new(reader, bytes))
     }
 }
 
 fn failed(message: &str) -> Failure {
     Failure::not_published(FailureClass::Platform, message)
-}
-
-/// So many bytes of a reader, as the body of a request.
-struct Content {
-    /// Locked by nobody: the mutex makes of what can be sent to another thread what can be shared.
-    reader: Mutex<MediaReader>,
-    left: u64,
-}
-
-impl Body for Content {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        let most = usize::try_from(self.left).unwrap_or(CHUNK).min(CHUNK);
-        let mut chunk = vec![0; most];
-        let mut buf = ReadBuf::new(&mut chunk);
-        let reader = self.reader.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
-        ready!(Pin::new(reader).poll_read(cx, &mut buf))?;
-        let read = buf.filled().len();
-        if read == 0 {
-            return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
-        }
-        chunk.truncate(read);
-        self.left -= read as u64;
-        Poll::Ready(Some(Ok(Frame::data(chunk.into()))))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
 }

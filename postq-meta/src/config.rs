@@ -3,8 +3,12 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use reqwest::Url;
+use postq_http::{Base, ConfigError, ensure_safe};
 use secrecy::SecretString;
+
+const FACEBOOK: &str = "https://graph.facebook.com/v25.0";
+const FACEBOOK_VIDEO: &str = "https://graph-video.facebook.com/v25.0";
+const INSTAGRAM: &str = "https://graph.instagram.com/v25.0";
 
 /// How the adapter talks to Facebook.
 #[derive(Clone, Debug)]
@@ -41,8 +45,8 @@ pub struct FacebookConfig {
 impl Default for FacebookConfig {
     fn default() -> Self {
         Self {
-            base_url: "https://graph.facebook.com/v25.0".to_owned(),
-            video_base_url: "https://graph-video.facebook.com/v25.0".to_owned(),
+            base_url: FACEBOOK.to_owned(),
+            video_base_url: FACEBOOK_VIDEO.to_owned(),
             authorize_url: "https://www.facebook.com/v25.0/dialog/oauth".to_owned(),
             app_id: None,
             app_secret: None,
@@ -58,8 +62,8 @@ impl Default for FacebookConfig {
 impl FacebookConfig {
     /// Checks all settings; the base, and the one for videos.
     pub(crate) fn check(&self) -> Result<(Base, Base), ConfigError> {
-        let base = Base::parse("base_url", &self.base_url)?;
-        let video = Base::parse("video_base_url", &self.video_base_url)?;
+        let base = Base::parse("base_url", &self.base_url, FACEBOOK)?;
+        let video = Base::parse("video_base_url", &self.video_base_url, FACEBOOK_VIDEO)?;
         ensure_safe("authorize_url", &self.authorize_url)?;
         if let Some(uri) = &self.redirect_uri {
             ensure_safe("redirect_uri", uri)?;
@@ -109,7 +113,7 @@ pub struct InstagramConfig {
 impl Default for InstagramConfig {
     fn default() -> Self {
         Self {
-            base_url: "https://graph.instagram.com/v25.0".to_owned(),
+            base_url: INSTAGRAM.to_owned(),
             code_url: "https://api.instagram.com/oauth/access_token".to_owned(),
             authorize_url: "https://www.instagram.com/oauth/authorize".to_owned(),
             app_id: None,
@@ -125,7 +129,7 @@ impl Default for InstagramConfig {
 impl InstagramConfig {
     /// Checks all settings.
     pub(crate) fn check(&self) -> Result<Base, ConfigError> {
-        let base = Base::parse("base_url", &self.base_url)?;
+        let base = Base::parse("base_url", &self.base_url, INSTAGRAM)?;
         ensure_safe("code_url", &self.code_url)?;
         ensure_safe("authorize_url", &self.authorize_url)?;
         if let Some(uri) = &self.redirect_uri {
@@ -158,85 +162,15 @@ fn check_times(base: &Base, settle: Duration, send: Duration) -> Result<(), Conf
     Ok(())
 }
 
-/// A base URL that was checked.
-#[derive(Clone, Debug)]
-pub(crate) struct Base {
-    /// Without a slash at its end.
-    pub(crate) url: String,
-    pub(crate) is_loopback: bool,
-    pub(crate) is_plain: bool,
-}
-
-impl Base {
-    fn parse(setting: &'static str, text: &str) -> Result<Self, ConfigError> {
-        let wrong = |problem: &str| ConfigError::new(setting, format!("{text:?} {problem}"));
-        let url = Url::parse(text).map_err(|_| {
-            wrong("is no URL; expected something like \"https://graph.facebook.com/v25.0\"")
-        })?;
-        // Not shown: it may be a password.
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(ConfigError::new(setting, "it must not contain a user or a password"));
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(wrong("must end with its path"));
-        }
-        let is_loopback = is_loopback(url.host_str().unwrap_or_default());
-        let is_plain = url.scheme() == "http";
-        if !is_plain && url.scheme() != "https" {
-            return Err(wrong("must begin with https://"));
-        }
-        if is_plain && !is_loopback {
-            return Err(wrong("must begin with https://, or tokens could be read on the way"));
-        }
-        Ok(Self { url: url.as_str().trim_end_matches('/').to_owned(), is_loopback, is_plain })
-    }
-
-    /// The base without a version: `https://graph.instagram.com`.
-    pub(crate) fn unversioned(&self) -> &str {
-        let is_version = |word: &str| {
-            let number = word.strip_prefix('v').unwrap_or_default();
-            !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit() || c == b'.')
-        };
-        match self.url.rsplit_once('/') {
-            Some((root, last)) if is_version(last) => root,
-            _ => &self.url,
-        }
-    }
-}
-
-/// Codes and states must not be read on the way.
-fn ensure_safe(setting: &'static str, text: &str) -> Result<(), ConfigError> {
-    let wrong = |problem: &str| ConfigError::new(setting, format!("{text:?} {problem}"));
-    let url = Url::parse(text).map_err(|_| wrong("is no URL"))?;
-    let is_plain_loopback =
-        url.scheme() == "http" && is_loopback(url.host_str().unwrap_or_default());
-    if url.scheme() != "https" && !is_plain_loopback {
-        return Err(wrong("must begin with https://, or http:// on loopback"));
-    }
-    if url.fragment().is_some() {
-        return Err(wrong("must have no #"));
-    }
-    Ok(())
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
-}
-
-/// A setting that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{setting}: {problem}")]
-pub struct ConfigError {
-    /// Which field of the config.
-    pub setting: &'static str,
-    /// What is wrong with it and what was expected.
-    pub problem: String,
-}
-
-impl ConfigError {
-    pub(crate) fn new(setting: &'static str, problem: impl Into<String>) -> Self {
-        Self { setting, problem: problem.into() }
+/// A base without its version: `https://graph.instagram.com`.
+pub(crate) fn unversioned(base: &Base) -> &str {
+    let is_version = |word: &str| {
+        let number = word.strip_prefix('v').unwrap_or_default();
+        !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit() || c == b'.')
+    };
+    match base.url.rsplit_once('/') {
+        Some((root, last)) if is_version(last) => root,
+        _ => &base.url,
     }
 }
 
@@ -327,7 +261,8 @@ mod tests {
             ("http://127.0.0.1:1/v9", "http://127.0.0.1:1"),
             ("http://127.0.0.1:1/version", "http://127.0.0.1:1/version"),
         ] {
-            assert_eq!(Base::parse("base_url", url).expect(url).unversioned(), root);
+            let base = Base::parse("base_url", url, INSTAGRAM).expect(url);
+            assert_eq!(unversioned(&base), root);
         }
     }
 }

@@ -1,16 +1,14 @@
-//! Meta's answers, and its silence, as failures: the one place that decides what may be out.
+//! Meta's answers as failures: the one place that decides what an answer says of what may be out.
 //!
 //! The status is 400 for almost everything, so what counts is `code` and `error_subcode`. Both platforms have
 //! one table: their numbers never collide.
 
 use std::time::Duration;
 
-use postq_core::error::chain;
 use postq_core::failure::{Failure, FailureClass, LimitScope, Outcome};
+use postq_http::{Answer, Hidden};
 use serde::Deserialize;
 
-use crate::client::Answer;
-use crate::hide::Hidden;
 use crate::limits::wait_after_limit;
 
 /// How long an account rests that Meta has blocked for a while: it does not say for how long.
@@ -19,37 +17,6 @@ const BLOCKED: Duration = Duration::from_secs(6 * 3_600);
 pub(crate) const DAILY: Duration = Duration::from_secs(3_600);
 /// How long a container is given that is not ready when it is published.
 const UNREADY: Duration = Duration::from_secs(30);
-
-/// Why there is no answer.
-#[derive(Debug)]
-pub(crate) enum NoAnswer {
-    /// There was no connection: the request surely never left.
-    NeverSent(String),
-    /// The request may have left.
-    Lost(String),
-}
-
-impl From<reqwest::Error> for NoAnswer {
-    fn from(error: reqwest::Error) -> Self {
-        let (connect, timeout) = (error.is_connect(), error.is_timeout());
-        let cause = chain(&error.without_url());
-        match (connect, timeout) {
-            (true, _) => Self::NeverSent(format!("could not be reached: {cause}")),
-            (false, true) => Self::Lost("did not answer in time".to_owned()),
-            (false, false) => Self::Lost(format!("cut the connection: {cause}")),
-        }
-    }
-}
-
-impl NoAnswer {
-    pub(crate) fn into_failure(self, name: &str, hidden: Hidden<'_>) -> Failure {
-        let told = |why: String| hidden.hide(&format!("{name} {why}"));
-        match self {
-            Self::NeverSent(why) => Failure::not_published(FailureClass::Network, told(why)),
-            Self::Lost(why) => Failure::unknown(FailureClass::Network, told(why)),
-        }
-    }
-}
 
 /// What a code says, for whoever has to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

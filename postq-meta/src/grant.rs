@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use postq_core::failure::{Failure, FailureClass};
+use postq_http::{Answer, Hidden, NoAnswer};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::client::{Answer, Ask, Graph};
+use crate::client::{Ask, Graph};
 use crate::error::{Meaning, Problem, unread};
-use crate::hide::Hidden;
 
 /// Longer than any token lives; what is longer is a mistake in a unit.
 const YEAR: u64 = 31_536_000;
@@ -57,8 +57,8 @@ impl Graph {
         secrets: &[&str],
         until: Instant,
     ) -> Result<Answer, NoGrant> {
-        let lost = |lost: crate::error::NoAnswer| {
-            NoGrant::Trouble(hidden(lost.into_failure(self.name, Hidden::default()), secrets))
+        let lost = |lost: NoAnswer| {
+            NoGrant::Trouble(hidden(lost.into_failure(Hidden::default()), secrets))
         };
         let answer = self.ask(what, until).await.map_err(lost)?;
         if answer.status.is_success() {
@@ -112,9 +112,7 @@ fn hidden(failure: Failure, secrets: &[&str]) -> Failure {
 }
 
 fn hide(words: &str, secrets: &[&str]) -> String {
-    secrets
-        .iter()
-        .fold(words.to_owned(), |told, secret| Hidden { token: secret, text: "" }.hide(&told))
+    secrets.iter().fold(words.to_owned(), |told, secret| Hidden::secret(secret).hide(&told))
 }
 
 /// The app that accounts are connected through.

@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use postq_core::failure::Failure;
 use postq_core::platform::Counts;
+use postq_http::{Hidden, NoAnswer};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::client::{Graph, MOST_OF_ONE, Token};
-use crate::error::{NoAnswer, Problem, unread};
-use crate::hide::Hidden;
+use crate::error::{Problem, unread};
 
 /// What Meta says of one thing that is asked for.
 pub(crate) enum Told<T> {
@@ -29,9 +29,8 @@ impl Graph {
         token: &Token,
         until: Instant,
     ) -> Result<Told<T>, Failure> {
-        let hidden = Hidden { token: token.expose(), text: "" };
-        let lost =
-            |lost: NoAnswer| crate::error::not_published(lost.into_failure(self.name, hidden));
+        let hidden = Hidden::secret(token.expose());
+        let lost = |lost: NoAnswer| crate::error::not_published(lost.into_failure(hidden));
         let answer = self.get(path, query, token, (MOST_OF_ONE, until)).await.map_err(lost)?;
         if let Some(read) = answer.read().filter(|_| answer.status.is_success()) {
             return Ok(Told::Here(read));

@@ -5,10 +5,10 @@
 //! | `config` | what a user may set, for each platform |
 //! | `facebook` | [`Facebook`]: a post of the feed, photos, videos; looked for among the Page's own |
 //! | `instagram` | [`Instagram`]: image, carousel, reel, story, built as a container whose status is the witness |
-//! | `client` | what both share: bounded calls without redirects or retries |
-//! | `error`, `hide` | answers and silence as failures, without secrets and content: one table of codes |
+//! | `client` | what both share: how the Graph API is called |
+//! | `error` | answers as failures, without secrets and content: one table of codes |
 //! | `limits` | what the headers say about limits |
-//! | `grant`, `form`, `multipart` | asking for tokens; how fields and files are written |
+//! | `grant` | asking for tokens |
 //! | `insights` | counts, group by group |
 //! | `window`, `text` | when something can have come out, and when two texts are the same |
 //!
@@ -42,16 +42,14 @@ mod client;
 mod config;
 mod error;
 mod facebook;
-mod form;
 mod grant;
-mod hide;
 mod insights;
 mod instagram;
 mod limits;
-mod multipart;
 mod text;
 mod window;
 
-pub use config::{ConfigError, FacebookConfig, InstagramConfig};
+pub use config::{FacebookConfig, InstagramConfig};
 pub use facebook::Facebook;
 pub use instagram::Instagram;
+pub use postq_http::ConfigError;

@@ -11,8 +11,8 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use postq_core::failure::{LimitReading, LimitScope};
+use postq_http::{LONGEST_WAIT, SHORTEST_WAIT, header};
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
@@ -24,14 +24,6 @@ const FULL: u64 = 100;
 const FOR: Duration = Duration::from_secs(300);
 /// The wait after a limit that does not tell its end.
 const WINDOW: Duration = Duration::from_secs(15 * 60);
-const LEAST: Duration = Duration::from_secs(1);
-const MOST: Duration = Duration::from_secs(24 * 3_600);
-
-/// The time by Meta's own clock, where its answer tells it.
-pub(crate) fn server_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {
-    httpdate::parse_http_date(text(headers, "date")?).ok().map(DateTime::from)
-}
-
 /// The limits that an answer tells of.
 pub(crate) fn readings(headers: &HeaderMap) -> Vec<LimitReading> {
     let scopes = [LimitScope::App, LimitScope::Account];
@@ -73,13 +65,14 @@ impl Usage {
         let percent = percents.iter().filter_map(|name| number(entry.get(name)?)).max();
         let minutes = entry.get("estimated_time_to_regain_access").and_then(number);
         let regain = minutes.filter(|minutes| *minutes > 0);
-        let regain = regain.map(|m| Duration::from_secs(m.saturating_mul(60)).clamp(LEAST, MOST));
+        let regain = regain
+            .map(|m| Duration::from_secs(m.saturating_mul(60)).clamp(SHORTEST_WAIT, LONGEST_WAIT));
         Self { percent: percent.unwrap_or_default(), regain }
     }
 }
 
 fn usage(headers: &HeaderMap, scope: LimitScope) -> Option<Usage> {
-    let json = |name| serde_json::from_str::<Value>(text(headers, name)?).ok();
+    let json = |name| serde_json::from_str::<Value>(header(headers, name)?).ok();
     match scope {
         LimitScope::App => Some(Usage::of(&json("x-app-usage")?)),
         LimitScope::Account => {
@@ -102,12 +95,8 @@ fn number(value: &Value) -> Option<u64> {
 
 /// In seconds. Meta documents none; proxies in front of it send it.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = text(headers, "retry-after")?.parse().ok()?;
-    Some(Duration::from_secs(seconds).clamp(LEAST, MOST))
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    Some(headers.get(name)?.to_str().ok()?.trim())
+    let seconds = header(headers, "retry-after")?.parse().ok()?;
+    Some(Duration::from_secs(seconds).clamp(SHORTEST_WAIT, LONGEST_WAIT))
 }
 
 #[cfg(test)]
@@ -158,7 +147,7 @@ mod tests {
         }
         let far = r#"{"1":[{"call_count":100,"estimated_time_to_regain_access":99999999}]}"#;
         let far = headers(&[("x-business-use-case-usage", far)]);
-        assert_eq!(wait_after_limit(&far, LimitScope::Account), MOST);
+        assert_eq!(wait_after_limit(&far, LimitScope::Account), LONGEST_WAIT);
         let proxy = headers(&[("retry-after", "45")]);
         assert_eq!(wait_after_limit(&proxy, LimitScope::App), Duration::from_secs(45));
     }

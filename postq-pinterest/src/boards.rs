@@ -15,8 +15,7 @@ use postq_core::options::PostOptions;
 use postq_core::platform::{Identity, Preflight, Violation};
 use serde::Deserialize;
 
-use crate::client::{Caller, Pinterest, is_id};
-use crate::hide::Texts;
+use crate::client::{Caller, Pinterest, Texts, is_id};
 
 /// How long a list is remembered.
 const FRESH: Duration = Duration::from_secs(600);

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use postq_core::limiter::Rate;
-use reqwest::Url;
+use postq_http::{Base, ConfigError, ensure_safe};
 use secrecy::SecretString;
 
 /// How the adapter talks to Pinterest.
@@ -71,7 +71,7 @@ impl Config {
 
     /// Checks all settings and tells the base URL, without a slash at its end.
     pub(crate) fn check(&self) -> Result<Base, ConfigError> {
-        let base = Base::parse(&self.base_url)?;
+        let base = Base::parse("base_url", &self.base_url, "https://api.pinterest.com/v5")?;
         if let Some(uri) = &self.redirect_uri {
             ensure_safe("redirect_uri", uri)?;
         }
@@ -104,71 +104,6 @@ impl Config {
         }
         Ok(base)
     }
-}
-
-/// A base URL that was checked.
-#[derive(Clone, Debug)]
-pub(crate) struct Base {
-    pub(crate) url: String,
-    pub(crate) is_loopback: bool,
-    pub(crate) is_plain: bool,
-}
-
-impl Base {
-    fn parse(text: &str) -> Result<Self, ConfigError> {
-        let wrong = |problem: &str| ConfigError::new("base_url", format!("{text:?} {problem}"));
-        let url = Url::parse(text).map_err(|_| {
-            wrong("is no URL; expected something like \"https://api.pinterest.com/v5\"")
-        })?;
-        // Not shown: it may be a password.
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(ConfigError::new("base_url", "it must not contain a user or a password"));
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(wrong("must end with its path"));
-        }
-        let is_loopback = is_loopback(url.host_str().unwrap_or_default());
-        let is_plain = url.scheme() == "http";
-        if !is_plain && url.scheme() != "https" {
-            return Err(wrong("must begin with https://"));
-        }
-        if is_plain && !is_loopback {
-            return Err(wrong("must begin with https://, or tokens could be read on the way"));
-        }
-        Ok(Self { url: url.as_str().trim_end_matches('/').to_owned(), is_loopback, is_plain })
-    }
-
-    /// Whether a file may be sent to an address that Pinterest named: nobody reads along.
-    pub(crate) fn allows(&self, address: &str) -> bool {
-        Url::parse(address).is_ok_and(|url| {
-            let host = url.host_str().unwrap_or_default();
-            match url.scheme() {
-                "https" => !host.is_empty(),
-                "http" => self.is_loopback && is_loopback(host),
-                _ => false,
-            }
-        })
-    }
-}
-
-/// Codes and states must not be read on the way.
-fn ensure_safe(setting: &'static str, text: &str) -> Result<(), ConfigError> {
-    let wrong = |problem: &str| ConfigError::new(setting, format!("{text:?} {problem}"));
-    let url = Url::parse(text).map_err(|_| wrong("is no URL"))?;
-    let is_plain_loopback =
-        url.scheme() == "http" && is_loopback(url.host_str().unwrap_or_default());
-    if url.scheme() != "https" && !is_plain_loopback {
-        return Err(wrong("must begin with https://, or http:// on loopback"));
-    }
-    if url.fragment().is_some() {
-        return Err(wrong("must have no #"));
-    }
-    Ok(())
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 
 const fn calls(calls: u32) -> NonZeroU32 {
@@ -234,22 +169,6 @@ impl fmt::Display for Access {
     }
 }
 
-/// A setting that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{setting}: {problem}")]
-pub struct ConfigError {
-    /// Which field of [`Config`].
-    pub setting: &'static str,
-    /// What is wrong with it and what was expected.
-    pub problem: String,
-}
-
-impl ConfigError {
-    pub(crate) fn new(setting: &'static str, problem: impl Into<String>) -> Self {
-        Self { setting, problem: problem.into() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,16 +208,6 @@ mod tests {
         let error = at("https://me:hunter2@a.example.com").check().expect_err("a password");
         assert!(!error.to_string().contains("hunter2"), "{error}");
         assert!(at("https://api-sandbox.pinterest.com/v5/").check().is_ok());
-    }
-
-    #[test]
-    fn files_are_sent_where_nobody_reads_along() {
-        let real = Config::default().check().expect("the default");
-        let local = at("http://127.0.0.1:1").check().expect("loopback");
-
-        assert!(real.allows("https://pinterest-media-upload.s3-accelerate.amazonaws.com/"));
-        assert!(!real.allows("http://127.0.0.1:1/") && !real.allows("file:///etc/passwd"));
-        assert!(local.allows("http://127.0.0.1:2/") && !local.allows("http://10.0.0.1/"));
     }
 
     #[test]

@@ -11,15 +11,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use postq_core::connect::{Asked, Connect, Grant, Nonce, Refresh, Renewal, Whose};
 use postq_core::failure::{Failure, FailureClass, LimitScope};
+use postq_http::{Answer, Hidden, Token, ask, form, within};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use crate::client::{Answer, MOST_OF_ONE, Pinterest, Token, read, within};
+use crate::client::{MOST_OF_ONE, Pinterest, Texts};
 use crate::error::Problem;
-use crate::form::form;
-use crate::hide::{Hidden, Texts};
 use crate::limits;
 
 /// The longest that a call for a grant may take; shorter where `send_timeout` is.
@@ -74,9 +73,9 @@ impl Pinterest {
             .post("/oauth/token")
             .header(AUTHORIZATION, basic(&app))
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .timeout(within(Refresh::timeout(self)))
             .body(body.as_bytes().to_vec());
-        let asked = read(request, MOST_OF_ONE).await;
+        let timeout = within(Refresh::timeout(self));
+        let asked = ask("pinterest", request, MOST_OF_ONE, timeout).await;
         let answer = asked.map_err(|lost| hide(lost.into_failure(Hidden::default())))?;
         match answer.status.as_u16() {
             200..=299 => match answer.read::<Granted>() {

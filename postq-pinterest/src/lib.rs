@@ -3,14 +3,14 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `config` | what a user may set |
-//! | `client` | [`Pinterest`] itself: bounded calls without redirects or retries |
+//! | `client` | [`Pinterest`] itself, and how it is called |
 //! | `publish`, `pin` | its [`Platform`](postq_core::platform::Platform): the creating call, and what is in it |
 //! | `boards` | its [`Preflight`](postq_core::platform::Preflight): boards and sections by name or id |
 //! | `media`, `upload` | its [`Media`](postq_core::platform::Media): videos are sent ahead, pictures with the Pin |
-//! | `connect`, `form` | its [`Connect`](postq_core::connect::Connect) and [`Refresh`](postq_core::connect::Refresh): OAuth 2 |
+//! | `connect` | its [`Connect`](postq_core::connect::Connect) and [`Refresh`](postq_core::connect::Refresh): OAuth 2 |
 //! | `reconcile`, `text` | its [`Reconcile`](postq_core::platform::Reconcile): finds a Pin again on its board |
 //! | `metrics` | its [`Metrics`](postq_core::platform::Metrics): what a Pin was counted to |
-//! | `error`, `hide` | answers and silence as failures, without secrets and content |
+//! | `error` | answers as failures, without secrets and content |
 //! | `limits` | what the headers say about limits |
 //!
 //! ```
@@ -45,8 +45,6 @@ mod client;
 mod config;
 mod connect;
 mod error;
-mod form;
-mod hide;
 mod limits;
 mod media;
 mod metrics;
@@ -57,4 +55,5 @@ mod text;
 mod upload;
 
 pub use client::Pinterest;
-pub use config::{Access, Config, ConfigError};
+pub use config::{Access, Config};
+pub use postq_http::ConfigError;

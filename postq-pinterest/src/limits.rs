@@ -9,21 +9,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use postq_core::failure::{LimitReading, LimitScope, Wait};
+use postq_http::{LONGEST_WAIT, SHORTEST_WAIT, header, retry_after, wait_until};
 use reqwest::header::HeaderMap;
 
 use crate::config::Access;
 
-const LEAST: Duration = Duration::from_secs(1);
-const MOST: Duration = Duration::from_secs(24 * 3_600);
 /// The wait of a 429 that does not tell its end.
 const UNTOLD: Duration = Duration::from_secs(60);
 /// A reset above this is seconds since 1970: as a wait it would be 31 years.
 const MOMENT: i64 = 1_000_000_000;
-
-/// The time by Pinterest's own clock, where its answer tells it, so that a wrong clock here does not matter.
-pub(crate) fn server_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {
-    http_date(text(headers, "date")?)
-}
 
 /// The limit that an answer tells of.
 pub(crate) fn readings(
@@ -32,7 +26,7 @@ pub(crate) fn readings(
     now: DateTime<Utc>,
 ) -> Vec<LimitReading> {
     let reading = || {
-        let remaining = first(text(headers, "x-ratelimit-remaining")?).parse::<i64>().ok()?;
+        let remaining = first(header(headers, "x-ratelimit-remaining")?).parse::<i64>().ok()?;
         Some(LimitReading {
             scope: scope(access),
             remaining: u32::try_from(remaining.max(0)).unwrap_or(u32::MAX),
@@ -57,36 +51,18 @@ fn scope(access: Access) -> LimitScope {
 }
 
 fn resets_in(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    let seconds = first(text(headers, "x-ratelimit-reset")?).parse::<i64>().ok()?;
+    let seconds = first(header(headers, "x-ratelimit-reset")?).parse::<i64>().ok()?;
     if seconds > MOMENT {
-        return Some(until(DateTime::from_timestamp(seconds, 0)?, now));
+        return Some(wait_until(DateTime::from_timestamp(seconds, 0)?, now));
     }
-    Some(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()).clamp(LEAST, MOST))
-}
-
-/// `Retry-After`, in seconds or as a date.
-fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    let value = text(headers, "retry-after")?;
-    match value.parse::<u64>() {
-        Ok(seconds) => Some(Duration::from_secs(seconds).clamp(LEAST, MOST)),
-        Err(_) => Some(until(http_date(value)?, now)),
-    }
-}
-
-fn until(at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
-    (at - now).to_std().unwrap_or_default().clamp(LEAST, MOST)
-}
-
-fn http_date(text: &str) -> Option<DateTime<Utc>> {
-    httpdate::parse_http_date(text).ok().map(DateTime::from)
+    Some(
+        Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+            .clamp(SHORTEST_WAIT, LONGEST_WAIT),
+    )
 }
 
 fn first(list: &str) -> &str {
     list.split([',', ';']).next().unwrap_or_default().trim()
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    Some(headers.get(name)?.to_str().ok()?.trim())
 }
 
 #[cfg(test)]
@@ -142,7 +118,7 @@ mod tests {
         assert_eq!(wait(&[]), 60);
         assert_eq!(wait(&[("x-ratelimit-reset", "7")]), 7);
         assert_eq!(wait(&[("x-ratelimit-reset", "0")]), 1);
-        assert_eq!(wait(&[("x-ratelimit-reset", "999999")]), MOST.as_secs());
+        assert_eq!(wait(&[("x-ratelimit-reset", "999999")]), LONGEST_WAIT.as_secs());
         assert_eq!(wait(&[("retry-after", "30"), ("x-ratelimit-reset", "7")]), 30);
         assert_eq!(wait(&[("retry-after", "Tue, 14 Nov 2023 22:14:20 GMT")]), 60);
     }

@@ -13,17 +13,16 @@ use postq_core::error::{ErrorKind, MediaError, chain};
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::media::{KindLimits, MediaClass, MediaId, MediaKind, MediaLimits, whole};
 use postq_core::platform::{Identity, Media, PreparedMedia, UploadFile, UploadStep};
-use reqwest::Body;
+use postq_http::{Answer, FileForm, FilePart, Hidden, NoAnswer, ask};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Caller, MOST_OF_ONE, Pinterest, is_id, read};
-use crate::error::{NoAnswer, not_published, unpublished};
-use crate::hide::{Hidden, Texts};
+use crate::client::{Caller, MOST_OF_ONE, Pinterest, Texts, is_id};
+use crate::error::{not_published, unpublished};
 use crate::pin::{Address, Bytes, type_of};
 use crate::publish::MOST_ALT;
-use crate::upload::{Form, Registered, Ticket};
+use crate::upload::{Registered, Ticket};
 
 /// Files of one Pin.
 pub(crate) const MOST_FILES: usize = 5;
@@ -154,14 +153,17 @@ impl Upload<'_> {
             let message = format!("the file {} is gone", self.file.id);
             Failure::not_published(FailureClass::Content, message)
         })?;
-        let form = Form::new(&ticket, self.file.facts.kind, self.file.bytes, file);
+        // Whatever stands behind the file is not looked at by the storage.
+        let mime = self.file.facts.kind.mime();
+        let part = FilePart { name: "file", filename: "video", mime };
+        let form = FileForm::streamed(&ticket.fields, part, (file, self.file.bytes));
         let request = pinterest
             .post_to(&ticket.url)
             .header(CONTENT_TYPE, form.content_type)
-            .header(CONTENT_LENGTH, form.length)
-            .timeout(self.caller.left())
-            .body(Body::wrap(form.body));
-        let answer = read(request, MOST_OF_ONE).await.map_err(|lost| self.unsent(lost))?;
+            .header(CONTENT_LENGTH, form.body.length())
+            .body(form.body);
+        let asked = ask("pinterest", request, MOST_OF_ONE, self.caller.left()).await;
+        let answer = asked.map_err(|lost| self.unsent(lost))?;
         match answer.status.as_u16() {
             200..=299 => {
                 pinterest.tickets.remove(&progress.id);

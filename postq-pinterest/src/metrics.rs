@@ -14,9 +14,8 @@ use postq_core::platform::{
 };
 use serde_json::{Map, Value};
 
-use crate::client::{Caller, MOST_OF_ONE, Pinterest, is_id};
+use crate::client::{Caller, MOST_OF_ONE, Pinterest, Texts, is_id};
 use crate::error::not_published;
-use crate::hide::Texts;
 use crate::pin::ShownPin;
 
 /// Pins in one batch: as many calls one after the other.

@@ -11,10 +11,11 @@ use postq_core::platform::{
     Identity, Length, Measure, Media, Metrics, Outgoing, Pace, Platform, PlatformName, Preflight,
     PreparedMedia, Published, Reconcile, Violation,
 };
+use postq_http::Answer;
 use reqwest::Url;
 
 use crate::boards::{Place, Unplaced};
-use crate::client::{Answer, Pinterest, is_id};
+use crate::client::{Pinterest, is_id};
 use crate::error::{not_published, unpublished};
 use crate::limits::readings;
 use crate::media::{Kept, MOST_FILES, limits};

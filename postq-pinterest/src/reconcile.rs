@@ -23,12 +23,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use postq_core::failure::{Failure, Outcome};
 use postq_core::intent::{Intent, Receipt};
 use postq_core::platform::{Identity, Look, Lookup, Reconcile};
+use postq_http::server_time;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::boards::{Place, Unplaced};
 use crate::client::{Caller, Pinterest, is_id};
-use crate::limits::server_time;
 use crate::pin::{ShownPin, pin_url};
 use crate::text::{Sameness, compare, compare_links};
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
 use fake_pinterest::BOARDS;
 use postq_core::error::MediaError;
 use postq_core::failure::{FailureClass, Outcome};
@@ -119,6 +120,15 @@ impl MediaStore for Bucket {
 
     async fn size(&self, id: MediaId) -> Result<Option<u64>, MediaError> {
         self.files.size(id).await
+    }
+
+    async fn kept(
+        &self,
+        from: MediaId,
+        before: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<MediaId>, MediaError> {
+        self.files.kept(from, before, limit).await
     }
 
     async fn remove(&self, id: MediaId) -> Result<Applied, MediaError> {

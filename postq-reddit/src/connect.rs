@@ -11,15 +11,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use postq_core::connect::{Asked, Connect, Grant, Nonce, Refresh, Renewal, Whose};
 use postq_core::failure::{Failure, FailureClass, LimitScope};
+use postq_http::{Answer, Hidden, ask, form, within};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::client::{Answer, Reddit, Token, ask};
-use crate::form::form;
-use crate::hide::Hidden;
+use crate::client::{MOST_OF_ONE, Reddit, token_of};
 use crate::limits::wait_after_429;
 use crate::submit::FORM;
 
@@ -67,9 +66,7 @@ impl Reddit {
             .header(AUTHORIZATION, basic(&app)?)
             .header(CONTENT_TYPE, FORM)
             .body(form(fields).as_bytes().to_vec());
-        let timeout = Refresh::timeout(self);
-        let margin = (timeout / 20).min(Duration::from_millis(500));
-        let answer = ask(request, timeout - margin)
+        let answer = ask("reddit", request, MOST_OF_ONE, within(Refresh::timeout(self)))
             .await
             .map_err(|lost| hide(lost.into_failure(Hidden::default())))?;
         if let Some(granted) = answer.read::<Granted>().filter(|_| answer.status.is_success()) {
@@ -152,7 +149,7 @@ impl Connect for Reddit {
     }
 
     async fn whose(&self, grant: &Grant) -> Result<Whose, Failure> {
-        let token = Token::read(Some(&grant.access_token))?;
+        let token = token_of(Some(&grant.access_token))?;
         let whoami = self.ask_whoami(&token, self.config.send_timeout).await?;
         Ok(Whose { remote_id: whoami.name.clone(), name: Some(whoami.name) })
     }

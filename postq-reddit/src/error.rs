@@ -1,4 +1,4 @@
-//! Reddit's answers, and its silence, as failures: the one place that decides what may be out.
+//! Reddit's answers as failures: the one place that decides what an answer says of what may be out.
 //!
 //! A refused post is an answer with status 200 and a list of errors in it, so the status alone never means
 //! success.
@@ -6,55 +6,17 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use postq_core::error::chain;
 use postq_core::failure::{Failure, FailureClass, LimitScope};
+use postq_http::{Answer, Hidden};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::client::Answer;
-use crate::hide::Hidden;
 use crate::limits::{wait_after_429, wait_of_refusal};
 
 /// Of a list of errors, so many are read.
 const MOST_ITEMS: usize = 5;
 /// The wait of a community's own limit: its text speaks of an hour.
 const COMMUNITY_WAIT: Duration = Duration::from_secs(3_600);
-
-/// Why there is no answer.
-#[derive(Debug)]
-pub(crate) enum NoAnswer {
-    /// There was no connection: the request surely never left.
-    NeverSent(String),
-    /// The request may have left.
-    Lost(String),
-}
-
-impl NoAnswer {
-    pub(crate) fn late() -> Self {
-        Self::Lost("reddit did not answer in time".to_owned())
-    }
-
-    pub(crate) fn into_failure(self, hidden: Hidden<'_>) -> Failure {
-        match self {
-            Self::NeverSent(why) => {
-                Failure::not_published(FailureClass::Network, hidden.hide(&why))
-            }
-            Self::Lost(why) => Failure::unknown(FailureClass::Network, hidden.hide(&why)),
-        }
-    }
-}
-
-impl From<reqwest::Error> for NoAnswer {
-    fn from(error: reqwest::Error) -> Self {
-        let (connect, timeout) = (error.is_connect(), error.is_timeout());
-        let cause = chain(&error.without_url());
-        match (connect, timeout) {
-            (true, _) => Self::NeverSent(format!("reddit could not be reached: {cause}")),
-            (false, true) => Self::late(),
-            (false, false) => Self::Lost(format!("the connection to reddit was cut: {cause}")),
-        }
-    }
-}
 
 /// What an answer to a call with `api_type=json` says.
 #[derive(Debug, Default, Deserialize)]

@@ -3,15 +3,15 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `config` | what a user may set |
-//! | `client` | [`Reddit`] itself: bounded calls without redirects or retries |
+//! | `client` | [`Reddit`] itself, and how it is called |
 //! | `options` | what a post is told besides its text, and what kind of post that makes |
 //! | `publish`, `submit` | its [`Platform`](postq_core::platform::Platform), and the body of the creating call |
 //! | `preflight`, `rules` | its [`Preflight`](postq_core::platform::Preflight): what a community takes |
-//! | `connect`, `form` | its [`Connect`](postq_core::connect::Connect) and [`Refresh`](postq_core::connect::Refresh): OAuth 2 |
+//! | `connect` | its [`Connect`](postq_core::connect::Connect) and [`Refresh`](postq_core::connect::Refresh): OAuth 2 |
 //! | `reconcile`, `listing`, `same` | its [`Reconcile`](postq_core::platform::Reconcile): finds a post again among the account's own |
 //! | `metrics` | its [`Metrics`](postq_core::platform::Metrics): counts of up to 100 posts in one call |
-//! | `media`, `upload` | its [`Media`](postq_core::platform::Media): a lease, then the file in one piece |
-//! | `error`, `hide` | answers and silence as failures, without secrets and content |
+//! | `media` | its [`Media`](postq_core::platform::Media): a lease, then the file in one piece |
+//! | `error` | answers as failures, without secrets and content |
 //! | `limits` | what headers and refusals say about limits |
 //!
 //! ```
@@ -56,8 +56,6 @@ mod client;
 mod config;
 mod connect;
 mod error;
-mod form;
-mod hide;
 mod limits;
 mod listing;
 mod media;
@@ -69,7 +67,7 @@ mod reconcile;
 mod rules;
 mod same;
 mod submit;
-mod upload;
 
 pub use client::{Reddit, Whoami};
-pub use config::{Config, ConfigError};
+pub use config::Config;
+pub use postq_http::ConfigError;

@@ -6,21 +6,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use postq_core::failure::{LimitReading, LimitScope, Wait};
+use postq_http::{LONGEST_WAIT, SHORTEST_WAIT, header, retry_after};
 use reqwest::header::HeaderMap;
 
-const LEAST: Duration = Duration::from_secs(1);
-const MOST: Duration = Duration::from_secs(24 * 3_600);
 /// The window of the quota: the wait of a 429 that does not tell its end.
 const WINDOW: Duration = Duration::from_secs(600);
 /// The wait of a refusal that tells none: what its sentences most often say.
 const UNTOLD: Duration = Duration::from_secs(600);
 /// Added to a wait that is told to the fraction of a second: two clocks need not agree.
 const SLACK: Duration = Duration::from_secs(1);
-
-/// The time by Reddit's own clock, where its answer tells it, so that a wrong clock here does not matter.
-pub(crate) fn server_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {
-    http_date(text(headers, "date")?)
-}
 
 /// The quota that an answer tells of. Reddit counts the calls of an app, over all its accounts.
 pub(crate) fn readings(headers: &HeaderMap) -> Vec<LimitReading> {
@@ -47,7 +41,7 @@ pub(crate) fn wait_after_429(headers: &HeaderMap, now: DateTime<Utc>) -> Wait {
 pub(crate) fn wait_of_refusal(seconds: Option<f64>, sentence: &str) -> Duration {
     let told = seconds.filter(|seconds| seconds.is_finite() && *seconds > 0.0);
     let told = told.map(|seconds| clamped(seconds.ceil()) + SLACK);
-    told.or_else(|| spoken(sentence)).unwrap_or(UNTOLD).clamp(LEAST, MOST)
+    told.or_else(|| spoken(sentence)).unwrap_or(UNTOLD).clamp(SHORTEST_WAIT, LONGEST_WAIT)
 }
 
 /// The wait that a sentence tells: a number and a unit. The number is rounded, so one unit is added.
@@ -84,33 +78,13 @@ fn resets_in(headers: &HeaderMap) -> Option<Duration> {
     Some(clamped(number(headers, "x-ratelimit-reset")?.ceil()))
 }
 
-/// `Retry-After`, in seconds or as a date. Reddit documents none; proxies in front of it send it.
-fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    let value = text(headers, "retry-after")?;
-    match value.parse::<u64>() {
-        Ok(seconds) => Some(Duration::from_secs(seconds).clamp(LEAST, MOST)),
-        Err(_) => {
-            let left = (http_date(value)? - now).to_std().unwrap_or_default();
-            Some(left.clamp(LEAST, MOST))
-        }
-    }
-}
-
 fn clamped(seconds: f64) -> Duration {
-    Duration::from_secs_f64(seconds.clamp(LEAST.as_secs_f64(), MOST.as_secs_f64()))
+    Duration::from_secs_f64(seconds.clamp(SHORTEST_WAIT.as_secs_f64(), LONGEST_WAIT.as_secs_f64()))
 }
 
 /// A number, whole or not: `992.0`.
 fn number(headers: &HeaderMap, name: &str) -> Option<f64> {
-    text(headers, name)?.parse::<f64>().ok().filter(|number| number.is_finite())
-}
-
-fn http_date(text: &str) -> Option<DateTime<Utc>> {
-    httpdate::parse_http_date(text).ok().map(Into::into)
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok().map(str::trim)
+    header(headers, name)?.parse::<f64>().ok().filter(|number| number.is_finite())
 }
 
 #[cfg(test)]
@@ -124,10 +98,10 @@ mod tests {
     }
 
     fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
-        let header = |(name, value): &(&str, &str)| {
+        let pair = |(name, value): &(&str, &str)| {
             (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap())
         };
-        pairs.iter().map(header).collect()
+        pairs.iter().map(pair).collect()
     }
 
     fn quota(remaining: &str, reset: &str) -> HeaderMap {

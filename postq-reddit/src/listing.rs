@@ -1,10 +1,11 @@
 //! Lists of posts, as Reddit shows them.
 
 use chrono::{DateTime, Utc};
+use postq_http::Answer;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::client::{Answer, is_id};
+use crate::client::is_id;
 use crate::publish::bare;
 
 /// One page of posts.

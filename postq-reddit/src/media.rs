@@ -20,19 +20,16 @@ use postq_core::error::{ErrorKind, chain};
 use postq_core::failure::{Failure, FailureClass, Outcome};
 use postq_core::media::{KindLimits, MediaClass, MediaKind, MediaLimits, MediaReader};
 use postq_core::platform::{Identity, Media, PreparedMedia, UploadFile, UploadStep};
+use postq_http::{Answer, FileForm, FilePart, Hidden, NoAnswer, Token, ask, form, is_loopback};
 use reqwest::Url;
 use reqwest::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::client::{Answer, Reddit, Token, ask, is_id};
-use crate::config::is_loopback;
-use crate::error::{NoAnswer, unpublished};
-use crate::form::form;
-use crate::hide::Hidden;
+use crate::client::{MOST_OF_ONE, Reddit, is_id, token_of};
+use crate::error::unpublished;
 use crate::options::GALLERY;
 use crate::submit::FORM;
-use crate::upload::{Boundary, Upload};
 
 /// An upload whose lease is gone is begun anew so often.
 const MOST_BEGINNINGS: u32 = 5;
@@ -173,7 +170,7 @@ impl Media for Reddit {
         file: UploadFile<'a>,
         state: Option<&'a Value>,
     ) -> Result<UploadStep, Failure> {
-        let call = Call { file, token: Token::read(who.secret.as_ref())? };
+        let call = Call { file, token: token_of(who.secret.as_ref())? };
         // What another version wrote down is begun anew.
         let Some(progress) = state.and_then(|state| Progress::deserialize(state).ok()) else {
             return self.begin(&call, 0).await;
@@ -237,14 +234,14 @@ impl Reddit {
             Some(_) => ((Box::new(Cursor::new(POSTER)), POSTER.len() as u64), MediaKind::Png),
             None => ((self.open(call).await?, call.file.bytes), call.file.facts.kind),
         };
-        let boundary = Boundary::of(&progress.asset);
-        let names = (file_name(kind), kind.mime());
-        let upload = Upload::new(&boundary, &lease.fields, content, names);
+        let part = FilePart { name: "file", filename: file_name(kind), mime: kind.mime() };
+        let form = FileForm::streamed(&lease.fields, part, content);
         let request = self
             .post_file(lease.action.as_str())
-            .header(CONTENT_TYPE, boundary.content_type())
-            .body(reqwest::Body::wrap(upload));
-        let answer = ask(request, self.patience()).await.map_err(store_is_silent)?;
+            .header(CONTENT_TYPE, form.content_type)
+            .body(form.body);
+        let asked = ask("reddit", request, MOST_OF_ONE, self.patience()).await;
+        let answer = asked.map_err(store_is_silent)?;
         match answer.status.as_u16() {
             200..=299 => Ok(sent(call, progress, lease.url)),
             // The lease has ended: the next step asks for another one.

@@ -14,11 +14,11 @@ use postq_core::limiter::Rate;
 use postq_core::platform::{
     Asked, Counts, Fetched, Identity, MetricField, MetricKind, Metrics, Pace,
 };
+use postq_http::Hidden;
 use serde_json::Value;
 
-use crate::client::{Reddit, Token, is_id};
+use crate::client::{Reddit, is_id, token_of};
 use crate::error::unread;
-use crate::hide::Hidden;
 use crate::listing::{Listing, ShownPost};
 
 /// Posts in one call: Reddit's most.
@@ -66,7 +66,7 @@ impl Metrics for Reddit {
         asked: &[Asked],
         _now: DateTime<Utc>,
     ) -> Result<Vec<Fetched>, Failure> {
-        let token = Token::read(who.secret.as_ref())?;
+        let token = token_of(who.secret.as_ref())?;
         let hidden = Hidden::secret(token.expose());
         // What cannot be an id is asked for nowhere: it would spoil the others' answer.
         let ids = asked.iter().take(BATCH).map(|one| one.remote_id.as_str());

@@ -10,14 +10,14 @@ use postq_core::content::{Draft, Part};
 use postq_core::failure::{Failure, Outcome};
 use postq_core::id::AccountId;
 use postq_core::platform::{Identity, Preflight, Violation};
+use postq_http::{Answer, Hidden, Token};
 use reqwest::header::LOCATION;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::client::{Answer, Reddit, Token, is_name};
-use crate::error::{NoAnswer, unread};
-use crate::hide::Hidden;
+use crate::client::{Reddit, is_name, token_of};
+use crate::error::unread;
 use crate::options::Wanted;
 use crate::rules::{About, Flair, Requirements, Rules};
 
@@ -92,7 +92,7 @@ impl Reddit {
         if let Some(rules) = known.filter(complete) {
             return Ok(Known::Rules(Box::new(rules)));
         }
-        let token = Token::read(who.secret.as_ref())?;
+        let token = token_of(who.secret.as_ref())?;
         let deadline = Instant::now() + PATIENCE.min(self.patience());
         let ask = Ask { reddit: self, token: &token, community: &wanted.community, deadline };
         let about = match ask.about().await? {
@@ -148,11 +148,7 @@ impl Ask<'_> {
 
     async fn get(&self, path: &str) -> Result<Answer, Failure> {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        let asked = if left.is_zero() {
-            Err(NoAnswer::late())
-        } else {
-            self.reddit.get(path, &[], self.token, MOST_OF_ANSWER, left).await
-        };
+        let asked = self.reddit.get(path, &[], self.token, MOST_OF_ANSWER, left).await;
         asked.map_err(|lost| nothing_is_out(lost.into_failure(self.hidden())))
     }
 

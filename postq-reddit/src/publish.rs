@@ -15,11 +15,11 @@ use postq_core::platform::{
     Identity, Length, Measure, Media, Metrics, Outgoing, Pace, Platform, PlatformName, Preflight,
     Published, Reconcile, Violation,
 };
+use postq_http::{Answer, Hidden};
 use serde_json::Value;
 
-use crate::client::{Answer, Reddit, Token, is_id};
+use crate::client::{Reddit, is_id, token_of};
 use crate::error::{Reply, unpublished};
-use crate::hide::Hidden;
 use crate::limits::readings;
 use crate::media::{Taken, limits};
 use crate::options::{FIELDS, Wanted};
@@ -80,9 +80,9 @@ impl Platform for Reddit {
         if part.media.len() != part.prepared.len() {
             return Err(Failure::not_published(FailureClass::Internal, NOT_UPLOADED));
         }
-        let token = Token::read(who.secret.as_ref())?;
+        let token = token_of(who.secret.as_ref())?;
         let wanted = Wanted::read(part.options);
-        let hidden = Hidden { token: token.expose(), title: &wanted.title, text: part.text };
+        let hidden = Hidden::secret(token.expose()).with_texts([&wanted.title, part.text]);
         let files = part.prepared.iter().map(Taken::read).collect::<Result<Vec<_>, _>>()?;
         let refused = |why| Failure::not_published(FailureClass::Content, why);
         if let Some(problem) = wanted.problems(files.len()).into_iter().next() {

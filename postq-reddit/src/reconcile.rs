@@ -22,11 +22,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use postq_core::failure::{Failure, FailureClass, Outcome};
 use postq_core::intent::Receipt;
 use postq_core::platform::{Identity, Look, Lookup, Reconcile};
+use postq_http::{Answer, Hidden, Token, server_time};
 
-use crate::client::{Answer, Reddit, Token, is_name};
-use crate::error::{NoAnswer, unread};
-use crate::hide::Hidden;
-use crate::limits::server_time;
+use crate::client::{Reddit, is_name, token_of};
+use crate::error::unread;
 use crate::listing::{Listing, ShownPost};
 use crate::options::{Kind, Wanted};
 use crate::publish::post_url;
@@ -67,7 +66,7 @@ fn about_the_look(failure: Failure) -> Failure {
 
 impl Reddit {
     async fn search(&self, who: &Identity, lookup: Lookup<'_>) -> Result<Look, Failure> {
-        let token = Token::read(who.secret.as_ref())?;
+        let token = token_of(who.secret.as_ref())?;
         let deadline = Instant::now() + self.patience();
         let user = match &who.remote_id {
             Some(name) if is_name(name) => name.clone(),
@@ -76,7 +75,7 @@ impl Reddit {
         };
         let wanted = Wanted::read(&lookup.intent.options);
         let hidden =
-            Hidden { token: token.expose(), title: &wanted.title, text: &lookup.intent.text };
+            Hidden::secret(token.expose()).with_texts([&wanted.title, &lookup.intent.text]);
         let list = Own { reddit: self, token: &token, user: &user, hidden, deadline };
         let mut search = Search::new(self, lookup, &wanted);
         let mut next: Option<String> = None;
@@ -118,11 +117,7 @@ impl Own<'_> {
         query.extend(after.map(|after| ("after", after)));
         let path = format!("/user/{}/submitted", self.user);
         let left = self.deadline.saturating_duration_since(Instant::now());
-        let asked = if left.is_zero() {
-            Err(NoAnswer::late())
-        } else {
-            self.reddit.get(&path, &query, self.token, MOST_OF_LIST, left).await
-        };
+        let asked = self.reddit.get(&path, &query, self.token, MOST_OF_LIST, left).await;
         asked.map_err(|lost| lost.into_failure(self.hidden))
     }
 

@@ -1,9 +1,9 @@
 //! The body of the creating call: a form, or for a gallery JSON.
 
 use postq_core::content::MediaRef;
+use postq_http::form;
 use serde::Serialize;
 
-use crate::form::form;
 use crate::media::Taken;
 use crate::options::{Kind, Wanted};
 

@@ -14,11 +14,11 @@ use postq_core::platform::{
     Identity, Length, Measure, Media, Metrics, Outgoing, Pace, Platform, PlatformName, Published,
     Reconcile, Violation,
 };
+use postq_http::{Answer, Hidden, Token};
 use serde::{Deserialize, Serialize};
 
-use crate::client::{Answer, Token, X, is_id};
+use crate::client::{X, is_id};
 use crate::error::unpublished;
-use crate::hide::Hidden;
 use crate::limits::readings;
 use crate::media::limits;
 use crate::text::{forbidden, has_content, has_link, weighted_length};
@@ -81,7 +81,7 @@ impl Platform for X {
             return Err(Failure::not_published(FailureClass::Internal, NOT_UPLOADED));
         }
         let token = Token::read(who.secret.as_ref())?;
-        let hidden = Hidden { token: token.expose(), text: part.text };
+        let hidden = Hidden::secret(token.expose()).with_texts([part.text]);
         let reply = part.reply_to.map(|id| Reply { in_reply_to_tweet_id: id });
         let ids: Vec<&str> = part.prepared.iter().map(|media| media.remote_id.as_str()).collect();
         let media = (!ids.is_empty()).then_some(Attached { media_ids: ids });

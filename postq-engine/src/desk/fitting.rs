@@ -22,7 +22,7 @@ pub struct Notice {
 impl Desk {
     /// The content with a variant for each platform of these accounts that it was too long for, and what
     /// was done. What cannot be made to fit stays, and is a violation.
-    pub(super) fn fitted(
+    pub(crate) fn fitted(
         &self,
         content: &Content,
         fitting: Option<Fitting>,

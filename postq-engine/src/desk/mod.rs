@@ -163,6 +163,11 @@ impl Desk {
         &self.backend
     }
 
+    /// The platforms that posts go to.
+    pub(crate) fn platforms(&self) -> &Platforms {
+        &self.platforms
+    }
+
     /// Whose posts these are.
     pub fn tenant(&self) -> TenantId {
         self.settings.tenant

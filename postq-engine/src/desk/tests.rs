@@ -1,7 +1,7 @@
 //! What the desk promises, on the memory backend under a clock that stands still.
 
 mod exceptions;
-mod fits;
+pub(crate) mod fits;
 mod rules;
 
 use std::sync::Arc;

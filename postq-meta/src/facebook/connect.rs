@@ -15,12 +15,12 @@ use std::time::Instant;
 use async_trait::async_trait;
 use postq_core::connect::{Asked, Connect, Grant, Nonce, Whose};
 use postq_core::failure::{Failure, FailureClass};
+use postq_http::form;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::Facebook;
 use crate::client::{Ask, Id, MOST_OF_LIST};
-use crate::form::form;
 use crate::grant::{App, Granted, unreadable, unset};
 
 /// What is asked for: the least that publishes, finds again and counts.

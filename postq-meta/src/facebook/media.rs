@@ -13,14 +13,13 @@ use postq_core::error::{ErrorKind, chain};
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::media::{KindLimits, MediaClass, MediaKind, MediaLimits, whole};
 use postq_core::platform::{Identity, Media, PreparedMedia, UploadFile, UploadStep};
+use postq_http::{Answer, FileForm, FilePart, Hidden};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Facebook;
-use crate::client::{Answer, Created, Id, Token, is_id};
+use crate::client::{Created, Id, Token, is_id};
 use crate::error::{Problem, not_published, unpublished};
-use crate::hide::Hidden;
-use crate::multipart::multipart;
 
 const MIB: u64 = 1_024 * 1_024;
 /// The largest photo: Facebook advises to stay below 4 MB.
@@ -115,6 +114,10 @@ impl Media for Facebook {
     }
 }
 
+/// What a piece of a video is called.
+const CHUNK_PART: FilePart<'_> =
+    FilePart { name: "video_file_chunk", filename: "chunk", mime: "application/octet-stream" };
+
 /// One step's file, and where it goes.
 struct Upload<'a> {
     facebook: &'a Facebook,
@@ -132,9 +135,10 @@ impl Upload<'_> {
             fields.push(("alt_text_custom", alt));
         }
         let kind = self.file.facts.kind;
-        let form = multipart(&fields, ("source", "photo", kind.mime(), &content));
+        let part = FilePart { name: "source", filename: "photo", mime: kind.mime() };
+        let form = FileForm::whole(&fields, part, &content);
         let url = format!("{}/{}/photos", self.facebook.graph.base.url, self.page);
-        let answer = self.call(url, form).await?;
+        let answer = self.call(url, (form.content_type, form.body)).await?;
         match Created::of(&answer) {
             Some(id) => Ok(self.ready(&Uploaded::Photo { id }, self.file.now)),
             None => Err(self.refused(&answer)),
@@ -168,8 +172,8 @@ impl Upload<'_> {
             ("upload_session_id", known.session.as_str()),
             ("start_offset", from.as_str()),
         ];
-        let file = ("video_file_chunk", "chunk", "application/octet-stream", &*content);
-        let answer = self.call(self.videos(), multipart(&fields, file)).await?;
+        let form = FileForm::whole(&fields, CHUNK_PART, &content);
+        let answer = self.call(self.videos(), (form.content_type, form.body)).await?;
         let next: Option<Next> = answer.read().filter(|_| answer.status.is_success());
         let Some(next) = next else {
             let is_forgotten = Problem::read(&answer).is_some_and(|problem| problem.is_missing());
@@ -223,7 +227,7 @@ impl Upload<'_> {
     async fn call(&self, url: String, form: (String, Vec<u8>)) -> Result<Answer, Failure> {
         let graph = &self.facebook.graph;
         let sent = graph.upload(url, form, &self.token, self.until).await;
-        sent.map_err(|lost| not_published(lost.into_failure(graph.name, self.hidden())))
+        sent.map_err(|lost| not_published(lost.into_failure(self.hidden())))
     }
 
     fn refused(&self, answer: &Answer) -> Failure {
@@ -231,7 +235,7 @@ impl Upload<'_> {
     }
 
     fn hidden(&self) -> Hidden<'_> {
-        Hidden { token: self.token.expose(), text: self.file.alt.unwrap_or_default() }
+        Hidden::secret(self.token.expose()).with_texts([self.file.alt.unwrap_or_default()])
     }
 }
 

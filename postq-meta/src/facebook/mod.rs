@@ -11,10 +11,11 @@ use std::time::Instant;
 
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::platform::{Identity, PlatformName};
+use postq_http::ConfigError;
 use serde::Deserialize;
 
 use crate::client::{Graph, Id, MOST_OF_ONE, Token, node_of};
-use crate::config::{ConfigError, FacebookConfig};
+use crate::config::FacebookConfig;
 
 /// The platform `facebook`: publishes to Pages, and finds again what it cannot tell of.
 ///

@@ -14,14 +14,14 @@ use postq_core::platform::{
     Identity, Length, Measure, Media, Metrics, Outgoing, Pace, Platform, PlatformName, Published,
     Reconcile, Violation,
 };
+use postq_http::{Answer, Hidden, NoAnswer};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::media::{Uploaded, limits};
 use super::{Facebook, address};
-use crate::client::{Answer, Created};
-use crate::error::{NoAnswer, unpublished};
-use crate::hide::Hidden;
+use crate::client::Created;
+use crate::error::unpublished;
 use crate::limits::readings;
 
 /// The longest text, in characters.
@@ -78,7 +78,7 @@ impl Platform for Facebook {
         let what = What::of(&part)?;
         let token = self.graph.token(who)?;
         let page = self.page(who, &token, until).await.map_err(crate::error::not_published)?;
-        let hidden = Hidden { token: token.expose(), text: part.text };
+        let hidden = Hidden::secret(token.expose()).with_texts([part.text]);
 
         let sent = match &what {
             What::Feed(body) => {
@@ -91,7 +91,7 @@ impl Platform for Facebook {
             }
         };
 
-        let answer = sent.map_err(|lost: NoAnswer| lost.into_failure(self.graph.name, hidden))?;
+        let answer = sent.map_err(|lost: NoAnswer| lost.into_failure(hidden))?;
         let limits = readings(&answer.headers);
         match what.made(&answer) {
             Some(id) => Ok(Published { receipt: self.receipt(&answer, part.part, id), limits }),

@@ -19,14 +19,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use postq_core::failure::{Failure, Outcome};
 use postq_core::intent::Receipt;
 use postq_core::platform::{Identity, Look, Lookup, Reconcile};
+use postq_http::{Hidden, server_time};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{Facebook, address};
 use crate::client::{Id, MOST_OF_LIST, Token};
 use crate::error::unread;
-use crate::hide::Hidden;
-use crate::limits::server_time;
 use crate::text::{Sameness, compare};
 use crate::window::{MOST_SKEW, Window, time};
 
@@ -106,7 +105,7 @@ impl Listing<'_> {
         mut see: impl FnMut(&T, Window) -> Seen,
     ) -> Result<Result<Window, String>, Failure> {
         let graph = &self.facebook.graph;
-        let hidden = Hidden { token: self.token.expose(), text: &self.lookup.intent.text };
+        let hidden = Hidden::secret(self.token.expose()).with_texts([&self.lookup.intent.text]);
         let path = format!("/{}/{edge}", self.page);
         let mut after: Option<String> = None;
         for _ in 0..MOST_PAGES {
@@ -114,7 +113,7 @@ impl Listing<'_> {
             query.push(("limit", PAGE));
             query.extend(after.as_deref().map(|after| ("after", after)));
             let answer = graph.get(&path, &query, self.token, (MOST_OF_LIST, self.until)).await;
-            let answer = answer.map_err(|lost| lost.into_failure(graph.name, hidden))?;
+            let answer = answer.map_err(|lost| lost.into_failure(hidden))?;
             if answer.status.is_success() && answer.body.is_empty() {
                 return Ok(Err(format!("the list \"{edge}\" is larger than 1 MiB")));
             }

@@ -15,12 +15,13 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use postq_core::connect::{Asked, Connect, Grant, Nonce, Refresh, Renewal, Whose};
 use postq_core::failure::{Failure, FailureClass};
+use postq_http::{Answer, form};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::Instagram;
-use crate::client::{Answer, Ask};
-use crate::form::form;
+use crate::client::Ask;
+use crate::config::unversioned;
 use crate::grant::{App, Granted, NoGrant, unreadable, unset};
 
 /// What is asked for: the least that publishes, finds again and counts.
@@ -82,7 +83,7 @@ impl Connect for Instagram {
             ("client_secret", secret),
             ("access_token", &short),
         ];
-        let url = format!("{}/access_token", self.graph.base.unversioned());
+        let url = format!("{}/access_token", unversioned(&self.graph.base));
         let long = self.long(&url, &query, &[&short, secret], until).await;
         long.map_err(|none| none.into_failure(self.graph.name))
     }
@@ -104,7 +105,7 @@ impl Refresh for Instagram {
         let timeout = Refresh::timeout(self);
         let until = Instant::now() + timeout - (timeout / 20).min(Duration::from_millis(500));
         let token = refresh_token.expose_secret();
-        let url = format!("{}/refresh_access_token", self.graph.base.unversioned());
+        let url = format!("{}/refresh_access_token", unversioned(&self.graph.base));
         let query = [("grant_type", "ig_refresh_token"), ("access_token", token)];
         match self.long(&url, &query, &[token], until).await {
             Ok(grant) => Ok(Renewal::Renewed(grant)),

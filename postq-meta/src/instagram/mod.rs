@@ -14,10 +14,11 @@ use std::time::Instant;
 
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::platform::{Identity, PlatformName};
+use postq_http::ConfigError;
 use serde::Deserialize;
 
 use crate::client::{Graph, Id, MOST_OF_ONE, Token, node_of};
-use crate::config::{ConfigError, InstagramConfig};
+use crate::config::InstagramConfig;
 
 /// The platform `instagram`: publishes images, carousels, reels and stories of professional accounts.
 ///

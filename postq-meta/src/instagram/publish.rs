@@ -13,6 +13,7 @@ use postq_core::platform::{
     Identity, Length, Measure, Media, Metrics, Outgoing, Pace, Platform, PlatformName, Published,
     Reconcile, Stage, Violation,
 };
+use postq_http::Hidden;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -21,7 +22,6 @@ use super::container::{Kind, OPTIONS};
 use super::media::{CAROUSEL, limits};
 use crate::client::{Created, MOST_OF_ONE, Token, is_id};
 use crate::error::{not_published, unpublished};
-use crate::hide::Hidden;
 use crate::limits::readings;
 
 /// The longest caption, in characters, and what it may have of hashtags and mentions.
@@ -69,12 +69,12 @@ impl Platform for Instagram {
         if let Some(failure) = quota.and_then(|quota| quota.used_up()) {
             return Err(failure);
         }
-        let hidden = Hidden { token: token.expose(), text: part.text };
+        let hidden = Hidden::secret(token.expose()).with_texts([part.text]);
         let (path, body) = (format!("/{node}/media_publish"), json!({ "creation_id": container }));
 
         let sent = self.graph.post(&path, &body, &token, until).await;
 
-        let answer = sent.map_err(|lost| lost.into_failure(self.graph.name, hidden))?;
+        let answer = sent.map_err(|lost| lost.into_failure(hidden))?;
         let mut limits = readings(&answer.headers);
         let Some(id) = Created::of(&answer) else {
             return Err(unpublished(&answer, (self.graph.name, hidden)).with_limits(limits));

@@ -19,14 +19,13 @@ use chrono::{DateTime, Utc};
 use postq_core::failure::{Failure, FailureClass, Outcome};
 use postq_core::intent::Receipt;
 use postq_core::platform::{Identity, Look, Lookup, Reconcile};
+use postq_http::{Hidden, server_time};
 use serde::Deserialize;
 
 use super::Instagram;
 use super::container::{Kind, Status};
 use crate::client::{Id, MOST_OF_LIST, Token, is_id};
 use crate::error::unread;
-use crate::hide::Hidden;
-use crate::limits::server_time;
 use crate::text::{Sameness, compare};
 use crate::window::{Window, time};
 
@@ -126,14 +125,14 @@ impl Listing<'_> {
     /// Reads the list back to where the window begins; why not, if it cannot be.
     async fn read(&self, path: &str) -> Result<Result<Seen, String>, Failure> {
         let graph = &self.instagram.graph;
-        let hidden = Hidden { token: self.token.expose(), text: &self.lookup.intent.text };
+        let hidden = Hidden::secret(self.token.expose()).with_texts([&self.lookup.intent.text]);
         let mut seen = Seen::default();
         let mut after: Option<String> = None;
         for _ in 0..MOST_PAGES {
             let mut query = vec![("fields", FIELDS), ("limit", PAGE)];
             query.extend(after.as_deref().map(|after| ("after", after)));
             let answer = graph.get(path, &query, self.token, (MOST_OF_LIST, self.until)).await;
-            let answer = answer.map_err(|lost| lost.into_failure(graph.name, hidden))?;
+            let answer = answer.map_err(|lost| lost.into_failure(hidden))?;
             if answer.status.is_success() && answer.body.is_empty() {
                 return Ok(Err("the list of own posts is larger than 1 MiB".to_owned()));
             }

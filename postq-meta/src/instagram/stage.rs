@@ -14,14 +14,14 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::platform::{Identity, Outgoing, PreparedMedia, Stage, UploadStep};
+use postq_http::{Answer, Hidden};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Instagram;
 use super::container::{Plan, Status};
-use crate::client::{Answer, Created, Token, is_id};
+use crate::client::{Created, Token, is_id};
 use crate::error::{Meaning, meaning_of_status, not_published, unpublished};
-use crate::hide::Hidden;
 
 /// Containers end a day after they were made; this is the hour before, so that none ends under way.
 const LIVES: TimeDelta = TimeDelta::hours(23);
@@ -129,7 +129,7 @@ impl Build<'_> {
         let node = self.instagram.node(self.who, &self.token, self.until).await?;
         let path = format!("/{node}/media");
         let made = graph.post(&path, &body, &self.token, self.until).await;
-        let answer = made.map_err(|lost| lost.into_failure(graph.name, self.hidden()))?;
+        let answer = made.map_err(|lost| lost.into_failure(self.hidden()))?;
         let Some(id) = Created::of(&answer) else { return Err(self.refused(&answer)) };
         // Pictures are ready at once, most of the time.
         going(&Progress { waiting: Some((id, 0)), ..progress }, Duration::ZERO)
@@ -172,7 +172,7 @@ impl Build<'_> {
     }
 
     fn hidden(&self) -> Hidden<'_> {
-        Hidden { token: self.token.expose(), text: self.part.text }
+        Hidden::secret(self.token.expose()).with_texts([self.part.text])
     }
 }
 

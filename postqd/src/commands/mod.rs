@@ -13,6 +13,7 @@ mod media;
 mod migrate;
 mod node;
 mod notify;
+mod options;
 mod platforms;
 mod post;
 mod preview;

@@ -54,7 +54,7 @@ impl Measure for Strict {
 }
 
 /// A desk with the account `acme` on the platform `strict`.
-async fn strict() -> Desk {
+pub(crate) async fn strict() -> Desk {
     let start: DateTime<Utc> = START.parse().unwrap();
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(start));
     let backend = MemoryBackend::new(clock).backend();
