@@ -34,6 +34,7 @@ pub(crate) fn look(content: &[u8], kind: MediaKind) -> Result<MediaFacts, Wrong>
     let turned = is_turned(decoder.orientation().unwrap_or(Orientation::NoTransforms));
     let (width, height) = if turned { (height, width) } else { (width, height) };
     let frames = (kind == MediaKind::Gif).then(|| gif_frames(content)).flatten();
+    ensure_memory(&decoder)?;
     // Drawn once, and of an animation its first picture alone: what is damaged is told now and not by a platform.
     DynamicImage::from_decoder(decoder).map_err(|error| unreadable(&error))?;
     Ok(MediaFacts { frames, located, ..MediaFacts::picture(kind, width, height) })
@@ -48,6 +49,15 @@ fn ensure_size(content: &[u8], kind: MediaKind) -> Result<(), Wrong> {
     }
     if u64::from(width) * u64::from(height) > MOST_PIXELS {
         return Err(format!("it is {width} x {height} pixels, at most {MOST_PIXELS} in all"));
+    }
+    Ok(())
+}
+
+/// Whether it fits into memory when it is drawn: a picture of 16 bits needs twice as much for each pixel.
+fn ensure_memory(decoder: &impl ImageDecoder) -> Result<(), Wrong> {
+    let (needs, most) = (decoder.total_bytes(), MOST_PIXELS * 4);
+    if needs > most {
+        return Err(format!("drawn it is {needs} bytes, at most {most}; fewer pixels are needed"));
     }
     Ok(())
 }
@@ -138,6 +148,7 @@ fn decode(content: &[u8], kind: MediaKind) -> Result<DynamicImage, Wrong> {
     let reader = ImageReader::with_format(Cursor::new(content), format(kind)?);
     let mut decoder = limited(reader).into_decoder().map_err(|error| unreadable(&error))?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    ensure_memory(&decoder)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(|error| unreadable(&error))?;
     picture.apply_orientation(orientation);
     Ok(picture)

@@ -130,6 +130,13 @@ async fn what_is_no_picture_is_refused_with_its_reason() {
         bomb[29..33].copy_from_slice(&crc);
         bomb
     };
+    let deep = |width: u32, height: u32| {
+        let mut bomb = promising(width, height);
+        bomb[24] = 16;
+        let crc = crc32(&bomb[12..29]).to_be_bytes();
+        bomb[29..33].copy_from_slice(&crc);
+        bomb
+    };
     let without = |format, bytes| {
         let mut cut = written(&DynamicImage::from(noise(40, 30)), format);
         cut.truncate(cut.len() - bytes);
@@ -149,6 +156,7 @@ async fn what_is_no_picture_is_refused_with_its_reason() {
         (cut, "cannot be read"),
         (promising(60_000, 60_000), "60000 x 60000 pixels, at most 32768 on a side"),
         (promising(30_000, 30_000), "30000 x 30000 pixels, at most 100000000 in all"),
+        (deep(9_000, 9_000), "drawn it is 486000000 bytes, at most 400000000"),
         (without(ImageFormat::Png, 5), "its end is missing"),
         (without(ImageFormat::Jpeg, 2), "its end is missing"),
         (without(ImageFormat::Jpeg, 500), "its end is missing"),

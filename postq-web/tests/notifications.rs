@@ -65,7 +65,7 @@ async fn it_is_shown_who_is_told_of_what() {
     assert_eq!(shown["channels"], channels);
     let kinds: Vec<&Value> =
         shown["notices"].as_array().unwrap().iter().map(|notice| &notice["kind"]).collect();
-    assert_eq!(kinds.len(), 5, "{shown:#}");
+    assert_eq!(kinds.len(), 8, "{shown:#}");
     assert!(kinds.contains(&&json!("job_dead")), "{shown:#}");
     assert!(heard.lock().unwrap().is_empty(), "to look tells nobody");
 }

@@ -95,6 +95,15 @@ fn ends_well(child: Child) -> String {
 }
 
 #[test]
+fn the_doctor_says_whether_accounts_can_be_connected() {
+    let place = Place::new();
+
+    place.run(&["doctor"]).exits(0).tells("without X_CLIENT_ID accounts are added with");
+    place.write("postqd.toml", format!("x_client_id = \"{CLIENT_ID}\"\n"));
+    place.run(&["doctor"]).exits(0).tells("X_REDIRECT_URI is not");
+}
+
+#[test]
 fn an_account_is_connected_by_the_command_and_publishes() {
     let town = Town::new();
     let port = free_port();

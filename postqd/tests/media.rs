@@ -57,7 +57,8 @@ fn files_are_added_listed_and_removed_here_and_at_a_daemon() {
         run(&["media", "add", "fake.png", "pictures/dog.png", "pictures", "no.png"])
             .exits(1)
             .tells("3 of the files could not be added");
-        run(&["media", "add", "fake.png"]).tells("\"fake.png\": its content is of no known type");
+        run(&["media", "add", "fake.png"])
+            .tells("warning: fake.png: \"fake.png\": its content is of no known type");
         let files = kept(&here, server);
         assert_eq!(files.len(), 2, "{files:?}");
         assert_eq!((&files[0]["name"], &files[0]["alt"]), (&"cat.png".into(), &"a cat".into()));
@@ -82,6 +83,8 @@ fn a_post_with_a_path_names_the_file_that_was_added() {
         };
 
         post(&["--media", "pictures/cat.png", "--alt", "a cat"]).exits(0);
+        post(&["--media", "pictures/cat.png", "--alt", "a cat", "--preview"]).tells(": a cat");
+        post(&["--media", "pictures/cat.png", "--preview"]).tells("nothing says what it shows");
         post(&["--media", "fake.png"]).exits(1).tells("of no known type");
         post(&["--media", "no.png"]).exits(1).tells("it cannot be read");
         post(&["--media", "pictures/cat.png", "--alt", "a", "--alt", "b"]).exits(2).tells("--alt");

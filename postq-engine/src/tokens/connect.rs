@@ -114,9 +114,7 @@ pub enum ConnectError {
     #[error("{0}")]
     Cannot(String),
     /// Nobody began it, or it was finished, or it took too long.
-    #[error(
-        "this was begun more than 10 minutes ago, is finished already, or was begun elsewhere; begin anew"
-    )]
+    #[error("this was begun more than 10 minutes ago, is finished already, or was begun elsewhere")]
     NotBegun,
     /// The platform refuses the code.
     #[error("{0}")]

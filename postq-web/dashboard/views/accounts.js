@@ -47,7 +47,9 @@ function health(account) {
 function Limit({ of }) {
   const left = of.told ? Math.min(of.left, of.told.left) : of.left;
   const back = of.told && of.told.left === 0 ? of.told.resets_at : of.next_at;
-  return html`<dt>${of.account_id ? "May post" : "All accounts together"}</dt><dd>${left} of ${of.calls} ${spanOf(of.per_seconds)} left${left === 0 && html`, again <${When} at=${back} />`}</dd>`;
+  return html`<dt>${of.account_id ? "May post" : "All accounts together"}</dt><dd>${of.at_once < of.calls
+    ? `${of.calls} ${spanOf(of.per_seconds)}, ${of.at_once} at once; ${left} left`
+    : `${left} of ${of.calls} ${spanOf(of.per_seconds)} left`}${left === 0 && html`, again <${When} at=${back} />`}</dd>`;
 }
 
 const SPANS = [[86400, "day"], [3600, "hour"], [60, "minute"]];
@@ -105,7 +107,6 @@ function Account({ account, limits, connects, back, again }) {
         : html`<${Act} look="small" done="Paused" run=${act(() => post(`/accounts/${account.id}/pause`, { note: "paused in the dashboard" }))}>Pause<//>`)}
       ${may("admin") && account.platform !== "dry_run" && html`<button type="button" class="btn small" onClick=${() => setAsk("token")}>New token</button>`}
       <a class="btn small" ...${link(`/accounts/${account.id}/slots`)}>Slots</a>
-      <a class="btn small" ...${link(`/analytics?account=${account.id}`)}>Analytics</a>
       <a class="btn small" ...${link(`/analytics?account=${account.id}`)}>Analytics</a>
       <span class="space"></span>
       ${may("admin") && html`<button type="button" class="btn small bad" onClick=${() => setAsk("remove")}>Remove</button>`}

@@ -5,7 +5,7 @@ import { Attached } from "../media.js";
 import { link } from "../route.js";
 import { may } from "../session.js";
 import { long } from "../time.js";
-import { Act, Head, Loaded, State, When, gist, platformName, useLoaded } from "../ui.js";
+import { Act, Block, Head, Loaded, State, When, gist, platformName, useLoaded } from "../ui.js";
 
 async function load(id) {
   const story = await get(`/jobs/${id}`);
@@ -42,10 +42,14 @@ function Story({ job, events, evidence, account, post: of, publication, again })
   const how = job.standing;
   const waits = ["planned", "enqueued", "failed"].includes(job.state);
   const isOpen = job.state === "dead_letter" && !job.resolution;
+  // What ends by itself asks for nobody.
+  const holds = waits && account?.blocks.find((block) => !block.until);
   return html`<${Head} title=${of ? gist(of.parts, 60) : `A job of kind ${job.kind}`}><${State} of=${how} />${publication && html`<a class="btn" ...${link(`/publications/${publication.id}`)}>How it does</a>`}<//>
     <div class="stack wide">
       ${NEXT[how] && html`<div class=${`note ${isOpen ? "warn" : ""}`}><div class="stack">
-        <p><strong>What to do:</strong> ${NEXT[how]}</p>
+        ${holds
+          ? html`<p><strong>Its account is held back:</strong> <${Block} of=${holds} /> <a ...${link(`/accounts/${account.id}`)}>See ${account.name}</a>. It goes out when that is over.</p>`
+          : html`<p><strong>What to do:</strong> ${NEXT[how]}</p>`}
         ${isOpen && job.reason && html`<p>${job.reason}</p>`}
         ${may("write") && (waits || isOpen) && html`<${Acts} job=${job} how=${how} waits=${waits} again=${again} />`}
       </div></div>`}

@@ -108,6 +108,8 @@ impl Problem {
                 errors.join("; ")
             }
             "invalid" => match field {
+                // It begins with the file's own name.
+                Some(field) if field == "file" => detail.clone(),
                 // As the option is called.
                 Some(field) => format!("{}: {detail}", field.trim_start_matches("schedule.")),
                 None => detail.clone(),

@@ -137,6 +137,9 @@ async fn preview(api: &Api, output: Output, new: &NewPost) -> anyhow::Result<()>
         output.say(format!("{} to {}", platform.platform, platform.accounts.join(", ")));
         for (number, part) in platform.parts.iter().enumerate() {
             output.say(format!("  part {}: {}", number + 1, cut(&part.text, 60)));
+            for file in &part.media {
+                output.say(format!("    with {}", pictured(file)));
+            }
         }
         if let Some(notice) = &platform.notice {
             output.say(format!("  {notice}"));
@@ -157,6 +160,15 @@ async fn preview(api: &Api, output: Output, new: &NewPost) -> anyhow::Result<()>
     }
     let errors: Vec<String> = preview.errors.iter().map(ToString::to_string).collect();
     bail!("it would not be taken in: {}", errors.join("; "))
+}
+
+/// A picture or video of a post, and what it is said to show.
+fn pictured(file: &Value) -> String {
+    let source = file["source"].as_str().unwrap_or("a file");
+    match file["alt"].as_str() {
+        Some(alt) => format!("{source}: {}", cut(alt, 60)),
+        None => format!("{source}: nothing says what it shows (--alt)"),
+    }
 }
 
 async fn list(api: &Api, output: Output, paging: &Paging) -> anyhow::Result<()> {

@@ -33,9 +33,10 @@ use crate::media::{self, Uploads};
 use crate::reading::{self, Counted};
 use crate::shapes;
 
-const MOST_OF_BODY: usize = 8 * 1_024 * 1_024;
-/// Of a body, so much is remembered: pieces of uploads are kept with their upload.
-const MOST_REMEMBERED: usize = 256 * 1_024;
+/// The largest body: a piece of an upload.
+const MOST_OF_PIECE: usize = 8 * 1_024 * 1_024;
+/// The largest of any other; so much of each is remembered.
+const MOST_OF_BODY: usize = 256 * 1_024;
 /// Requests that are remembered.
 const MOST_SEEN: usize = 1_000;
 const MOST_TEXT: usize = 25_000;
@@ -182,7 +183,9 @@ async fn connection(stream: TcpStream, shared: Shared) {
 async fn respond(request: Request<Incoming>, shared: &Shared) -> Result<Answer, Cut> {
     let received_at = SystemClock.now();
     let (head, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, MOST_OF_BODY).collect().await else {
+    let is_upload = head.uri.path().contains("/media/");
+    let most = if is_upload { MOST_OF_PIECE } else { MOST_OF_BODY };
+    let Ok(body) = Limited::new(body, most).collect().await else {
         return Ok(refuse(413, "", "Payload Too Large", "The body is too large."));
     };
     let body = body.to_bytes();
@@ -254,7 +257,7 @@ impl Call {
             method: self.method.to_string(),
             target,
             headers: headers.collect(),
-            body: String::from_utf8_lossy(&self.body[..self.body.len().min(MOST_REMEMBERED)])
+            body: String::from_utf8_lossy(&self.body[..self.body.len().min(MOST_OF_BODY)])
                 .into_owned(),
         });
     }

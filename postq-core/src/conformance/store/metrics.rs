@@ -1,4 +1,4 @@
-//! The rules of [`MetricsStore`](crate::metrics::MetricsStore).
+//! The rules of [`MetricsStore`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
