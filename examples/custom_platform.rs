@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use postq::core::clock::{Clock, SystemClock};
-use postq::core::content::{Content, Part};
+use postq::core::content::{Content, Draft, Part};
 use postq::core::failure::Failure;
 use postq::core::intent::Receipt;
 use postq::core::platform::{
@@ -31,7 +31,8 @@ impl Platform for GuestBook {
         Pace::default()
     }
 
-    fn validate(&self, parts: &[Part]) -> Vec<Violation> {
+    fn validate(&self, draft: Draft<'_>) -> Vec<Violation> {
+        let parts = draft.parts;
         let lengths = (0u16..).zip(parts.iter().map(|part| part.text.chars().count()));
         let too_long = lengths.filter(|(_, length)| *length > 40);
         let tell = |(part, length)| {

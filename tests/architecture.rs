@@ -61,14 +61,23 @@ fn what_calls_others_knows_core_alone() {
     assert_eq!(own(&dependencies()["postq-outbound"]), ["postq-core"]);
 }
 
+/// The crates of platforms: what calls them have in common is in `postq-http`.
+const PLATFORMS: [&str; 5] =
+    ["postq-bluesky", "postq-meta", "postq-pinterest", "postq-reddit", "postq-x"];
+
 #[test]
-fn adapters_know_core_alone() {
+fn adapters_know_core_and_those_of_platforms_how_to_call() {
     let above = ["postq", "postqd", "postq-core", "postq-calendar", "postq-engine", "postq-web"];
     let all = dependencies();
     let adapters = all.iter().filter(|(name, _)| !above.contains(&name.as_str()));
     for (name, needs) in adapters.filter(|(name, _)| name.starts_with("postq")) {
-        assert_eq!(own(needs), ["postq-core"], "{name}");
+        let known = match PLATFORMS.contains(&name.as_str()) {
+            true => &["postq-core", "postq-http"][..],
+            false => &["postq-core"],
+        };
+        assert_eq!(own(needs), known, "{name}");
     }
+    assert!(PLATFORMS.iter().all(|name| all.contains_key(*name)), "each is there");
 }
 
 #[test]

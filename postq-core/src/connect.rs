@@ -86,8 +86,8 @@ pub struct Whose {
 ///    verifier; it is made without a request.  (`an_address_keeps_the_verifier`)
 /// 2. A code is exchanged for a grant, of which the platform can tell whose it is.
 ///    (`a_code_brings_a_grant`)
-/// 3. A code that the platform refuses, or that was asked for with another verifier, is a failure of class
-///    `auth`.  (`a_code_needs_its_verifier`)
+/// 3. A code that the platform refuses, or that was asked for with another verifier where the platform binds
+///    codes to one, is a failure of class `auth`.  (`a_code_needs_its_verifier`)
 ///
 /// Each rule is a public test in `conformance::connect`.
 #[async_trait]

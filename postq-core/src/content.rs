@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{PostId, TenantId};
 use crate::media::MediaId;
+use crate::options::{NO_OPTIONS, PostOptions};
 use crate::platform::PlatformName;
 
 /// One text with its media: a post of one part, or one part of a thread.
@@ -54,17 +55,41 @@ pub struct Content {
     /// Other parts for one platform.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variants: BTreeMap<PlatformName, Vec<Part>>,
+    /// What else a platform wants to know of the post.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<PlatformName, PostOptions>,
+}
+
+/// What one platform gets of a post.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draft<'a> {
+    /// The parts; more than one is a thread.
+    pub parts: &'a [Part],
+    /// What else it wants to know.
+    pub options: &'a PostOptions,
+}
+
+impl<'a> From<&'a [Part]> for Draft<'a> {
+    fn from(parts: &'a [Part]) -> Self {
+        Self { parts, options: &NO_OPTIONS }
+    }
 }
 
 impl Content {
     /// Content of one part without media.
     pub fn text(text: impl Into<String>) -> Self {
-        Self { parts: vec![Part::text(text)], variants: BTreeMap::new() }
+        Self { parts: vec![Part::text(text)], ..Self::default() }
     }
 
     /// The parts that this platform publishes.
     pub fn parts_for(&self, platform: &PlatformName) -> &[Part] {
         self.variants.get(platform).unwrap_or(&self.parts)
+    }
+
+    /// What this platform gets.
+    pub fn draft_for(&self, platform: &PlatformName) -> Draft<'_> {
+        let options = self.options.get(platform).unwrap_or(&NO_OPTIONS);
+        Draft { parts: self.parts_for(platform), options }
     }
 
     /// The files, added before, that any part of any variant names.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::JobId;
 use crate::job::Fence;
+use crate::options::PostOptions;
 
 /// The key under which a part is sent: an idempotency key or record key where the platform has
 /// one. The same for every attempt at the part, in every replay of its job.
@@ -53,6 +54,9 @@ pub struct Intent {
     pub key: PlatformKey,
     /// The text that is sent, after all fitting: a look-up compares with this, not with the post.
     pub text: String,
+    /// What else the platform is told of it.
+    #[serde(default, skip_serializing_if = "PostOptions::is_empty")]
+    pub options: PostOptions,
     /// The remote id of the part before, where this one is a reply to it.
     pub reply_to: Option<String>,
     /// The platform's container for it, where it makes one first.

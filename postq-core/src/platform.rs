@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -11,13 +12,14 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::connect::{Connect, Refresh};
-use crate::content::{MediaRef, Part};
+use crate::content::{Draft, MediaRef};
 use crate::failure::{Failure, LimitReading};
 use crate::id::AccountId;
 use crate::intent::{Intent, PlatformKey, Receipt};
 use crate::job::Lane;
 use crate::limiter::Rate;
 use crate::media::{MediaFacts, MediaId, MediaLimits, MediaStore};
+use crate::options::{OptionField, PostOptions};
 
 /// The name of a platform: `x`, `dry_run`, or one of the user's own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -98,6 +100,8 @@ pub struct Pace {
     pub app: Option<Rate>,
     /// For one account.
     pub account: Option<Rate>,
+    /// How many posts of one account the platform takes in any 24 hours; none where it names no number.
+    pub daily: Option<NonZeroU32>,
     /// The longest that one `publish` may take: the call gives up before it is over.
     pub send_timeout: Duration,
 }
@@ -105,7 +109,7 @@ pub struct Pace {
 impl Default for Pace {
     /// No limits; 30 s.
     fn default() -> Self {
-        Self { app: None, account: None, send_timeout: Duration::from_secs(30) }
+        Self { app: None, account: None, daily: None, send_timeout: Duration::from_secs(30) }
     }
 }
 
@@ -126,10 +130,14 @@ pub struct Outgoing<'a> {
     pub of: u16,
     /// The text.
     pub text: &'a str,
+    /// What else the platform wants to know of the post.
+    pub options: &'a PostOptions,
     /// Its media.
     pub media: &'a [MediaRef],
     /// What the platform has taken in of them, in their order; empty where it takes none in ahead of time.
     pub prepared: &'a [PreparedMedia],
+    /// What was built of it ahead of time; none where the platform builds nothing.
+    pub container: Option<&'a str>,
     /// The remote id of the part before; none for the first.
     pub reply_to: Option<&'a str>,
     /// The remote id of the first part; none for the first.
@@ -175,8 +183,18 @@ pub trait Platform: fmt::Debug + Send + Sync + 'static {
     /// How fast it may be used.
     fn pace(&self) -> Pace;
 
-    /// What it would refuse of these parts.
-    fn validate(&self, parts: &[Part]) -> Vec<Violation>;
+    /// What it would refuse of this. Unknown and missing options are told by whoever asks, from `options`.
+    fn validate(&self, draft: Draft<'_>) -> Vec<Violation>;
+
+    /// What else it wants to know of a post.
+    fn options(&self) -> &'static [OptionField] {
+        &[]
+    }
+
+    /// How many parts a post may have; 1 where there are no threads.
+    fn most_parts(&self) -> usize {
+        1
+    }
 
     /// Makes the one creating call.
     async fn publish<'a>(&self, who: &Identity, part: Outgoing<'a>) -> Result<Published, Failure>;
@@ -193,6 +211,11 @@ pub trait Platform: fmt::Debug + Send + Sync + 'static {
 
     /// Uploads media ahead of time.
     fn media(&self) -> Option<&dyn Media> {
+        None
+    }
+
+    /// Builds a part ahead of time, where publishing it is a second call.
+    fn stage(&self) -> Option<&dyn Stage> {
         None
     }
 
@@ -215,6 +238,15 @@ pub trait Platform: fmt::Debug + Send + Sync + 'static {
     fn measure(&self) -> Option<&dyn Measure> {
         None
     }
+}
+
+/// All that a platform would refuse of a draft: options that it does not know or misses, and what it
+/// checks itself.
+pub fn violations(platform: &dyn Platform, draft: Draft<'_>) -> Vec<Violation> {
+    let options = draft.options.problems(platform.options()).into_iter();
+    let mut all: Vec<_> = options.map(|message| Violation { part: 0, message }).collect();
+    all.extend(platform.validate(draft));
+    all
 }
 
 /// What a look is for.
@@ -415,7 +447,9 @@ pub trait Media: fmt::Debug + Send + Sync {
     fn limits(&self) -> MediaLimits;
 
     /// How it comes by a file. Where it fetches them itself, [`UploadFile::url`] is there.
-    fn transfer(&self) -> Transfer;
+    fn transfer(&self) -> Transfer {
+        Transfer::Sent
+    }
 
     /// Makes the next step of an upload; without a state the first.
     async fn step<'a>(
@@ -426,12 +460,45 @@ pub trait Media: fmt::Debug + Send + Sync {
     ) -> Result<UploadStep, Failure>;
 }
 
+/// Builds a part at the platform ahead of time, where publishing it is a second call: a container.
+///
+/// # Contract
+///
+/// 1. Nobody sees what is built before `publish`, which names it as [`Outgoing::container`].
+/// 2. A step makes at most one call that changes something, and ends within [`Pace::send_timeout`].
+/// 3. A step may be repeated with the same state. What the platform has forgotten meanwhile is begun anew
+///    by the adapter.
+/// 4. A container is published at most once by the platform, so that `look` can tell from it what became
+///    of a call without an answer.
+///
+/// The caller bounds the steps and the time, writes the state down after each step, and has the container in
+/// the intent before it is published.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Stage: fmt::Debug + Send + Sync {
+    /// Makes the next step of building a part; without a state the first. The time is `now`.
+    async fn step<'a>(
+        &self,
+        who: &Identity,
+        part: Outgoing<'a>,
+        state: Option<&'a serde_json::Value>,
+        now: DateTime<Utc>,
+    ) -> Result<UploadStep, Failure>;
+}
+
 /// Asks the platform whether it would take the content.
+///
+/// # Contract
+///
+/// 1. It changes nothing on the platform.
+/// 2. It ends within a few seconds, and remembers for a while what the platform told: it is asked when a
+///    post is planned and again before it is sent.
+/// 3. What could not be asked is a failure, not a violation.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Preflight: fmt::Debug + Send + Sync {
     /// What the platform would refuse, by its own current rules.
-    async fn check(&self, who: &Identity, parts: &[Part]) -> Result<Vec<Violation>, Failure>;
+    async fn check<'a>(&self, who: &Identity, draft: Draft<'a>) -> Result<Vec<Violation>, Failure>;
 }
 
 /// How long a text is, as a platform counts.
@@ -450,7 +517,9 @@ pub trait Measure: fmt::Debug + Send + Sync {
     fn measure(&self, text: &str) -> Length;
 
     /// Whether the platform would show a link in it: what it may bill otherwise. Pure.
-    fn has_link(&self, text: &str) -> bool;
+    fn has_link(&self, text: &str) -> bool {
+        text.contains("https://") || text.contains("http://")
+    }
 }
 
 const _OBJECT_SAFE: fn(&dyn Platform) = |_| {};
@@ -465,7 +534,7 @@ mockall::mock! {
     impl Platform for Platform {
         fn name(&self) -> &PlatformName;
         fn pace(&self) -> Pace;
-        fn validate(&self, parts: &[Part]) -> Vec<Violation>;
+        fn validate<'a>(&self, draft: Draft<'a>) -> Vec<Violation>;
         async fn publish<'a>(
             &self,
             who: &Identity,

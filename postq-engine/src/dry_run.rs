@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use postq_core::clock::Clock;
-use postq_core::content::Part;
+use postq_core::content::Draft;
 use postq_core::failure::Failure;
 use postq_core::intent::Receipt;
+use postq_core::options::OptionField;
 use postq_core::platform::{
     Identity, Measure, Outgoing, Pace, Platform, PlatformName, Published, Violation,
 };
@@ -50,8 +51,16 @@ impl Platform for DryRun {
         self.inner.as_ref().map_or_else(at_once, |inner| inner.pace())
     }
 
-    fn validate(&self, parts: &[Part]) -> Vec<Violation> {
-        self.inner.as_ref().map_or_else(Vec::new, |inner| inner.validate(parts))
+    fn validate(&self, draft: Draft<'_>) -> Vec<Violation> {
+        self.inner.as_ref().map_or_else(Vec::new, |inner| inner.validate(draft))
+    }
+
+    fn options(&self) -> &'static [OptionField] {
+        self.inner.as_ref().map_or(&[], |inner| inner.options())
+    }
+
+    fn most_parts(&self) -> usize {
+        self.inner.as_ref().map_or(usize::MAX, |inner| inner.most_parts())
     }
 
     fn measure(&self) -> Option<&dyn Measure> {

@@ -278,6 +278,7 @@ impl Engine {
             Arc::clone(&self.shared.resolver),
         )
         .with_settings(self.shared.settings.desk)
+        .with_tokens(self.shared.tokens.clone())
         .with_prices(Arc::clone(&self.shared.prices));
         match self.shared.media.clone() {
             Some(media) => desk.with_media(media),

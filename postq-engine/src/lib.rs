@@ -35,6 +35,7 @@ mod pauses;
 mod planner;
 pub mod platforms;
 mod polls;
+mod preflight;
 mod presence;
 pub mod prices;
 mod readings;

@@ -16,7 +16,7 @@ use postq_core::backend::Backend;
 use postq_core::clock::{Clock, TokioClock};
 use postq_core::composed::Composed;
 use postq_core::conformance::meddled::{Meddle, Meddled};
-use postq_core::content::{Content, Part, Post};
+use postq_core::content::{Content, Draft, Part, Post};
 use postq_core::error::{ErrorKind, LimitError, QueueError, StoreError, VaultError};
 use postq_core::failure::{Failure, FailureClass, LimitReading, LimitScope};
 use postq_core::feed::{Claim, JobFeed, Settle, Settlement};
@@ -26,6 +26,7 @@ use postq_core::job::{Applied, DeadReason, Job, JobKind, NewJob, Topic};
 use postq_core::limiter::{Budget, Rate, RateLimiter, Take};
 use postq_core::machine::JobState;
 use postq_core::memory::MemoryBackend;
+use postq_core::options::PostOptions;
 use postq_core::platform::{
     Identity, Look, Lookup, Outgoing, Pace, Platform, PlatformName, Published, Reconcile, Violation,
 };
@@ -127,7 +128,7 @@ impl Platform for Scripted {
         self.pace
     }
 
-    fn validate(&self, _parts: &[Part]) -> Vec<Violation> {
+    fn validate(&self, _draft: Draft<'_>) -> Vec<Violation> {
         Vec::new()
     }
 
@@ -269,6 +270,7 @@ impl World {
             part: 0,
             key: PlatformKey::derive(job.root, 0),
             text: self.post.content.parts[0].text.clone(),
+            options: PostOptions::default(),
             reply_to: None,
             container: None,
             revision: self.post.revision,

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use postq_core::account::Account;
 use postq_core::backend::Backend;
 use postq_core::clock::{Clock, SystemClock};
-use postq_core::content::{Content, MediaRef, Part};
+use postq_core::content::{Content, Draft, MediaRef};
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::intent::Receipt;
 use postq_core::job::Topic;
@@ -55,7 +55,7 @@ impl Platform for Gallery {
         Pace::default()
     }
 
-    fn validate(&self, _: &[Part]) -> Vec<Violation> {
+    fn validate(&self, _: Draft<'_>) -> Vec<Violation> {
         Vec::new()
     }
 

@@ -12,7 +12,7 @@ use postq_core::account::Account;
 use postq_core::backend::Backend;
 use postq_core::cadence::{PollingCadence, StagedCadence};
 use postq_core::clock::{Clock, TokioClock};
-use postq_core::content::{Content, Part, Post};
+use postq_core::content::{Content, Draft, Post};
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::id::TenantId;
 use postq_core::intent::Receipt;
@@ -62,7 +62,7 @@ impl Platform for Counting {
         self.pace
     }
 
-    fn validate(&self, _: &[Part]) -> Vec<Violation> {
+    fn validate(&self, _: Draft<'_>) -> Vec<Violation> {
         Vec::new()
     }
 

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use postq_core::account::Account;
 use postq_core::backend::Backend;
 use postq_core::clock::{Clock, TokioClock};
-use postq_core::content::{Content, Part, Post};
+use postq_core::content::{Content, Draft, Post};
 use postq_core::courier::{Courier, Dispatch, Reply};
 use postq_core::error::{ErrorKind, StoreError};
 use postq_core::failure::{Failure, FailureClass};
@@ -53,7 +53,7 @@ impl Platform for ByText {
         Pace::default()
     }
 
-    fn validate(&self, _: &[Part]) -> Vec<Violation> {
+    fn validate(&self, _: Draft<'_>) -> Vec<Violation> {
         Vec::new()
     }
 

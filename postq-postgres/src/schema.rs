@@ -41,6 +41,7 @@ const MIGRATIONS: &[Migration] = migrations![
     8 "connecting",
     9 "metrics",
     10 "media",
+    11 "options",
 ];
 
 /// The longest name of a schema: the names that are made from it fit into Postgres's 63 bytes.

@@ -11,7 +11,7 @@ use postq_calendar::At;
 use postq_core::backend::Backend;
 use postq_core::clock::{Clock, SystemClock};
 use postq_core::composed::Composed;
-use postq_core::content::{Content, Part};
+use postq_core::content::{Content, Draft};
 use postq_core::failure::Failure;
 use postq_core::fallback::{Breaker, BreakerSettings, FallbackLimiter, FallbackQueue, LocalMode};
 use postq_core::intent::Receipt;
@@ -47,7 +47,7 @@ impl Platform for Noting {
         Pace { send_timeout: Duration::from_secs(1), account: Some(wide), ..Pace::default() }
     }
 
-    fn validate(&self, _: &[Part]) -> Vec<Violation> {
+    fn validate(&self, _: Draft<'_>) -> Vec<Violation> {
         Vec::new()
     }
 

@@ -7,7 +7,7 @@ use rusqlite::{Row, params};
 
 use crate::error::Fault;
 use crate::rows::{
-    blob, fence, fence_number, micros, some_time, some_uuid, time_of, word, word_of,
+    blob, fence, fence_number, json, micros, some_time, some_uuid, time_of, word, word_of,
 };
 use crate::writer::Tx;
 
@@ -40,8 +40,8 @@ impl Tx<'_> {
     pub(crate) fn record_intent(&self, job: &Job, intent: &Intent) -> Result<(), Fault> {
         self.run(
             "INSERT OR REPLACE INTO evidence (root, part, account_id, job_id, fence, key, text,
-                 reply_to, container, revision, made_at, state)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open')",
+                 options, reply_to, container, revision, made_at, state)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open')",
             params![
                 blob(job.root.as_uuid()),
                 intent.part,
@@ -50,6 +50,7 @@ impl Tx<'_> {
                 fence_number(intent.fence),
                 intent.key.as_str(),
                 intent.text,
+                serde_json::to_string(&intent.options)?,
                 intent.reply_to,
                 intent.container,
                 intent.revision,
@@ -146,11 +147,12 @@ impl Tx<'_> {
     /// Gives another line of replays the receipts of this one.
     pub(crate) fn copy_receipts(&self, from: JobId, to: JobId) -> Result<(), Fault> {
         self.run(
-            "INSERT INTO evidence (root, part, account_id, job_id, fence, key, text, reply_to,
-                 container, revision, made_at, state, looks, absent_looks, duplicate, remote_id,
+            "INSERT INTO evidence (root, part, account_id, job_id, fence, key, text, options,
+                 reply_to, container, revision, made_at, state, looks, absent_looks, duplicate, remote_id,
                  url, published_at, dry_run)
-             SELECT ?, part, account_id, job_id, fence, key, text, reply_to, container, revision,
-                 made_at, state, looks, absent_looks, duplicate, remote_id, url, published_at, dry_run
+             SELECT ?, part, account_id, job_id, fence, key, text, options, reply_to, container,
+                 revision, made_at, state, looks, absent_looks, duplicate, remote_id, url, published_at,
+                 dry_run
              FROM evidence WHERE root = ? AND remote_id IS NOT NULL",
             params![blob(to.as_uuid()), blob(from.as_uuid())],
         )?;
@@ -180,6 +182,7 @@ fn intent(row: &Row<'_>, part: u16) -> rusqlite::Result<Option<Intent>> {
         part,
         key: PlatformKey::from_raw(row.get::<_, String>("key")?),
         text: row.get("text")?,
+        options: json(row, "options")?,
         reply_to: row.get("reply_to")?,
         container: row.get("container")?,
         revision: row.get("revision")?,

@@ -11,7 +11,6 @@ import { Calendar } from "./views/calendar.js";
 import { DeadLetters } from "./views/dead.js";
 import { Job } from "./views/job.js";
 import { Login } from "./views/login.js";
-import { Nodes } from "./views/nodes.js";
 import { Post } from "./views/post.js";
 import { Posts } from "./views/posts.js";
 import { Queue } from "./views/queue.js";
@@ -21,6 +20,8 @@ import { Settings } from "./views/settings.js";
 const Accounts = later("accounts", "Accounts");
 const Analytics = later("analytics", "Analytics");
 const Compose = later("compose", "Compose");
+const Nodes = later("nodes", "Nodes");
+const Platforms = later("platforms", "Platforms");
 const Publication = later("publication", "Publication");
 const Slots = later("slots", "Slots");
 
@@ -32,6 +33,7 @@ const PLACES = [
   ["/analytics", "Analytics", "analytics"],
   ["/dead-letters", "Dead letters", "dead"],
   ["/accounts", "Accounts", "accounts"],
+  ["/platforms", "Platforms", "out_link"],
   ["/nodes", "Nodes", "nodes"],
   ["/settings", "Settings", "settings"],
 ];
@@ -48,6 +50,7 @@ const VIEWS = [
   [/^\/accounts\/([0-9a-f-]{36})\/slots$/, ([, id]) => html`<${Slots} key=${id} id=${id} />`],
   [/^\/analytics$/, (_, query) => html`<${Analytics} query=${query} />`],
   [/^\/publications\/([0-9a-f-]{36})$/, ([, id]) => html`<${Publication} key=${id} id=${id} />`],
+  [/^\/platforms$/, () => html`<${Platforms} />`],
   [/^\/nodes$/, () => html`<${Nodes} />`],
   [/^\/settings$/, () => html`<${Settings} />`],
 ];

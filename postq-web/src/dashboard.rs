@@ -35,7 +35,7 @@ const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 const KEEP: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 /// The paths that the page itself understands.
-const PAGES: [&str; 14] = [
+const PAGES: [&str; 15] = [
     "/",
     "/compose",
     "/posts",
@@ -49,6 +49,7 @@ const PAGES: [&str; 14] = [
     "/accounts/{id}",
     "/accounts/{id}/slots",
     "/nodes",
+    "/platforms",
     "/settings",
 ];
 
@@ -121,8 +122,10 @@ const FILES: &[File] = files![
     Script "views/dead.js",
     Script "views/job.js",
     Script "views/login.js",
-    Script "views/nodes.js",
+    Later "views/nodes.js",
+    Later "views/options.js",
     Later "views/part.js",
+    Later "views/platforms.js",
     Script "views/post.js",
     Script "views/posts.js",
     Later "views/publication.js",

@@ -75,4 +75,4 @@ pub use self::reach::Reach;
 pub use self::router::{probes, router};
 pub use self::secret::{Issued, issue};
 pub use self::serve::serve;
-pub use self::web::{Identify, Settings, Unguarded, Web};
+pub use self::web::{Identify, Settings, SignIn, Unguarded, Web};

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use axum::extract::{MatchedPath, Request};
 use postq_core::cache::Cache;
 use postq_core::clock::{Clock, SystemClock};
+use postq_core::connect::{Grant, Whose};
 use postq_core::connecting::ConnectingStore;
 use postq_core::error::StoreError;
 use postq_core::failure::Failure;
@@ -51,6 +52,8 @@ pub struct Web {
     pub connecting: Option<Arc<dyn ConnectingStore>>,
     /// Tells whose an access token is; without it accounts are connected without asking.
     pub identify: Option<Arc<dyn Identify>>,
+    /// Signs in with passwords that are made for apps; without it no platform takes one.
+    pub sign_in: Option<Arc<dyn SignIn>>,
     /// What takes what platforms send by themselves; without any, nothing is taken.
     pub incoming: Vec<Arc<dyn Incoming>>,
     /// Services beside the store that may be away; while one is, the node is `degraded`.
@@ -84,6 +87,7 @@ impl Web {
             idempotency,
             connecting: None,
             identify: None,
+            sign_in: None,
             incoming: Vec::new(),
             services: Vec::new(),
             reach: None,
@@ -210,6 +214,22 @@ pub trait Identify: fmt::Debug + Send + Sync + 'static {
         platform: &PlatformName,
         token: &SecretString,
     ) -> Result<Option<String>, Failure>;
+}
+
+/// Makes a grant of a password that was made for an app, where a platform has such.
+#[async_trait]
+pub trait SignIn: fmt::Debug + Send + Sync + 'static {
+    /// Whether the platform has such passwords.
+    fn takes(&self, platform: &PlatformName) -> bool;
+
+    /// What the platform gives for the password, and whose it is. A failure of class `auth` means that it is
+    /// refused. The password is kept nowhere.
+    async fn sign_in(
+        &self,
+        platform: &PlatformName,
+        handle: &str,
+        password: &SecretString,
+    ) -> Result<(Grant, Whose), Failure>;
 }
 
 /// What all handlers share.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use postq_core::conformance::connect::authority::Authority;
 use postq_core::connect::{Connect, Refresh};
-use postq_core::content::Part;
+use postq_core::content::Draft;
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::platform::{
     Identity, Outgoing, Pace, Platform, PlatformName, Published, Violation,
@@ -38,7 +38,7 @@ impl Platform for Town {
         Pace::default()
     }
 
-    fn validate(&self, _: &[Part]) -> Vec<Violation> {
+    fn validate(&self, _: Draft<'_>) -> Vec<Violation> {
         Vec::new()
     }
 

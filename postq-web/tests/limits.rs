@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use postq_core::account::Account;
 use postq_core::backend::Backend;
 use postq_core::clock::{Clock, SystemClock};
-use postq_core::content::{Content, Part};
+use postq_core::content::{Content, Draft};
 use postq_core::error::{ErrorKind, LimitError};
 use postq_core::failure::Failure;
 use postq_core::intent::Receipt;
@@ -52,7 +52,7 @@ impl Platform for Paced {
         Pace { app: Some(app()), account: Some(account()), ..Pace::default() }
     }
 
-    fn validate(&self, _: &[Part]) -> Vec<Violation> {
+    fn validate(&self, _: Draft<'_>) -> Vec<Violation> {
         Vec::new()
     }
 

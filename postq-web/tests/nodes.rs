@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use postq_core::clock::{Clock, SystemClock};
-use postq_core::content::{Content, Part};
+use postq_core::content::{Content, Draft};
 use postq_core::failure::Failure;
 use postq_core::platform::{
     Identity, Outgoing, Pace, Platform, PlatformName, Published, Violation,
@@ -41,7 +41,7 @@ impl Platform for Silent {
         Pace::default()
     }
 
-    fn validate(&self, _: &[Part]) -> Vec<Violation> {
+    fn validate(&self, _: Draft<'_>) -> Vec<Violation> {
         Vec::new()
     }
 

@@ -10,15 +10,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use postq_core::connect::{Asked, Connect, Grant, Nonce, Refresh, Renewal, Revoke, Whose};
 use postq_core::failure::{Failure, FailureClass, LimitScope};
+use postq_http::{Answer, Hidden, Token, ask, form, within};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use secrecy::zeroize::{Zeroize, Zeroizing};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::client::{Answer, Token, X};
-use crate::form::form;
-use crate::hide::Hidden;
+use crate::client::{MOST_OF_ONE, X};
 use crate::limits;
 
 /// The longest that a call for a grant may take; shorter where `send_timeout` is.
@@ -89,9 +88,7 @@ impl X {
         let request = request
             .header("content-type", "application/x-www-form-urlencoded")
             .body(body.as_bytes().to_vec());
-        let timeout = Refresh::timeout(self);
-        let margin = (timeout / 20).min(Duration::from_millis(500));
-        crate::client::ask(request, timeout - margin)
+        ask("x", request, MOST_OF_ONE, within(Refresh::timeout(self)))
             .await
             .map_err(|lost| hide(lost.into_failure(Hidden::default()), hidden))
     }
@@ -163,7 +160,7 @@ impl Connect for X {
                 let told = Refusal::read(&refused).told();
                 let message =
                     format!("x refuses the code{told}; connect again, it is good for 30 s");
-                let message = Hidden { token: code, text: "" }.hide(&message);
+                let message = Hidden::secret(code).hide(&message);
                 Err(Failure::not_published(FailureClass::Auth, message))
             }
         }
@@ -212,7 +209,7 @@ impl Refresh for X {
             Err(refused) => refused,
         };
         let refusal = Refusal::read(&refused);
-        let told = Hidden { token, text: "" }.hide(&refusal.told());
+        let told = Hidden::secret(token).hide(&refusal.told());
         if matches!(refusal.error.as_str(), "invalid_grant" | "invalid_request") {
             return Ok(Renewal::Refused(format!("x renews the token no more{told}")));
         }
@@ -222,9 +219,8 @@ impl Refresh for X {
 
 /// The same without these secrets.
 fn hide(failure: Failure, secrets: [&str; 2]) -> Failure {
-    let message = secrets
-        .iter()
-        .fold(failure.message, |told, secret| Hidden { token: secret, text: "" }.hide(&told));
+    let message =
+        secrets.iter().fold(failure.message, |told, secret| Hidden::secret(secret).hide(&told));
     Failure { message, ..failure }
 }
 

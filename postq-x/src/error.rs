@@ -1,52 +1,18 @@
-//! X's answers, and its silence, as failures: the one place that decides what may be out.
+//! X's answers as failures: the one place that decides what an answer says of what may be out.
 
 use chrono::{DateTime, Utc};
-use postq_core::error::chain;
 use postq_core::failure::{Failure, FailureClass, LimitScope};
+use postq_http::{Answer, Hidden};
 use reqwest::StatusCode;
 use serde_json::Value;
 use std::time::Duration;
 
-use crate::client::Answer;
-use crate::hide::Hidden;
 use crate::limits;
 
 /// How long an app without credits waits before it asks again: only a person can mend it.
 const NO_CREDITS_WAIT: Duration = Duration::from_secs(3_600);
 /// Of a list of errors, so many are told.
 const MOST_ITEMS: usize = 3;
-
-/// Why there is no answer.
-#[derive(Debug)]
-pub(crate) enum NoAnswer {
-    /// There was no connection: the request surely never left.
-    NeverSent(String),
-    /// The request may have left.
-    Lost(String),
-}
-
-impl From<reqwest::Error> for NoAnswer {
-    fn from(error: reqwest::Error) -> Self {
-        let (connect, timeout) = (error.is_connect(), error.is_timeout());
-        let cause = chain(&error.without_url());
-        match (connect, timeout) {
-            (true, _) => Self::NeverSent(format!("x could not be reached: {cause}")),
-            (false, true) => Self::Lost("x did not answer in time".to_owned()),
-            (false, false) => Self::Lost(format!("the connection to x was cut: {cause}")),
-        }
-    }
-}
-
-impl NoAnswer {
-    pub(crate) fn into_failure(self, hidden: Hidden<'_>) -> Failure {
-        match self {
-            Self::NeverSent(why) => {
-                Failure::not_published(FailureClass::Network, hidden.hide(&why))
-            }
-            Self::Lost(why) => Failure::unknown(FailureClass::Network, hidden.hide(&why)),
-        }
-    }
-}
 
 /// An answer that brings no receipt, as a failure to publish.
 pub(crate) fn unpublished(answer: &Answer, hidden: Hidden<'_>, now: DateTime<Utc>) -> Failure {

@@ -3,12 +3,12 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `config` | what a user may set |
-//! | `client` | [`X`] itself: bounded calls without redirects or retries |
+//! | `client` | [`X`] itself, and how it is called |
 //! | `publish` | its [`Platform`](postq_core::platform::Platform) |
-//! | `connect`, `form` | its [`Connect`](postq_core::connect::Connect) and [`Refresh`](postq_core::connect::Refresh): OAuth 2 with PKCE |
+//! | `connect` | its [`Connect`](postq_core::connect::Connect) and [`Refresh`](postq_core::connect::Refresh): OAuth 2 with PKCE |
 //! | `reconcile`, `timeline` | its [`Reconcile`](postq_core::platform::Reconcile): finds a post again among the account's own |
 //! | `metrics` | its [`Metrics`](postq_core::platform::Metrics): counts of up to 100 posts in one call |
-//! | `error`, `hide` | answers and silence as failures, without secrets and content |
+//! | `error` | answers as failures, without secrets and content |
 //! | `limits` | what the headers say about limits |
 //! | `webhook` | what X sends by itself: its proof, and what happened |
 //! | `text` | weighted length, links, and when two texts are the same |
@@ -20,7 +20,7 @@
 //!
 //! let x = X::new(Config { tier: Tier::Basic, ..Config::default() })?;
 //!
-//! let violations = x.validate(&[Part::text("long ".repeat(60))]);
+//! let violations = x.validate((&[Part::text("long ".repeat(60))][..]).into());
 //! assert_eq!(violations[0].message, "the text is 300 long as X counts, at most 280");
 //! # Ok::<(), postq_x::ConfigError>(())
 //! ```
@@ -33,8 +33,6 @@ mod client;
 mod config;
 mod connect;
 mod error;
-mod form;
-mod hide;
 mod limits;
 mod media;
 mod metrics;
@@ -45,6 +43,7 @@ mod timeline;
 mod webhook;
 
 pub use client::{Whoami, X};
-pub use config::{Asking, Config, ConfigError, Fields, Group, Tier};
+pub use config::{Asking, Config, Fields, Group, Tier};
+pub use postq_http::ConfigError;
 pub use text::weighted_length;
 pub use webhook::{Happened, WebhookSecret, events};

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use postq_core::failure::{LimitReading, LimitScope, Wait};
+use postq_http::{header, retry_after, wait_until};
 use reqwest::header::HeaderMap;
 
-const LEAST: Duration = Duration::from_secs(1);
-const MOST: Duration = Duration::from_secs(24 * 3_600);
 /// The window of X's ordinary limits: the wait of a 429 that does not tell its end.
 const WINDOW: Duration = Duration::from_secs(15 * 60);
 /// The wait of a cap that does not tell its end.
@@ -19,11 +18,6 @@ const CAP: Duration = Duration::from_secs(3_600);
 const WINDOW_15_MIN: (&str, LimitScope) = ("x-rate-limit", LimitScope::Account);
 const APP_24_HOURS: (&str, LimitScope) = ("x-app-limit-24hour", LimitScope::App);
 const USER_24_HOURS: (&str, LimitScope) = ("x-user-limit-24hour", LimitScope::Account);
-
-/// The time by X's own clock, where its answer tells it, so that a wrong clock here does not matter.
-pub(crate) fn server_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {
-    http_date(text(headers, "date")?)
-}
 
 /// The limits that an answer tells of.
 pub(crate) fn readings(headers: &HeaderMap, now: DateTime<Utc>) -> Vec<LimitReading> {
@@ -66,7 +60,7 @@ fn reading(
     (family, scope): (&str, LimitScope),
     now: DateTime<Utc>,
 ) -> Option<LimitReading> {
-    let remaining = text(headers, &format!("{family}-remaining"))?.parse::<i64>().ok()?;
+    let remaining = header(headers, &format!("{family}-remaining"))?.parse::<i64>().ok()?;
     Some(LimitReading {
         scope,
         remaining: u32::try_from(remaining.max(0)).unwrap_or(u32::MAX),
@@ -75,33 +69,13 @@ fn reading(
 }
 
 fn resets_in(headers: &HeaderMap, family: &str, now: DateTime<Utc>) -> Option<Duration> {
-    let seconds = text(headers, &format!("{family}-reset"))?.parse().ok()?;
-    Some(until(DateTime::from_timestamp(seconds, 0)?, now))
-}
-
-/// `Retry-After`, in seconds or as a date. X documents none; proxies in front of it send it.
-fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    let value = text(headers, "retry-after")?;
-    match value.parse::<u64>() {
-        Ok(seconds) => Some(Duration::from_secs(seconds).clamp(LEAST, MOST)),
-        Err(_) => Some(until(http_date(value)?, now)),
-    }
-}
-
-fn until(at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
-    (at - now).to_std().unwrap_or_default().clamp(LEAST, MOST)
-}
-
-fn http_date(text: &str) -> Option<DateTime<Utc>> {
-    httpdate::parse_http_date(text).ok().map(DateTime::from)
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    Some(headers.get(name)?.to_str().ok()?.trim())
+    let seconds = header(headers, &format!("{family}-reset"))?.parse().ok()?;
+    Some(wait_until(DateTime::from_timestamp(seconds, 0)?, now))
 }
 
 #[cfg(test)]
 mod tests {
+    use postq_http::LONGEST_WAIT;
     use reqwest::header::{HeaderName, HeaderValue};
 
     use super::*;
@@ -158,7 +132,7 @@ mod tests {
         }
         let far =
             headers(&[("x-rate-limit-remaining", "1"), ("x-rate-limit-reset", "99999999999")]);
-        assert_eq!(readings(&far, now())[0].resets_in, MOST);
+        assert_eq!(readings(&far, now())[0].resets_in, LONGEST_WAIT);
     }
 
     #[test]

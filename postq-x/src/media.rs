@@ -9,13 +9,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use postq_core::error::{ErrorKind, chain};
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::media::{KindLimits, MediaClass, MediaKind, MediaLimits, whole};
-use postq_core::platform::{Identity, Media, PreparedMedia, Transfer, UploadFile, UploadStep};
+use postq_core::platform::{Identity, Media, PreparedMedia, UploadFile, UploadStep};
+use postq_http::{Answer, Hidden, NoAnswer, Token};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Token, X, is_id};
-use crate::error::{NoAnswer, unpublished};
-use crate::hide::Hidden;
+use crate::client::{X, is_id};
+use crate::error::unpublished;
 
 /// One piece. X takes 5 MB at most; this is what an upload needs of memory, and what a cut costs.
 const PIECE: u64 = 2 * 1_024 * 1_024;
@@ -232,7 +232,7 @@ struct Upload<'a> {
 
 impl Upload<'_> {
     fn hidden(&self) -> Hidden<'_> {
-        Hidden { token: self.token.expose(), text: "" }
+        Hidden::secret(self.token.expose())
     }
 
     fn lost(&self, lost: NoAnswer) -> Failure {
@@ -339,10 +339,6 @@ pub(crate) fn limits() -> MediaLimits {
 impl Media for X {
     fn limits(&self) -> MediaLimits {
         limits()
-    }
-
-    fn transfer(&self) -> Transfer {
-        Transfer::Sent
     }
 
     async fn step<'a>(

@@ -16,14 +16,14 @@ use postq_core::limiter::Rate;
 use postq_core::platform::{
     Asked, Counts, Fetched, Identity, MetricField, MetricKind, Metrics, Pace,
 };
+use postq_http::{Answer, Hidden, Token};
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::client::{Answer, Token, X, is_id};
+use crate::client::{X, is_id};
 use crate::config::Fields;
-use crate::error::{NoAnswer, unread};
-use crate::hide::Hidden;
+use crate::error::unread;
 
 /// Posts in one call: X's most.
 const BATCH: usize = 100;
@@ -65,6 +65,7 @@ impl Metrics for X {
     fn pace(&self) -> Pace {
         let limited = self.config.rate_limit;
         Pace {
+            daily: None,
             app: limited.then(|| self.config.tier.rate()),
             account: limited.then(|| Rate::per_window(PER_ACCOUNT, WINDOW)),
             send_timeout: self.config.send_timeout,
@@ -147,11 +148,7 @@ impl Ask<'_> {
         // Without any: whether it is there is told all the same.
         query.extend((!groups.is_empty()).then_some((names, groups.as_str())));
         let left = self.deadline.saturating_duration_since(Instant::now());
-        let asked = if left.is_zero() {
-            Err(NoAnswer::Lost("x did not answer in time".to_owned()))
-        } else {
-            self.x.get("/tweets", &query, self.token, MOST_OF_BATCH, left).await
-        };
+        let asked = self.x.get("/tweets", &query, self.token, MOST_OF_BATCH, left).await;
         // Nothing was to be created, so nothing can be out: whatever happened, it is known.
         asked.map_err(|lost| {
             let message = lost.into_failure(self.hidden()).message;
@@ -160,7 +157,7 @@ impl Ask<'_> {
     }
 
     fn hidden(&self) -> Hidden<'_> {
-        Hidden { token: self.token.expose(), text: "" }
+        Hidden::secret(self.token.expose())
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use postq_core::connect::{Connect, Refresh};
-use postq_core::content::Part;
+use postq_core::content::{Draft, Part};
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::intent::Receipt;
 use postq_core::limiter::Rate;
@@ -14,11 +14,11 @@ use postq_core::platform::{
     Identity, Length, Measure, Media, Metrics, Outgoing, Pace, Platform, PlatformName, Published,
     Reconcile, Violation,
 };
+use postq_http::{Answer, Hidden, Token};
 use serde::{Deserialize, Serialize};
 
-use crate::client::{Answer, Token, X, is_id};
+use crate::client::{X, is_id};
 use crate::error::unpublished;
-use crate::hide::Hidden;
 use crate::limits::readings;
 use crate::media::limits;
 use crate::text::{forbidden, has_content, has_link, weighted_length};
@@ -40,13 +40,15 @@ impl Platform for X {
     fn pace(&self) -> Pace {
         let limited = self.config.rate_limit;
         Pace {
+            daily: None,
             app: limited.then(|| self.config.tier.rate()),
             account: limited.then(|| Rate::per_window(PER_ACCOUNT, WINDOW)),
             send_timeout: self.config.send_timeout,
         }
     }
 
-    fn validate(&self, parts: &[Part]) -> Vec<Violation> {
+    fn validate(&self, draft: Draft<'_>) -> Vec<Violation> {
+        let parts = draft.parts;
         if parts.is_empty() {
             return vec![Violation { part: 0, message: "there is no text".to_owned() }];
         }
@@ -59,6 +61,10 @@ impl Platform for X {
             violations.push(Violation { part: 0, message });
         }
         violations
+    }
+
+    fn most_parts(&self) -> usize {
+        MOST_PARTS
     }
 
     fn connect(&self) -> Option<&dyn Connect> {
@@ -75,7 +81,7 @@ impl Platform for X {
             return Err(Failure::not_published(FailureClass::Internal, NOT_UPLOADED));
         }
         let token = Token::read(who.secret.as_ref())?;
-        let hidden = Hidden { token: token.expose(), text: part.text };
+        let hidden = Hidden::secret(token.expose()).with_texts([part.text]);
         let reply = part.reply_to.map(|id| Reply { in_reply_to_tweet_id: id });
         let ids: Vec<&str> = part.prepared.iter().map(|media| media.remote_id.as_str()).collect();
         let media = (!ids.is_empty()).then_some(Attached { media_ids: ids });

@@ -24,13 +24,12 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use postq_core::failure::{Failure, FailureClass, Outcome};
 use postq_core::intent::{Intent, Receipt};
 use postq_core::platform::{Identity, Look, Lookup, Reconcile};
+use postq_http::{Answer, Hidden, Token, server_time};
 use reqwest::StatusCode;
 
-use crate::client::{Answer, Token, X, is_id};
+use crate::client::{X, is_id};
 use crate::config::Fields;
-use crate::error::{NoAnswer, unread};
-use crate::hide::Hidden;
-use crate::limits::server_time;
+use crate::error::unread;
 use crate::publish::{id_time, post_url};
 use crate::text::{Sameness, compare};
 use crate::timeline::{ShownPost, Timeline};
@@ -146,11 +145,7 @@ impl Listing<'_> {
         query.extend(after.map(|token| ("pagination_token", token)));
         let path = format!("/users/{}/tweets", self.user);
         let left = self.deadline.saturating_duration_since(Instant::now());
-        let asked = if left.is_zero() {
-            Err(NoAnswer::Lost("x did not answer in time".to_owned()))
-        } else {
-            self.x.get(&path, &query, self.token, MOST_OF_LIST, left).await
-        };
+        let asked = self.x.get(&path, &query, self.token, MOST_OF_LIST, left).await;
         asked.map_err(|lost| lost.into_failure(self.hidden()))
     }
 
@@ -160,7 +155,7 @@ impl Listing<'_> {
     }
 
     fn hidden(&self) -> Hidden<'_> {
-        Hidden { token: self.token.expose(), text: &self.intent.text }
+        Hidden::secret(self.token.expose()).with_texts([&self.intent.text])
     }
 }
 

@@ -10,6 +10,7 @@ use postq_core::content::MediaRef;
 use postq_core::failure::{Failure, FailureClass, Outcome};
 use postq_core::media::{MediaFacts, MediaId, MediaKind, MediaStore};
 use postq_core::memory::MemoryMedia;
+use postq_core::options::NO_OPTIONS;
 use postq_core::platform::{Media, Outgoing, Platform, PreparedMedia, UploadFile, UploadStep};
 use serde_json::Value;
 use support::{Bench, bench, intent, now};
@@ -107,8 +108,10 @@ async fn a_picture_is_uploaded_described_and_published() {
             part: 0,
             of: 1,
             text,
+            options: &NO_OPTIONS,
             media: &media,
             prepared: std::slice::from_ref(&prepared),
+            container: None,
             reply_to: None,
             thread: None,
             key: &intent.key,
@@ -197,8 +200,10 @@ async fn an_upload_that_has_ended_is_not_published() {
         part: 0,
         of: 1,
         text: "late",
+        options: &NO_OPTIONS,
         media: &media,
         prepared: &[prepared],
+        container: None,
         reply_to: None,
         thread: None,
         key: &intent.key,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use fake_x::{Canned, Fault, Faults, Target};
 use postq_core::content::{MediaRef, Part};
 use postq_core::failure::{FailureClass, LimitScope, Outcome};
+use postq_core::options::NO_OPTIONS;
 use postq_core::platform::{Length, Platform};
 use postq_x::{Config, X};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -345,7 +346,7 @@ async fn violations_are_named_part_by_part() {
     ];
 
     let told: Vec<(u16, String)> = x
-        .validate(&parts)
+        .validate(parts.as_slice().into())
         .into_iter()
         .map(|violation| (violation.part, violation.message))
         .collect();
@@ -357,10 +358,10 @@ async fn violations_are_named_part_by_part() {
         (4, "the text contains U+FEFF, which X refuses"),
     ];
     assert_eq!(told, expected.map(|(part, message)| (part, message.to_owned())));
-    assert_eq!(x.validate(&[]).len(), 1);
-    assert_eq!(x.validate(&vec![Part::text("x"); 101]).len(), 1);
+    assert_eq!(x.validate((&[][..]).into()).len(), 1);
+    assert_eq!(x.validate(vec![Part::text("x"); 101].as_slice().into()).len(), 1);
     let long = X::new(Config { max_length: 25_000, ..Config::default() }).expect("an adapter");
-    assert!(long.validate(&parts[1..2]).is_empty());
+    assert!(long.validate(parts[1..2].into()).is_empty());
 }
 
 #[tokio::test]
@@ -372,8 +373,10 @@ async fn media_that_was_not_uploaded_is_not_sent() {
         part: 0,
         of: 1,
         text: &intent.text,
+        options: &NO_OPTIONS,
         media: &media,
         prepared: &[],
+        container: None,
         reply_to: None,
         thread: None,
         key: &intent.key,

@@ -81,6 +81,8 @@ pub(crate) enum Command {
     /// Shows what is out
     #[command(subcommand)]
     Publication(Publication),
+    /// Shows what each platform can do: how long a text may be, what media it takes, what else it needs
+    Platforms,
     /// Shows how posts do, at which hours they do well, and what calls have cost
     #[command(subcommand)]
     Analytics(Analytics),
@@ -187,6 +189,13 @@ pub(crate) struct NewPost {
     pub(crate) alt: Vec<String>,
     #[command(flatten)]
     pub(crate) time: Time,
+    /// What else a platform wants to know, as reddit.subreddit=rust; `postqd platforms` tells what there is;
+    /// may be given several times
+    #[arg(long = "option", value_name = "PLATFORM.NAME=VALUE")]
+    pub(crate) options: Vec<String>,
+    /// What is done with a text that is too long for a platform; without this it is refused
+    #[arg(long, value_enum)]
+    pub(crate) fit: Option<Fit>,
     /// A stable key: the same post is not taken in twice
     #[arg(long)]
     pub(crate) key: Option<String>,
@@ -199,6 +208,15 @@ pub(crate) struct NewPost {
     /// Shows what each platform would get and refuse, and when; takes nothing in
     #[arg(long)]
     pub(crate) preview: bool,
+}
+
+/// What is done with a text that is too long.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Fit {
+    /// Its end is left out
+    Shorten,
+    /// It is split to a thread, where the platform has such
+    Thread,
 }
 
 /// When a post goes out.
@@ -271,13 +289,16 @@ pub(crate) enum PostCommand {
         /// Its id or key
         post: String,
     },
-    /// Gives a post another text, time, zone or priority
+    /// Gives a post another text, other options, another time, zone or priority
     Edit {
         /// Its id or key
         post: String,
         /// The new text; - reads standard input
         #[arg(long)]
         text: Option<String>,
+        /// Another option, as reddit.subreddit=rust; without a value it is taken away; the others stay
+        #[arg(long = "option", value_name = "PLATFORM.NAME=VALUE")]
+        options: Vec<String>,
         #[command(flatten)]
         time: Time,
         /// Higher goes first
@@ -372,7 +393,7 @@ pub(crate) enum Schedule {
 pub(crate) enum Account {
     /// Connects an account, or gives a known one new credentials
     Add {
-        /// x or dry_run
+        /// The platform, as x or bluesky, or dry_run
         platform: PlatformName,
         /// What you call it
         #[arg(long)]
@@ -383,6 +404,12 @@ pub(crate) enum Account {
         /// When that token ends: 2026-12-24T17:00Z, or +60d; `/metrics` tells how long that is
         #[arg(long, value_name = "TIME", requires = "access_token_stdin")]
         token_expires: Option<String>,
+        /// Whose it is, on Bluesky: alice.bsky.social
+        #[arg(long, requires = "app_password_stdin", conflicts_with = "access_token_stdin")]
+        handle: Option<String>,
+        /// Reads from standard input the app password that was made for postq; it is kept nowhere
+        #[arg(long, requires = "handle")]
+        app_password_stdin: bool,
         /// What happens to a post whose outcome nobody can tell
         #[arg(long, value_enum)]
         on_unknown: Option<OnUnknown>,

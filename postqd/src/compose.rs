@@ -10,6 +10,7 @@ use postq_core::backend::Backend;
 use postq_core::clock::{Clock, SystemClock};
 use postq_core::feed::Only;
 use postq_core::id::TenantId;
+use postq_core::media::MediaStore;
 use postq_core::platform::Platform;
 use postq_core::vault::KeyRing;
 use postq_engine::desk::{Desk, DeskSettings};
@@ -17,11 +18,11 @@ use postq_engine::dry_run::DryRun;
 use postq_engine::webhooks::Webhooks;
 use postq_engine::{Engine, EngineBuilder, NodeFacts, Platforms, Settings};
 use postq_outbound::HttpCourier;
-use postq_x::X;
 
+use crate::adapters::Adapters;
 use crate::config::Config;
 use crate::key::{self, Secrets};
-use crate::media::media;
+use crate::media::{files, media};
 use crate::output::Usage;
 use crate::outward;
 use crate::store::Store;
@@ -35,23 +36,25 @@ pub(crate) struct Node {
     pub(crate) config: Config,
     pub(crate) store: Store,
     pub(crate) backend: Backend,
-    pub(crate) x: Arc<X>,
+    pub(crate) adapters: Adapters,
+    pub(crate) files: Arc<dyn MediaStore>,
     platforms: Vec<Arc<dyn Platform>>,
 }
 
 impl Node {
     /// Opens the store and puts the platforms together.
     pub(crate) async fn open(config: Config) -> anyhow::Result<Self> {
-        let x = Arc::new(x(&config)?);
         let store = Store::open(&config).await?;
+        let files = files(&config).await?;
+        let adapters = Adapters::new(&config, &files)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let dry_run = Arc::new(DryRun::new(Arc::clone(&clock)));
-        let real: Arc<dyn Platform> = match config.dry_run {
-            true => Arc::new(DryRun::of(Arc::clone(&x) as Arc<dyn Platform>, clock)),
-            false => Arc::clone(&x) as Arc<dyn Platform>,
-        };
+        let mut platforms: Vec<Arc<dyn Platform>> = vec![Arc::new(DryRun::new(Arc::clone(&clock)))];
+        platforms.extend(adapters.all().into_iter().map(|platform| match config.dry_run {
+            true => Arc::new(DryRun::of(platform, Arc::clone(&clock))) as Arc<dyn Platform>,
+            false => platform,
+        }));
         let backend = store.backend.clone();
-        Ok(Self { config, store, backend, x, platforms: vec![dry_run, real] })
+        Ok(Self { config, store, backend, adapters, files, platforms })
     }
 
     /// The platforms, the dry run among them.
@@ -62,7 +65,7 @@ impl Node {
     /// Where posts and schedules come in.
     pub(crate) async fn desk(&self) -> anyhow::Result<Desk> {
         let platforms = Platforms::new(self.platforms.iter().cloned());
-        let media = media(&self.config, &self.store, Vec::new()).await?;
+        let media = media(self, Vec::new())?;
         Ok(Desk::new(self.backend.clone(), platforms, Arc::new(Calendar::new()))
             .with_settings(self.desk_settings())
             .with_media(media)
@@ -127,7 +130,7 @@ impl Node {
             Engine::builder(self.backend.clone())
                 .settings(self.settings(Only::Any))
                 .prices(self.config.prices.clone())
-                .media(media(&self.config, &self.store, Vec::new()).await?),
+                .media(media(self, Vec::new())?),
             Vec::new(),
         );
         if with_vault {
@@ -157,7 +160,7 @@ impl Node {
         let mut builder = Engine::builder(self.backend.clone())
             .vault(Arc::new(vault))
             .webhooks(self.webhooks()?)
-            .media(media(&self.config, &self.store, links).await?)
+            .media(media(self, links)?)
             .prices(self.config.prices.clone())
             .settings(settings);
         for channel in outward::channels(&self.config.outward)? {
@@ -192,7 +195,6 @@ impl Node {
             warn_after: config.time_limit.mul_f64(0.8),
             grace_period: config.grace_period,
             retention: config.retention,
-            rate_limit: config.x.rate_limit,
             only,
             desk: self.desk_settings(),
             ..Settings::default()
@@ -203,21 +205,4 @@ impl Node {
 /// Where the database is.
 pub(crate) fn database(config: &Config) -> PathBuf {
     config.data_dir.join(DATABASE)
-}
-
-/// The adapter for X, with its settings' names as the user knows them.
-pub(crate) fn x(config: &Config) -> anyhow::Result<X> {
-    X::new(config.x.clone()).map_err(|error| {
-        let name = match error.setting {
-            "base_url" => "x_api_base_url (X_API_BASE_URL)",
-            "tier" => "x_api_tier (X_API_TIER)",
-            "fields" => "x_tweet_fields (X_TWEET_FIELDS)",
-            "redirect_uri" => "x_redirect_uri (X_REDIRECT_URI)",
-            "authorize_url" => "x_authorize_url (X_AUTHORIZE_URL)",
-            "settle_time" => "settle_time (POSTQ_SETTLE_TIME)",
-            "rate_limit" => "rate_limit (POSTQ_RATE_LIMIT)",
-            other => other,
-        };
-        Usage(format!("{name}: {}", error.problem)).into()
-    })
 }

@@ -22,6 +22,7 @@ use toml::de::{DeTable, DeValue};
 
 mod media;
 mod outward;
+mod platforms;
 mod prices;
 mod roles;
 mod servers;
@@ -29,8 +30,10 @@ mod settings;
 
 pub(crate) use self::media::MediaConfig;
 pub(crate) use self::outward::Outward;
+pub(crate) use self::platforms::PlatformsConfig;
 pub(crate) use self::roles::Roles;
 pub(crate) use self::servers::{Kept, Servers};
+pub(crate) use self::settings::named;
 use self::settings::{SETTINGS, Setting};
 
 /// The file that is read where none is named.
@@ -98,7 +101,7 @@ pub(crate) struct Config {
     pub(crate) encryption_key: Option<SecretString>,
     pub(crate) encryption_keys_old: Vec<SecretString>,
     pub(crate) dry_run: bool,
-    pub(crate) x: postq_x::Config,
+    pub(crate) platforms: PlatformsConfig,
     pub(crate) prices: Prices,
     pub(crate) min_interval: Duration,
     pub(crate) misfire_grace: Duration,
@@ -170,7 +173,7 @@ impl Config {
             encryption_key: values.secret("encryption_key"),
             encryption_keys_old: values.secrets("encryption_keys_old")?,
             dry_run: values.switch("dry_run")?,
-            x: values.x()?,
+            platforms: values.platforms()?,
             prices: values.prices()?,
             min_interval: values.duration("min_interval")?,
             misfire_grace: values.duration("misfire_grace")?,
@@ -264,27 +267,6 @@ impl Values {
             "false" | "off" | "no" | "0" => Ok(false),
             other => Err(self.wrong(key, format!("\"{other}\" cannot be; expected on or off"))),
         }
-    }
-
-    fn x(&self) -> anyhow::Result<postq_x::Config> {
-        let asking: postq_x::Asking = self
-            .text("x_tweet_fields")
-            .parse()
-            .map_err(|error: postq_x::ConfigError| self.wrong("x_tweet_fields", error.problem))?;
-        Ok(postq_x::Config {
-            base_url: self.text("x_api_base_url").to_owned(),
-            tier: self.parse("x_api_tier", "free, basic, pro or enterprise")?,
-            fields: asking.fields,
-            groups: asking.groups,
-            settle_time: self.duration("settle_time")?,
-            rate_limit: self.switch("rate_limit")?,
-            send_timeout: self.duration("send_timeout")?,
-            client_id: self.set("x_client_id").map(|id| id.text.clone()),
-            client_secret: self.secret("x_client_secret"),
-            redirect_uri: self.set("x_redirect_uri").map(|uri| uri.text.clone()),
-            authorize_url: self.text("x_authorize_url").to_owned(),
-            ..postq_x::Config::default()
-        })
     }
 
     fn retention(&self) -> anyhow::Result<Retention> {

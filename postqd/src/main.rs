@@ -1,6 +1,7 @@
 //! `postqd`: the daemon and command line of postq. Reads the configuration, composes, serves; no
 //! logic of its own.
 
+mod adapters;
 mod api;
 mod cli;
 mod commands;

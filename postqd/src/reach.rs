@@ -1,30 +1,42 @@
 //! Whether the platforms can be reached from this host.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::http::Uri;
+use futures_util::future::join_all;
+use postq_core::id::TenantId;
+use postq_core::store::AccountStore;
 use postq_web::Reach;
 use tokio::net::TcpStream;
 
 /// A connection is waited for so long.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The platforms and where they are. A connection is opened and nothing is said: it costs no call, and
-/// needs no account.
+/// The platforms and where they are. Of those that have accounts here, a connection is opened and nothing is
+/// said: it costs no call.
 #[derive(Debug)]
-pub(crate) struct Doors(pub(crate) Vec<(String, String)>);
+pub(crate) struct Doors {
+    /// Each platform, and where it is.
+    pub(crate) addresses: Vec<(String, String)>,
+    /// Which of them are used.
+    pub(crate) accounts: Arc<dyn AccountStore>,
+}
 
 #[async_trait]
 impl Reach for Doors {
     async fn unreachable(&self) -> Vec<String> {
-        let mut reasons = Vec::new();
-        for (platform, base_url) in &self.0 {
-            if let Err(why) = knock(base_url).await {
-                reasons.push(format!("{platform} cannot be reached at {base_url}: {why}"));
-            }
-        }
-        reasons
+        // That the store cannot be asked is told elsewhere.
+        let accounts = self.accounts.list(TenantId::DEFAULT).await.unwrap_or_default();
+        let used = self.addresses.iter().filter(|(platform, _)| {
+            accounts.iter().any(|account| account.platform.as_str() == platform)
+        });
+        let knocks = used.map(|(platform, base_url)| async move {
+            let why = knock(base_url).await.err()?;
+            Some(format!("{platform} cannot be reached at {base_url}: {why}"))
+        });
+        join_all(knocks).await.into_iter().flatten().collect()
     }
 }
 

@@ -31,7 +31,17 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const PATH: &str = "v1/traces";
 
 /// The parts of this program whose spans are exported: not those of the exporter's own client.
-const OURS: [&str; 5] = ["postq_core", "postq_engine", "postq_web", "postq_x", "postqd"];
+const OURS: [&str; 9] = [
+    "postq_bluesky",
+    "postq_core",
+    "postq_engine",
+    "postq_meta",
+    "postq_pinterest",
+    "postq_reddit",
+    "postq_web",
+    "postq_x",
+    "postqd",
+];
 
 /// The export, as long as it is held.
 #[derive(Debug)]

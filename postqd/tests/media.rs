@@ -201,7 +201,7 @@ fn the_doctor_tells_where_media_are() {
     let here = place();
     here.run(&["media", "add", "pictures/cat.png"]).exits(0);
 
-    here.run(&["doctor"]).tells("no platform here fetches them itself");
+    here.run(&["doctor"]).tells("no account here is on a platform that fetches them itself");
     let public = ("POSTQ_PUBLIC_URL", "https://post.example.com");
     here.run_with(public.0, public.1, &["doctor"])
         .tells("find them below https://post.example.com");

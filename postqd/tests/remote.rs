@@ -440,7 +440,7 @@ async fn what_is_about_this_machine_alone_refuses_a_server() {
     assert!(!config.out.contains(there.token()), "masked");
     there.run(&["preview", "--jsonl"]).exits(2).tells("leave out --server");
     let doctor = there.run(&["doctor"]).exits(0);
-    doctor.tells("publishes to dry_run, x");
+    doctor.tells("publishes to bluesky, dry_run, facebook, instagram, pinterest, reddit, x");
     doctor.tells("none gave up");
     assert!(!there.place.path("postq-data").exists(), "nothing is kept here");
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use postq_core::clock::Clock;
-use postq_core::content::Part;
+use postq_core::content::Draft;
 use postq_core::failure::{Failure, FailureClass, LimitScope};
 use postq_core::id::AccountId;
 use postq_core::intent::Receipt;
+use postq_core::options::NO_OPTIONS;
 use postq_core::platform::{
     Identity, Look, Lookup, Outgoing, Pace, Platform, PlatformName, Published, Reconcile, Violation,
 };
@@ -194,8 +195,10 @@ impl OwnedPart {
             part: 0,
             of: 1,
             text: &self.text,
+            options: &NO_OPTIONS,
             media: &[],
             prepared: &[],
+            container: None,
             reply_to: self.reply_to.as_deref(),
             thread: None,
             key: &self.key,
@@ -233,7 +236,7 @@ impl Platform for Liar {
         Pace { send_timeout: SEND_TIMEOUT, ..Pace::default() }
     }
 
-    fn validate(&self, _parts: &[Part]) -> Vec<Violation> {
+    fn validate(&self, _draft: Draft<'_>) -> Vec<Violation> {
         Vec::new()
     }
 

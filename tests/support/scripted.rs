@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use postq::core::clock::Clock;
 use postq::core::conformance::meddled::{Meddle, Meddled};
-use postq::core::content::{Part, Post};
+use postq::core::content::{Draft, Post};
 use postq::core::error::{ErrorKind, StoreError};
 use postq::core::failure::{Failure, FailureClass};
 use postq::core::feed::{JobFeed, Settlement};
@@ -289,7 +289,7 @@ impl Platform for Scripted {
         Pace { send_timeout: self.send_timeout, ..Pace::default() }
     }
 
-    fn validate(&self, _parts: &[Part]) -> Vec<Violation> {
+    fn validate(&self, _draft: Draft<'_>) -> Vec<Violation> {
         Vec::new()
     }
 

@@ -18,6 +18,7 @@ use crate::id::{JobId, NodeId};
 use crate::intent::{Intent, IntentAnswer, PlatformKey, Receipt};
 use crate::job::{Applied, DeadReason, Job, JobKind, Lane, NewJob, Topic};
 use crate::machine::{JobMachine, JobState, StateMachine};
+use crate::options::PostOptions;
 use crate::retry::RetryDecision;
 use crate::schedule::{
     Misfire, Occurrence, ResolveRequest, Resolved, Resolver, Schedule, Timing, Verdict,
@@ -190,6 +191,7 @@ impl World {
             part,
             key: PlatformKey::derive(job.root, part),
             text: format!("part {part}"),
+            options: PostOptions::default(),
             reply_to: None,
             container: None,
             revision: self.post.revision,

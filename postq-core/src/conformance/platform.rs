@@ -12,12 +12,15 @@ use tokio::time::Instant;
 
 use crate::clock::{Clock, SystemClock};
 use crate::conformance::eventually;
-use crate::content::Part;
+use crate::content::{Draft, Part};
 use crate::failure::{Failure, Outcome};
 use crate::id::JobId;
 use crate::intent::{Intent, PlatformKey};
 use crate::job::Fence;
-use crate::platform::{Identity, Look, Lookup, Outgoing, Platform, Published, Reconcile};
+use crate::options::PostOptions;
+use crate::platform::{
+    Identity, Look, Lookup, Outgoing, Platform, PreparedMedia, Published, Reconcile, Violation,
+};
 
 #[cfg(test)]
 mod toy;
@@ -97,6 +100,23 @@ pub trait PlatformHarness: Send + Sync {
             .to_vec()
     }
 
+    /// What else the platform is told of all content.
+    fn options(&self) -> PostOptions {
+        PostOptions::default()
+    }
+
+    /// What the platform knows the media of a part of the good content by, uploaded now.
+    async fn prepared(&self, part: usize) -> Vec<PreparedMedia> {
+        let _no_media = part;
+        Vec::new()
+    }
+
+    /// What was built of a part of the good content, now and anew.
+    async fn container(&self, part: usize) -> Option<String> {
+        let _nothing_is_built = part;
+        None
+    }
+
     /// Content that the platform refuses, if there is any.
     fn bad(&self) -> Option<Vec<Part>> {
         None
@@ -146,7 +166,7 @@ const SLACK: Duration = Duration::from_millis(250);
 /// Content that the platform takes has no violation, however often it is asked.
 pub async fn good_content_has_no_violation(harness: Arc<dyn PlatformHarness>) {
     for _ in 0..2 {
-        assert_eq!(harness.platform().validate(&harness.good()), [], "violations of good content");
+        assert_eq!(validate(&*harness, &harness.good()), [], "violations of good content");
     }
     assert_out(&*harness, 0).await;
 }
@@ -155,14 +175,14 @@ pub async fn good_content_has_no_violation(harness: Arc<dyn PlatformHarness>) {
 pub async fn bad_content_is_named(harness: Arc<dyn PlatformHarness>) {
     let Some(bad) = harness.bad() else { return };
 
-    let violations = harness.platform().validate(&bad);
+    let violations = validate(&*harness, &bad);
 
     assert!(!violations.is_empty(), "bad content has no violation");
     for violation in &violations {
         assert!(usize::from(violation.part) < bad.len().max(1), "of no part: {violation:?}");
         assert!(!violation.message.trim().is_empty(), "without words: {violation:?}");
     }
-    assert_eq!(harness.platform().validate(&bad), violations, "the same content again");
+    assert_eq!(validate(&*harness, &bad), violations, "the same content again");
 }
 
 /// Where texts are measured, those that are longer than their limit are refused, and good content has none.
@@ -178,7 +198,7 @@ pub async fn what_is_too_long_is_refused(harness: Arc<dyn PlatformHarness>) {
 
     let length = measure.measure(&long.text);
     assert!(length.length > length.limit, "{length:?}");
-    assert!(!platform.validate(&[long]).is_empty(), "{length:?} is taken");
+    assert!(!validate(&*harness, &[long]).is_empty(), "{length:?} is taken");
 }
 
 /// One call makes one post, with trouble or without.
@@ -186,11 +206,11 @@ pub async fn publish_sends_once(harness: Arc<dyn PlatformHarness>) {
     send_first(&*harness).await.expect("publish");
     assert_out(&*harness, 1).await;
 
-    let mut out = 1;
+    let (mut out, other) = (1, 1.min(harness.good().len() - 1));
     for trouble in [Trouble::CutAfterAccepting, Trouble::Refuse] {
         if harness.next(trouble).await {
             let what = format!("no receipt after {trouble:?}");
-            send(&*harness, 0, &intent(&*harness, 1), &[]).await.expect_err(&what);
+            send(&*harness, 0, &intent(&*harness, other).await, &[]).await.expect_err(&what);
             out += usize::from(trouble == Trouble::CutAfterAccepting);
             assert_out(&*harness, out).await;
         }
@@ -252,7 +272,7 @@ pub async fn publish_gives_up_in_time(harness: Arc<dyn PlatformHarness>) {
 pub async fn a_thread_is_a_chain(harness: Arc<dyn PlatformHarness>) {
     let mut ids: Vec<String> = Vec::new();
     for part in 0..harness.good().len() {
-        let intent = Intent { reply_to: ids.last().cloned(), ..intent(&*harness, part) };
+        let intent = Intent { reply_to: ids.last().cloned(), ..intent(&*harness, part).await };
         let published = send(&*harness, part, &intent, &ids).await.expect("publish a part");
         assert_eq!(usize::from(published.receipt.part), part);
         ids.push(published.receipt.remote_id);
@@ -295,7 +315,7 @@ pub async fn a_look_changes_nothing(harness: Arc<dyn PlatformHarness>) {
     let before = harness.live().await;
 
     for part in [0, harness.good().len() - 1] {
-        look(&*harness, reconcile, &intent(&*harness, part), &[]).await;
+        look(&*harness, reconcile, &intent(&*harness, part).await, &[]).await;
     }
 
     assert_eq!(harness.live().await, before);
@@ -304,7 +324,7 @@ pub async fn a_look_changes_nothing(harness: Arc<dyn PlatformHarness>) {
 /// What is out is found, by what was written down before it was sent.
 pub async fn a_look_finds_what_is_out(harness: Arc<dyn PlatformHarness>) {
     let Some(reconcile) = harness.platform().reconcile() else { return };
-    let intent = intent(&*harness, 0);
+    let intent = intent(&*harness, 0).await;
     let lost = harness.next(Trouble::CutAfterAccepting).await;
     let sent = send(&*harness, 0, &intent, &[]).await;
     assert_eq!(sent.is_err(), lost, "only without an answer there is no receipt");
@@ -332,23 +352,31 @@ pub async fn a_look_finds_what_is_out(harness: Arc<dyn PlatformHarness>) {
 /// What is not there is not found, nor what another publication has.
 pub async fn a_look_finds_nothing_that_is_not_ours(harness: Arc<dyn PlatformHarness>) {
     let Some(reconcile) = harness.platform().reconcile() else { return };
-    let first = intent(&*harness, 0);
+    let first = intent(&*harness, 0).await;
     let theirs = send(&*harness, 0, &first, &[]).await.expect("publish").receipt.remote_id;
 
     let other_text = match harness.good().len() {
-        1 => Intent { text: format!("{} of another kind", first.text), ..intent(&*harness, 0) },
-        _ => Intent { part: 0, ..intent(&*harness, 1) },
+        1 => {
+            Intent { text: format!("{} of another kind", first.text), ..intent(&*harness, 0).await }
+        }
+        _ => Intent { part: 0, ..intent(&*harness, 1).await },
     };
     let found = look(&*harness, reconcile, &other_text, &[]).await;
     assert!(!matches!(found, Look::Found(_)), "another text: {found:?}");
 
-    let same_text = intent(&*harness, 0);
+    let same_text = intent(&*harness, 0).await;
     let found = look(&*harness, reconcile, &same_text, &[&theirs]).await;
     assert!(!matches!(found, Look::Found(_)), "claimed by another publication: {found:?}");
 }
 
+fn validate(harness: &dyn PlatformHarness, parts: &[Part]) -> Vec<Violation> {
+    let options = harness.options();
+    assert_eq!(options.problems(harness.platform().options()), [""; 0], "options of the harness");
+    harness.platform().validate(Draft { parts, options: &options })
+}
+
 async fn send_first(harness: &dyn PlatformHarness) -> Result<Published, Failure> {
-    send(harness, 0, &intent(harness, 0), &[]).await
+    send(harness, 0, &intent(harness, 0).await, &[]).await
 }
 
 async fn send(
@@ -362,8 +390,10 @@ async fn send(
         part: intent.part,
         of: u16::try_from(parts.len()).expect("a short thread"),
         text: &intent.text,
+        options: &intent.options,
         media: &parts[number].media,
-        prepared: &[],
+        prepared: &harness.prepared(number).await,
+        container: intent.container.as_deref(),
         reply_to: intent.reply_to.as_deref(),
         thread: before.first().map(String::as_str),
         key: &intent.key,
@@ -372,7 +402,7 @@ async fn send(
 }
 
 /// What is written down before a part of the good content is sent, for a job of its own.
-fn intent(harness: &dyn PlatformHarness, part: usize) -> Intent {
+async fn intent(harness: &dyn PlatformHarness, part: usize) -> Intent {
     let job = JobId::new();
     let number = u16::try_from(part).expect("a short thread");
     Intent {
@@ -381,8 +411,9 @@ fn intent(harness: &dyn PlatformHarness, part: usize) -> Intent {
         part: number,
         key: PlatformKey::derive(job, number),
         text: harness.good()[part].text.clone(),
+        options: harness.options(),
         reply_to: None,
-        container: None,
+        container: harness.container(part).await,
         revision: 1,
         made_at: harness.now(),
     }

@@ -7,12 +7,14 @@ use postq_core::failure::{Failure, FailureClass};
 use postq_core::feed::{Deferral, Settle};
 use postq_core::job::{DeadReason, Job};
 use postq_core::machine::JobState;
+use postq_core::platform::violations;
 use postq_core::schedule::Misfire;
 use postq_core::store::{JobFilter, Page};
 
 use super::failure::dead;
 use super::{End, Holding, Publish, exhausted, not_known_here};
 use crate::engine::Shared;
+use crate::preflight::refused;
 use crate::settle::Verdict;
 use crate::tokens::{Unusable, Usable};
 use crate::worker::Work;
@@ -43,14 +45,14 @@ pub(super) async fn admit<'a>(
     let Some(platform) = shared.platforms.get(&account.platform) else {
         return Err(not_known_here(work, &format!("platform \"{}\"", account.platform)));
     };
-    let parts = post.content.parts_for(&account.platform);
-    if let Some(end) = used_up(shared, work, parts.len(), open) {
+    let draft = post.content.draft_for(&account.platform);
+    if let Some(end) = used_up(shared, work, draft.parts.len(), open) {
         return Err(end);
     }
     if missed(shared, work).await {
         return Err(Verdict::new(Settle::Missed, "missed").into());
     }
-    if let Some(violation) = platform.validate(parts).first()
+    if let Some(violation) = violations(&**platform, draft).first()
         && work.evidence.0.is_empty()
     {
         let message = format!("part {}: {}", violation.part + 1, violation.message);
@@ -58,7 +60,15 @@ pub(super) async fn admit<'a>(
         return Err(dead(shared, work, failure, DeadReason::Content));
     }
     let Usable { account, who } = usable(shared, work, account, holding).await?;
-    Ok(Publish { shared, work, post, account, platform, who, parts, holding })
+    // What may be out is looked for, whatever the rules are by now.
+    if work.evidence.0.is_empty()
+        && let Some(violation) = refused(&**platform, &account, &who, draft).await.first()
+    {
+        let message = format!("part {}: {}", violation.part + 1, violation.message);
+        let failure = Failure::not_published(FailureClass::Content, message);
+        return Err(dead(shared, work, failure, DeadReason::Content));
+    }
+    Ok(Publish { shared, work, post, account, platform, who, draft, holding })
 }
 
 /// Why a job gets no further attempt; none if it does.

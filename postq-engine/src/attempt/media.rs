@@ -2,10 +2,11 @@
 
 use postq_core::account::Account;
 use postq_core::content::Part;
-use postq_core::failure::{Failure, FailureClass};
+use postq_core::failure::{Failure, FailureClass, Outcome};
 use postq_core::feed::{Deferral, Settle};
+use postq_core::intent::{Intent, PlatformKey};
 use postq_core::job::DeadReason;
-use postq_core::platform::PreparedMedia;
+use postq_core::platform::{Outgoing, PreparedMedia};
 
 use super::admit::usable;
 use super::failure::dead;
@@ -27,11 +28,45 @@ impl Publish<'_> {
         if part.media.is_empty() || self.platform.media().is_none() {
             return Ok(Vec::new());
         }
+        let preparation = self.preparation()?;
+        let prepared = guarded(self.holding, preparation.part(index, part)).await?;
+        match prepared {
+            Ok(prepared) => Ok(prepared),
+            Err(unready) => Err(ended(self.shared, self.work, &self.account, unready).await),
+        }
+    }
+
+    /// What a part was built as, where the platform builds it ahead. So was this, usually.
+    pub(super) async fn container(&self, part: Outgoing<'_>) -> Result<Option<String>, End> {
+        if self.platform.stage().is_none() {
+            return Ok(None);
+        }
+        let preparation = self.preparation()?;
+        match guarded(self.holding, preparation.container(part)).await? {
+            Ok(container) => Ok(container),
+            Err(unready) => Err(ended(self.shared, self.work, &self.account, unready).await),
+        }
+    }
+
+    /// What was built, and is surely not out, may be to blame: it is built anew. Not where all that is wrong
+    /// is the account or the hurry.
+    pub(super) async fn forget_container(&self, failure: &Failure, intent: &Intent) {
+        let is_to_blame = failure.outcome == Outcome::NotPublished
+            && !matches!(failure.class, FailureClass::Auth | FailureClass::RateLimit);
+        if let (true, Some(_), Ok(preparation)) =
+            (is_to_blame, &intent.container, self.preparation())
+            && let Err(failure) = preparation.forget(intent.part).await
+        {
+            tracing::debug!(%failure, "what was built is not forgotten");
+        }
+    }
+
+    fn preparation(&self) -> Result<Preparation<'_>, End> {
         let Some(media) = &self.shared.media else {
             return Err(not_known_here(self.work, "where media are kept"));
         };
         let made = &self.work.job.made;
-        let preparation = Preparation {
+        Ok(Preparation {
             media,
             platform: self.platform,
             account: &self.account,
@@ -40,12 +75,7 @@ impl Publish<'_> {
             root: self.work.job.root,
             due: made.planned_at,
             time: self.work.time,
-        };
-        let prepared = guarded(self.holding, preparation.part(index, part)).await?;
-        match prepared {
-            Ok(prepared) => Ok(prepared),
-            Err(unready) => Err(ended(self.shared, self.work, &self.account, unready).await),
-        }
+        })
     }
 }
 
@@ -91,8 +121,29 @@ pub(super) async fn prepare(
         due: payload.due,
         time: work.time,
     };
-    for (index, part) in (0_u16..).zip(post.content.parts_for(&account.platform)) {
-        if let Err(unready) = guarded(holding, preparation.part(index, part)).await? {
+    let draft = post.content.draft_for(&account.platform);
+    for (index, part) in (0_u16..).zip(draft.parts) {
+        let prepared = match guarded(holding, preparation.part(index, part)).await? {
+            Ok(prepared) => prepared,
+            Err(unready) => return Err(ended(shared, work, &account, unready).await),
+        };
+        // What answers another part is built when that one is out.
+        if index > 0 {
+            continue;
+        }
+        let first = Outgoing {
+            part: index,
+            of: u16::try_from(draft.parts.len()).unwrap_or(u16::MAX),
+            text: &part.text,
+            options: draft.options,
+            media: &part.media,
+            prepared: &prepared,
+            container: None,
+            reply_to: None,
+            thread: None,
+            key: &PlatformKey::derive(payload.root, index),
+        };
+        if let Err(unready) = guarded(holding, preparation.container(first)).await? {
             return Err(ended(shared, work, &account, unready).await);
         }
     }

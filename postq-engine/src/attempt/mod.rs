@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use postq_core::account::Account;
-use postq_core::content::{Part, Post};
+use postq_core::content::{Draft, Part, Post};
 use postq_core::error::chain;
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::feed::{Deferral, Settle};
@@ -202,7 +202,8 @@ struct Publish<'a> {
     account: Account,
     platform: &'a Arc<dyn Platform>,
     who: Identity,
-    parts: &'a [Part],
+    /// What the platform gets.
+    draft: Draft<'a>,
     holding: &'a Holding<'a>,
 }
 
@@ -212,13 +213,13 @@ impl Publish<'_> {
         // A slot that passed behind a block is taken anew: what waited there must not go all at once.
         let now = self.work.time.now();
         let mut slot = self.work.job.slot.is_some_and(|slot| now <= slot + SLOT_KEEPS);
-        let mut out: Vec<Receipt> = Vec::with_capacity(self.parts.len());
-        for (index, part) in (0u16..).zip(self.parts) {
+        let mut out: Vec<Receipt> = Vec::with_capacity(self.draft.parts.len());
+        for (index, part) in (0u16..).zip(self.draft.parts) {
             let receipt = match self.work.evidence.receipt(index) {
                 Some(receipt) => receipt.clone(),
                 None => {
                     let receipt = self.bring_out(index, part, &out, &mut slot).await?;
-                    if usize::from(index) + 1 < self.parts.len() {
+                    if usize::from(index) + 1 < self.draft.parts.len() {
                         self.settle_part(&receipt).await?;
                     }
                     receipt
@@ -251,9 +252,24 @@ impl Publish<'_> {
             return Err(exhausted(self.shared, self.work));
         }
         let prepared = self.prepared(index, part).await?;
+        let key = PlatformKey::derive(self.work.job.root, index);
+        let outgoing = Outgoing {
+            part: index,
+            of: u16::try_from(self.draft.parts.len()).unwrap_or(u16::MAX),
+            text: &part.text,
+            options: self.draft.options,
+            media: &part.media,
+            prepared: &prepared,
+            container: None,
+            reply_to: before.last().map(|receipt| receipt.remote_id.as_str()),
+            thread: before.first().map(|first| first.remote_id.as_str()),
+            key: &key,
+        };
+        let container = self.container(outgoing).await?;
+        let outgoing = Outgoing { container: container.as_deref(), ..outgoing };
         let at = self.wait_for_slot(slot).await?;
         self.ensure_app_goes_on().await?;
-        let intent = self.intent(index, part, before);
+        let intent = self.intent(&outgoing);
         let sent_at = match self.record(&intent).await? {
             Ok(sent_at) => sent_at,
             Err(receipt) => return Ok(receipt),
@@ -261,16 +277,6 @@ impl Publish<'_> {
         // Nothing but the last of the wait may come between the intent and the call: it is the
         // window in which a frozen process can be overtaken.
         tokio::time::sleep(self.left_until(at)).await;
-        let outgoing = Outgoing {
-            part: index,
-            of: u16::try_from(self.parts.len()).unwrap_or(u16::MAX),
-            text: &intent.text,
-            media: &part.media,
-            prepared: &prepared,
-            reply_to: intent.reply_to.as_deref(),
-            thread: before.first().map(|first| first.remote_id.as_str()),
-            key: &intent.key,
-        };
         let (timeout, begun) = (self.platform.pace().send_timeout, self.work.time.now());
         let sent = tokio::time::timeout(timeout, self.platform.publish(&self.who, outgoing)).await;
         let took = self.work.time.now() - begun;
@@ -285,6 +291,7 @@ impl Publish<'_> {
                 Ok(Receipt { part: index, ..published.receipt })
             }
             Ok(Err(failure)) => {
+                self.forget_container(&failure, &intent).await;
                 self.after_failure(failure, &Intent { made_at: sent_at, ..intent }).await
             }
             Err(_) => {
@@ -296,15 +303,16 @@ impl Publish<'_> {
     }
 
     /// What is about to be sent.
-    fn intent(&self, index: u16, part: &Part, before: &[Receipt]) -> Intent {
+    fn intent(&self, part: &Outgoing<'_>) -> Intent {
         Intent {
             job: self.work.job.id(),
             fence: self.work.job.fence,
-            part: index,
-            key: PlatformKey::derive(self.work.job.root, index),
-            text: part.text.clone(),
-            reply_to: before.last().map(|receipt| receipt.remote_id.clone()),
-            container: None,
+            part: part.part,
+            key: part.key.clone(),
+            text: part.text.to_owned(),
+            options: part.options.clone(),
+            reply_to: part.reply_to.map(str::to_owned),
+            container: part.container.map(str::to_owned),
             revision: self.post.revision,
             made_at: self.work.time.now(),
         }

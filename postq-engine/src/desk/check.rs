@@ -1,12 +1,14 @@
 //! Checking what is handed in, before anything is written.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 
 use postq_calendar::zone;
 use postq_core::account::Account;
 use postq_core::content::{Content, Part, Post};
 use postq_core::id::{AccountId, PostId, ScheduleId};
-use postq_core::platform::Violation;
+use postq_core::platform::{Violation, violations};
 use postq_core::schedule::Schedule;
 
 use super::meaning::Meant;
@@ -70,8 +72,31 @@ impl Desk {
         let now = self.backend.jobs.now().await?;
         let mut directory = self.directory(now).await?;
         let check = |s| self.check_one(&mut directory, &named, s, now);
-        let entries = submissions.iter().map(check).collect();
+        let mut entries: Vec<Result<Entry, Refused>> = submissions.iter().map(check).collect();
+        self.ensure_days(&mut entries, &directory, now).await?;
+        self.ask_platforms(&mut entries, &directory, now).await;
         Ok(Checked { entries, directory, named, now })
+    }
+
+    /// Refuses what comes more often in a day than a platform takes.
+    async fn ensure_days(
+        &self,
+        entries: &mut [Result<Entry, Refused>],
+        directory: &Directory,
+        now: DateTime<Utc>,
+    ) -> Result<(), DeskError> {
+        let accounts = entries.iter().flatten().flat_map(|entry| &entry.schedule.accounts);
+        let accounts: BTreeSet<AccountId> = accounts.copied().collect();
+        let accounts: Vec<Account> =
+            accounts.into_iter().filter_map(|id| directory.get(id).cloned()).collect();
+        let mut days = self.days(&accounts, None, now).await?;
+        for one in entries {
+            let Ok(entry) = one else { continue };
+            if let Some(problem) = self.add_to(&mut days, &entry.schedule, now)? {
+                *one = Err(Refused { problems: vec![problem] });
+            }
+        }
+        Ok(())
     }
 
     pub(crate) async fn directory(&self, now: DateTime<Utc>) -> Result<Directory, DeskError> {
@@ -90,14 +115,17 @@ impl Desk {
         problems.extend(named.missing(&submission.content));
         problems.extend(submission.key.as_deref().and_then(key_problem));
         let accounts = accounts_of(directory, &submission.accounts, &mut problems);
-        problems.extend(self.violations(&submission.content, &accounts, named));
+        let (content, _) = self.fitted(&submission.content, submission.fitting, &accounts);
+        problems.extend(self.violations(&content, &accounts, named));
         let tz = submission.tz.as_deref().map(zone::check).transpose();
         let tz = tz.unwrap_or_else(|error| {
             problems.push(Problem::new("tz", error.to_string()));
             None
         });
         match self.meant(&submission.when, tz.as_deref(), &accounts, now) {
-            Ok(meant) if problems.is_empty() => Ok(self.entry(submission, &accounts, meant, now)),
+            Ok(meant) if problems.is_empty() => {
+                Ok(self.entry(submission, content, &accounts, meant, now))
+            }
             Ok(_) => Err(Refused { problems }),
             Err(problem) => {
                 problems.push(problem);
@@ -109,12 +137,13 @@ impl Desk {
     fn entry(
         &self,
         submission: &Submission,
+        content: Content,
         accounts: &[Account],
         meant: Meant,
         now: DateTime<Utc>,
     ) -> Entry {
         let Meant { timing, tz, first } = meant;
-        let mut post = Post::new(submission.content.clone(), now);
+        let mut post = Post::new(content, now);
         post.tenant_id = self.tenant();
         post.key.clone_from(&submission.key);
         let mut schedule =
@@ -149,19 +178,13 @@ impl Desk {
                 problems.push(self.no_platform(account));
                 continue;
             };
-            let parts = content.parts_for(&account.platform);
-            let place = |violation: &Violation| match parts.len() {
-                1 => account.platform.to_string(),
-                parts => format!("part {} of {parts}, {}", violation.part + 1, account.platform),
+            let draft = content.draft_for(&account.platform);
+            let problem = |field| {
+                move |told: Violation| violation_problem(field, account, draft.parts.len(), &told)
             };
-            let told = |field| {
-                move |violation: Violation| {
-                    Problem::new(field, format!("{}: {}", place(&violation), violation.message))
-                }
-            };
-            problems.extend(platform.validate(parts).into_iter().map(told("text")));
-            let media = named.violations(&**platform, parts);
-            problems.extend(media.into_iter().map(told("media")));
+            problems.extend(violations(&**platform, draft).into_iter().map(problem("text")));
+            let media = named.violations(&**platform, draft.parts);
+            problems.extend(media.into_iter().map(problem("media")));
         }
         problems
     }
@@ -178,6 +201,20 @@ impl Desk {
             ),
         )
     }
+}
+
+/// What an account's platform says, as a problem of the post.
+pub(super) fn violation_problem(
+    field: &'static str,
+    account: &Account,
+    parts: usize,
+    violation: &Violation,
+) -> Problem {
+    let place = match parts {
+        1 => String::new(),
+        parts => format!("part {} of {parts}, ", violation.part + 1),
+    };
+    Problem::new(field, format!("{place}{}: {}", account.platform, violation.message))
 }
 
 /// The id of the schedule that a post comes in with: the post's own. Whoever completes a post that was

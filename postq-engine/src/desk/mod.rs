@@ -22,14 +22,17 @@ mod change;
 mod check;
 mod commit;
 mod cost;
+mod daily;
 mod directory;
 mod draft;
 mod error;
 mod exception;
 mod find;
+mod fitting;
 mod meaning;
 mod media;
 mod now;
+mod preflight;
 mod preview;
 mod resume;
 mod slot;
@@ -50,6 +53,7 @@ use postq_core::schedule::{Resolver, Schedule};
 use crate::media::Media;
 use crate::platforms::Platforms;
 use crate::prices::Prices;
+use crate::tokens::Tokens;
 
 pub use self::agenda::{Agenda, AgendaEntry, AgendaItem, Moves};
 pub use self::alter::Alteration;
@@ -61,6 +65,7 @@ pub use self::cost::{Cost, MonthCost};
 pub(crate) use self::directory::Directory;
 pub use self::error::{DeskError, Problem, Refused};
 pub use self::find::{PostLine, Standing};
+pub use self::fitting::Notice;
 pub(crate) use self::media::Named;
 pub use self::now::Executed;
 pub use self::preview::{PlatformPreview, Preview};
@@ -100,6 +105,7 @@ pub struct Desk {
     settings: DeskSettings,
     prices: Arc<Prices>,
     correlation: Option<CorrelationId>,
+    tokens: Option<Tokens>,
     /// What checks the files that posts name; nothing is said of them without it.
     media: Option<Media>,
     /// Files that are added before a post with them is stored.
@@ -119,7 +125,15 @@ impl Desk {
             correlation: None,
             media: None,
             expected: Arc::default(),
+            tokens: None,
         }
+    }
+
+    /// The same, asking platforms for their own rules with these accounts' credentials.
+    #[must_use]
+    pub(crate) fn with_tokens(mut self, tokens: Tokens) -> Self {
+        self.tokens = Some(tokens);
+        self
     }
 
     /// The same with other settings.
@@ -147,6 +161,11 @@ impl Desk {
     /// What it keeps things in.
     pub fn backend(&self) -> &Backend {
         &self.backend
+    }
+
+    /// The platforms that posts go to.
+    pub(crate) fn platforms(&self) -> &Platforms {
+        &self.platforms
     }
 
     /// Whose posts these are.

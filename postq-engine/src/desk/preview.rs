@@ -4,14 +4,14 @@ use chrono::{DateTime, Utc};
 
 use postq_calendar::zone;
 use postq_core::account::Account;
-use postq_core::content::Part;
+use postq_core::content::{Content, Part};
 use postq_core::id::{AccountId, PostId};
-use postq_core::platform::{Length, Platform, PlatformName, Violation};
+use postq_core::platform::{Length, Platform, PlatformName, Violation, violations};
 use postq_core::schedule::{Schedule, Timing};
 
 use super::check::{accounts_of, content_problems};
 use super::meaning::Meant;
-use super::{Cost, Desk, DeskError, Named, Problem, Submission, When};
+use super::{Cost, Desk, DeskError, Named, Notice, Problem, Submission, When};
 
 /// What a platform would get of a post, and what it would refuse of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct PlatformPreview {
     pub lengths: Vec<Option<Length>>,
     /// What it would refuse.
     pub violations: Vec<Violation>,
+    /// What was done to make it fit.
+    pub notice: Option<String>,
 }
 
 /// What would happen.
@@ -58,9 +60,13 @@ impl Desk {
             [] => Vec::new(),
             names => accounts_of(&mut directory, names, &mut problems),
         };
-        problems.extend(self.violations(&submission.content, &accounts, &named));
-        let platforms = self.by_platform(submission, &accounts, &named);
-        let cost = self.cost(&submission.content, &accounts, now);
+        let (content, notices) = self.fitted(&submission.content, submission.fitting, &accounts);
+        problems.extend(self.violations(&content, &accounts, &named));
+        if problems.is_empty() {
+            problems.extend(self.preflight(&content, &accounts, now).await);
+        }
+        let platforms = self.by_platform(&content, &accounts, &notices, &named);
+        let cost = self.cost(&content, &accounts, now);
         let mut preview = Preview { platforms, problems, cost, ..Preview::default() };
         if !has_time {
             return Ok(preview);
@@ -127,8 +133,9 @@ impl Desk {
 
     fn by_platform(
         &self,
-        submission: &Submission,
+        content: &Content,
         accounts: &[Account],
+        notices: &[Notice],
         named: &Named,
     ) -> Vec<PlatformPreview> {
         let mut found: Vec<PlatformPreview> = Vec::new();
@@ -137,12 +144,14 @@ impl Desk {
                 known.accounts.push(account.name.clone());
                 continue;
             }
-            let parts = submission.content.parts_for(&account.platform).to_vec();
+            let draft = content.draft_for(&account.platform);
+            let notice = notices.iter().find(|notice| notice.platform == account.platform);
+            let parts = draft.parts.to_vec();
             let platform = self.platforms.get(&account.platform);
             let measure = platform.and_then(|platform| platform.measure());
-            let violations = |platform: &dyn Platform, parts: &[Part]| {
-                let mut found = platform.validate(parts);
-                found.extend(named.violations(platform, parts));
+            let all = |platform: &dyn Platform| {
+                let mut found = violations(platform, draft);
+                found.extend(named.violations(platform, draft.parts));
                 found
             };
             let length = |part: &Part| Some(measure?.measure(&part.text));
@@ -150,8 +159,9 @@ impl Desk {
                 platform: account.platform.clone(),
                 accounts: vec![account.name.clone()],
                 lengths: parts.iter().map(length).collect(),
-                violations: platform.map(|p| violations(&**p, &parts)).unwrap_or_default(),
+                violations: platform.map(|p| all(&**p)).unwrap_or_default(),
                 parts,
+                notice: notice.map(|notice| notice.message.clone()),
             });
         }
         found

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use postq_calendar::At;
 use postq_core::content::Content;
+use postq_core::fit::Fitting;
 use postq_core::id::{PostId, ScheduleId};
 use postq_core::schedule::Misfire;
 
@@ -17,6 +18,8 @@ pub struct Submission {
     pub key: Option<String>,
     /// What it says.
     pub content: Content,
+    /// What is done where its text is too long for a platform; nothing if none: then it is refused.
+    pub fitting: Option<Fitting>,
     /// To these accounts, by name or id. `dry_run:NAME` needs no account to be there.
     pub accounts: Vec<String>,
     /// When.
@@ -39,6 +42,7 @@ impl Submission {
         Self {
             key: None,
             content,
+            fitting: None,
             accounts: accounts.into_iter().map(Into::into).collect(),
             when,
             tz: None,

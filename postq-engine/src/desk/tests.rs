@@ -1,6 +1,7 @@
 //! What the desk promises, on the memory backend under a clock that stands still.
 
 mod exceptions;
+pub(crate) mod fits;
 mod rules;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use postq_calendar::{At, Calendar};
 use postq_core::account::Account;
 use postq_core::backend::Backend;
 use postq_core::clock::{Clock, TokioClock};
-use postq_core::content::{Content, Part, PostState};
+use postq_core::content::{Content, Draft, Part, PostState};
 use postq_core::failure::Failure;
 use postq_core::feed::{Claim, ClaimedJob, Deferral, Settle, Settlement};
 use postq_core::id::{NodeId, ScheduleId};
@@ -20,6 +21,7 @@ use postq_core::intent::{Intent, IntentAnswer, PlatformKey, Receipt};
 use postq_core::job::{Applied, Topic};
 use postq_core::machine::JobState;
 use postq_core::memory::MemoryBackend;
+use postq_core::options::PostOptions;
 use postq_core::platform::{
     Identity, Outgoing, Pace, Platform, PlatformName, Published, Violation,
 };
@@ -47,7 +49,8 @@ impl Platform for Terse {
         Pace::default()
     }
 
-    fn validate(&self, parts: &[Part]) -> Vec<Violation> {
+    fn validate(&self, draft: Draft<'_>) -> Vec<Violation> {
+        let parts = draft.parts;
         let long = |(_, part): &(usize, &Part)| part.text.len() > 10;
         let violation = |(i, part): (usize, &Part)| Violation {
             part: u16::try_from(i).unwrap(),
@@ -94,6 +97,7 @@ async fn begin(backend: &Backend, claimed: &ClaimedJob) {
         part: 0,
         key: PlatformKey::derive(job.root, 0),
         text: "sent".to_owned(),
+        options: PostOptions::default(),
         reply_to: None,
         container: None,
         revision: 1,

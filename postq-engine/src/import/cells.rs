@@ -7,14 +7,18 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use postq_calendar::near;
+use postq_core::platform::PlatformName;
 
 use super::plan::FileProblem;
 
 /// The fields of a row, in the order in which errors list them.
-pub(super) const FIELDS: [&str; 13] = [
+pub(super) const FIELDS: [&str; 14] = [
     "key", "at", "every", "cron", "rrule", "count", "until", "tz", "accounts", "text", "media",
-    "alt", "priority",
+    "alt", "fit", "priority",
 ];
+
+/// What problems with options are told as, and what holds them in TOML and JSON.
+pub(super) const OPTIONS: &str = "options";
 
 /// Where something is written: `calendar.csv:7:12`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -66,16 +70,19 @@ pub(super) struct Cell {
 pub(super) struct Cells {
     pub(super) place: Place,
     pub(super) by_field: BTreeMap<&'static str, Cell>,
+    /// By platform and name, as `reddit.subreddit`.
+    pub(super) options: BTreeMap<(PlatformName, String), Cell>,
 }
 
 impl Cells {
     pub(super) fn new(place: Place) -> Self {
-        Self { place, by_field: BTreeMap::new() }
+        Self { place, by_field: BTreeMap::new(), options: BTreeMap::new() }
     }
 
     /// Where a field is written, or else where the row begins.
     pub(super) fn place_of(&self, field: &str) -> &Place {
-        self.by_field.get(field).map_or(&self.place, |cell| &cell.place)
+        let option = self.options.values().next().filter(|_| field == OPTIONS);
+        self.by_field.get(field).or(option).map_or(&self.place, |cell| &cell.place)
     }
 }
 
@@ -85,10 +92,45 @@ pub(super) fn field(name: &str, place: &Place) -> Result<&'static str, FileProbl
     let known = FIELDS.into_iter().find(|field| field.eq_ignore_ascii_case(name));
     known.ok_or_else(|| {
         let message = format!(
-            "unknown column \"{name}\"{}; expected {}",
+            "unknown column \"{name}\"{}; expected {}, or an option of a platform as reddit.subreddit",
             near::hint(name, FIELDS),
             FIELDS.join(", ")
         );
         FileProblem::new(place, None, message)
     })
+}
+
+/// What a column holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Column {
+    Field(&'static str),
+    Option(PlatformName, String),
+}
+
+impl Column {
+    /// The column of this name: a field, or an option as `reddit.subreddit`.
+    pub(super) fn named(name: &str, place: &Place) -> Result<Self, FileProblem> {
+        match name.trim().split_once('.') {
+            Some((platform, option)) => option_of(platform, option, place)
+                .map(|(platform, option)| Self::Option(platform, option)),
+            None => field(name, place).map(Self::Field),
+        }
+    }
+}
+
+/// An option of a platform, if it can be one.
+pub(super) fn option_of(
+    platform: &str,
+    option: &str,
+    place: &Place,
+) -> Result<(PlatformName, String), FileProblem> {
+    let (platform, option) = (platform.trim().to_ascii_lowercase(), option.trim());
+    match platform.parse() {
+        Ok(platform) if !option.is_empty() => Ok((platform, option.to_owned())),
+        _ => {
+            let message =
+                format!("\"{platform}.{option}\" cannot be; expected a platform and its option");
+            Err(FileProblem::new(place, Some(OPTIONS), message))
+        }
+    }
 }

@@ -42,7 +42,8 @@ pub(super) fn compare(
     };
     let state = known.standing.state(schedule);
     let keep = |note| Ok(keep(vec![schedule.id], state, note));
-    let what = differences(row, known, schedule, checked);
+    let content = wanted(desk, row, &checked.directory);
+    let what = differences(row, &content, known, schedule, checked);
     if what.is_empty() {
         return keep(standing_note(schedule));
     }
@@ -58,7 +59,7 @@ pub(super) fn compare(
             "not changed ({listed}): it is over; give the row another key to publish it again"
         )));
     }
-    let change = change(desk, row, known, schedule, &what, checked)?;
+    let change = change(desk, row, content, known, schedule, &what, checked)?;
     Ok(PlannedRow {
         place: row.place().clone(),
         key: row.submission.key.clone(),
@@ -74,8 +75,17 @@ fn standing_note(schedule: &Schedule) -> Option<String> {
     why.map(|why| format!("not to come: {why}"))
 }
 
+/// What the row says, made to fit its platforms if it asks for that, as what was loaded was.
+fn wanted(desk: &Desk, row: &Row, directory: &Directory) -> Content {
+    let submission = &row.submission;
+    let ids = submission.accounts.iter().filter_map(|name| directory.id_of(name));
+    let accounts: Vec<Account> = ids.filter_map(|id| directory.get(id).cloned()).collect();
+    desk.fitted(&submission.content, submission.fitting, &accounts).0
+}
+
 fn differences(
     row: &Row,
+    content: &Content,
     known: &Known,
     schedule: &Schedule,
     checked: &Checked,
@@ -83,7 +93,8 @@ fn differences(
     let submission = &row.submission;
     let same_time = same_time(&submission.when, &schedule.timing, checked);
     [
-        ("text", submission.content == known.post.content),
+        ("text", same_text(content, &known.post.content)),
+        ("options", content.options == known.post.content.options),
         ("time", same_time),
         // A row without a zone says nothing of it.
         ("zone", submission.tz.is_none() || submission.tz == schedule.tz),
@@ -93,6 +104,10 @@ fn differences(
     .into_iter()
     .filter_map(|(what, same)| (!same).then_some(what))
     .collect()
+}
+
+fn same_text(content: &Content, known: &Content) -> bool {
+    content.parts == known.parts && content.variants == known.variants
 }
 
 fn same_accounts(names: &[String], schedule: &Schedule, directory: &Directory) -> bool {
@@ -147,16 +162,18 @@ fn lines(expr: &str) -> impl Iterator<Item = &str> {
 fn change(
     desk: &Desk,
     row: &Row,
+    content: Content,
     known: &Known,
     schedule: &Schedule,
     what: &[&'static str],
     checked: &mut Checked,
 ) -> Result<Change, Refused> {
     let accounts = accounts(&row.submission.accounts, &mut checked.directory)?;
-    let content = what.contains(&"text").then(|| row.submission.content.clone());
-    if content.is_some() || what.contains(&"accounts") {
-        desk.content_is_good(&row.submission.content, &accounts, &checked.named)?;
+    let is_other = ["text", "options"].iter().any(|one| what.contains(one));
+    if is_other || what.contains(&"accounts") {
+        desk.content_is_good(&content, &accounts, &checked.named)?;
     }
+    let content = is_other.then_some(content);
     let mut edit = ScheduleEdit::default();
     let tz = row.submission.tz.as_deref();
     let zoned = tz.filter(|_| what.contains(&"zone"));

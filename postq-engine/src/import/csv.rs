@@ -7,7 +7,7 @@ use std::iter::Peekable;
 use std::str::Chars;
 use std::sync::Arc;
 
-use super::cells::{Cell, Cells, Place, Value, field};
+use super::cells::{Cell, Cells, Column, OPTIONS, Place, Value};
 use super::plan::FileProblem;
 use super::read::is_too_much;
 
@@ -35,7 +35,7 @@ pub(super) fn rows(
 }
 
 /// What the header says; none if it cannot be used.
-fn columns(header: &Record, problems: &mut Vec<FileProblem>) -> Option<Vec<&'static str>> {
+fn columns(header: &Record, problems: &mut Vec<FileProblem>) -> Option<Vec<Column>> {
     let mut columns = Vec::new();
     let before = problems.len();
     if let [(place, only)] = header.cells.as_slice()
@@ -46,11 +46,15 @@ fn columns(header: &Record, problems: &mut Vec<FileProblem>) -> Option<Vec<&'sta
         return None;
     }
     for (place, name) in &header.cells {
-        match field(name, place) {
-            Ok(field) if columns.contains(&field) => {
+        match Column::named(name, place) {
+            Ok(column) if columns.contains(&column) => {
+                let field = match column {
+                    Column::Field(field) => field,
+                    Column::Option(..) => OPTIONS,
+                };
                 problems.push(FileProblem::new(place, Some(field), "is there twice"));
             }
-            Ok(field) => columns.push(field),
+            Ok(column) => columns.push(column),
             Err(problem) => problems.push(problem),
         }
         if is_too_much(&place.file, 0, problems) {
@@ -60,7 +64,7 @@ fn columns(header: &Record, problems: &mut Vec<FileProblem>) -> Option<Vec<&'sta
     (header.whole && problems.len() == before).then_some(columns)
 }
 
-fn row(columns: &[&'static str], record: Record, problems: &mut Vec<FileProblem>) -> Option<Cells> {
+fn row(columns: &[Column], record: Record, problems: &mut Vec<FileProblem>) -> Option<Cells> {
     if !record.whole {
         return None;
     }
@@ -75,10 +79,17 @@ fn row(columns: &[&'static str], record: Record, problems: &mut Vec<FileProblem>
         return None;
     }
     let mut cells = Cells::new(Place { column: 0, ..place });
-    for (&column, (place, text)) in columns.iter().zip(record.cells) {
-        if !text.trim().is_empty() {
-            cells.by_field.insert(column, Cell { place, value: Value::One(text) });
+    for (column, (place, text)) in columns.iter().zip(record.cells) {
+        if text.trim().is_empty() {
+            continue;
         }
+        let cell = Cell { place, value: Value::One(text) };
+        match column {
+            Column::Field(field) => cells.by_field.insert(field, cell),
+            Column::Option(platform, name) => {
+                cells.options.insert((platform.clone(), name.clone()), cell)
+            }
+        };
     }
     Some(cells)
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::cells::{Cell, Cells, Place, Value, field};
+use super::cells::{Cell, Cells, OPTIONS, Place, Value, field, option_of};
 use super::lines::Lines;
 use super::plan::FileProblem;
 use super::read::{MOST_PROBLEMS, is_too_much};
@@ -71,6 +71,10 @@ fn row(source: &Source<'_>, post: &RawValue, problems: &mut Vec<FileProblem>) ->
     let mut cells = Cells::new(place);
     for (name, value) in object.0 {
         let place = source.place(value);
+        if name == OPTIONS {
+            options(source, value, &mut cells, problems);
+            continue;
+        }
         match field(&name, &place).map(|field| (field, read(value))) {
             Ok((field, _)) if cells.by_field.contains_key(field) => {
                 problems.push(FileProblem::new(&place, Some(field), "is there twice"));
@@ -92,6 +96,53 @@ fn row(source: &Source<'_>, post: &RawValue, problems: &mut Vec<FileProblem>) ->
 }
 
 /// A value; none for `null`.
+/// What is in `{"options": {"reddit": {...}}}`.
+fn options(
+    source: &Source<'_>,
+    platforms: &RawValue,
+    cells: &mut Cells,
+    problems: &mut Vec<FileProblem>,
+) {
+    for (platform, values) in object(source, platforms, problems) {
+        for (name, value) in object(source, values, problems) {
+            let place = source.place(value);
+            let read = match value.get() {
+                flag @ ("true" | "false") => Ok(Some(Value::One(flag.to_owned()))),
+                _ => read(value),
+            };
+            let told = match (option_of(&platform, &name, &place), read) {
+                (Ok(option), Ok(_)) if cells.options.contains_key(&option) => {
+                    Err(FileProblem::new(&place, Some(OPTIONS), "is there twice"))
+                }
+                (Ok(option), Ok(value)) => {
+                    let cell = value.map(|value| Cell { place, value });
+                    cells.options.extend(cell.map(|cell| (option, cell)));
+                    Ok(())
+                }
+                (Err(problem), _) => Err(problem),
+                (_, Err(message)) => Err(FileProblem::new(&place, Some(OPTIONS), message)),
+            };
+            problems.extend(told.err());
+        }
+    }
+}
+
+/// The pairs of an object; none, which is told, if it is something else.
+fn object<'a>(
+    source: &Source<'_>,
+    raw: &'a RawValue,
+    problems: &mut Vec<FileProblem>,
+) -> Vec<(String, &'a RawValue)> {
+    match serde_json::from_str::<Object<'a>>(raw.get()) {
+        Ok(object) => object.0,
+        Err(_) => {
+            let message = "is no object; expected {\"PLATFORM\": {\"OPTION\": ...}}";
+            problems.push(FileProblem::new(&source.place(raw), Some(OPTIONS), message));
+            Vec::new()
+        }
+    }
+}
+
 fn read(raw: &RawValue) -> Result<Option<Value>, &'static str> {
     const EXPECTED: &str = "expected a text, a number or a list of texts";
     match serde_json::from_str(raw.get()).map_err(|_| EXPECTED)? {

@@ -18,10 +18,12 @@
 //! | `accounts` | names, `;` between; `dry_run:NAME` needs no set-up |
 //! | `text` | the parts of a thread are divided by a line `---` |
 //! | `media`, `alt` | paths (below the calendar's folder, or absolute), `media:` ids or URLs, and what they show, `;` between |
+//! | `fit` | what is done with a text that is too long for a platform: `shorten` or `thread` |
 //! | `priority` | higher goes first |
+//! | `reddit.subreddit` | what else a platform wants to know: its name, a dot, and the option; a list has `,` between |
 //!
 //! In TOML and JSON, `accounts`, `text` (the parts), `rrule` (the lines), `media` and `alt` may also be
-//! lists.
+//! lists, and options are in a table of their platform: `[post.options.reddit]`, `{"options": {"reddit": {}}}`.
 //!
 //! [`Desk::plan_import`](crate::desk::Desk::plan_import) reads files and tells what would happen
 //! ([`plan_import_of`](crate::desk::Desk::plan_import_of) has them read already);
@@ -34,6 +36,7 @@ mod compare;
 mod csv;
 mod json;
 mod lines;
+mod options;
 mod plan;
 mod read;
 mod row;

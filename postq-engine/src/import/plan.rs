@@ -227,6 +227,7 @@ impl Desk {
         rows: Vec<Row>,
         mut problems: Vec<FileProblem>,
     ) -> Result<Plan, DeskError> {
+        let rows = self.with_options(rows, &mut problems);
         let known = self.known(&rows).await?;
         let named = self.named(rows.iter().map(|row| &row.submission.content)).await?;
         let is_new = |row: &Row| known_of(&known, row).is_none_or(Known::is_half_loaded);

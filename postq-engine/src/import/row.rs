@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use postq_calendar::{At, duration, zone};
 use postq_core::content::{Content, MediaRef, Part};
+use postq_core::fit::Fitting;
 
 use crate::desk::{Submission, When};
 
@@ -53,6 +54,7 @@ impl Reader<'_> {
             content: self.content(),
             accounts: self.accounts(),
             tz,
+            fitting: self.fit(),
             priority: self.number("priority", "a whole number from -32768 to 32767").unwrap_or(0),
             ..Submission::new(Content::default(), [""; 0], when)
         }
@@ -127,6 +129,17 @@ impl Reader<'_> {
             }
             Err(error) => {
                 self.wrong(field, error.to_string());
+                None
+            }
+        }
+    }
+
+    fn fit(&mut self) -> Option<Fitting> {
+        match self.one("fit")?.trim() {
+            "shorten" => Some(Fitting::Shorten),
+            "thread" => Some(Fitting::Thread),
+            other => {
+                self.wrong("fit", format!("\"{other}\" cannot be; expected shorten or thread"));
                 None
             }
         }
@@ -245,7 +258,8 @@ mod tests {
                 (field, Cell { place, value: Value::One((*text).to_owned()) })
             })
             .collect();
-        let cells = Cells { place: Place { file, line: 2, column: 0 }, by_field };
+        let place = Place { file, line: 2, column: 0 };
+        let cells = Cells { by_field, ..Cells::new(place) };
         let mut problems = Vec::new();
         let read = read(&cells, &mut problems);
         let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
@@ -262,6 +276,7 @@ mod tests {
             ("text", "\none \n---\n\ntwo\n"),
             ("media", "a.png;https://example.com/b.png;c.png"),
             ("alt", "first;;third"),
+            ("fit", "thread"),
             ("priority", "-7"),
         ])
         .unwrap();
@@ -273,7 +288,7 @@ mod tests {
         assert_eq!(texts, ["one", "two"]);
         let alts: Vec<_> = row.content.parts[0].media.iter().map(|m| m.alt.as_deref()).collect();
         assert_eq!(alts, [Some("first"), None, Some("third")]);
-        assert_eq!(row.priority, -7);
+        assert_eq!((row.fitting, row.priority), (Some(Fitting::Thread), -7));
         assert!(matches!(row.when, When::At(At::Local { .. })));
     }
 
@@ -304,6 +319,7 @@ mod tests {
             ("text", "one\n---\n"),
             ("alt", "what"),
             ("priority", "high"),
+            ("fit", "tight"),
             ("until", "2027-01-01T00:00Z"),
         ])
         .unwrap_err();
@@ -315,6 +331,7 @@ mod tests {
             "text: part 2 of 2 is empty",
             "alt: has 1 texts for 0 media",
             "priority: \"high\" cannot be; expected a whole number",
+            "fit: \"tight\" cannot be; expected shorten or thread",
             "until: is there without every",
             "f.csv:2: accounts: is missing",
         ] {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ::toml::Spanned;
 use ::toml::de::{DeTable, DeValue};
 
-use super::cells::{Cell, Cells, Value, field};
+use super::cells::{Cell, Cells, OPTIONS, Value, field, option_of};
 use super::lines::Lines;
 use super::plan::FileProblem;
 use super::read::{MOST_PROBLEMS, is_too_much};
@@ -67,6 +67,10 @@ fn row(
         if problems.len() > MOST_PROBLEMS {
             break; // which is told where the rows are counted
         }
+        if name.get_ref() == OPTIONS {
+            options(lines, value, &mut cells, problems);
+            continue;
+        }
         let field = match field(name.get_ref(), &lines.place(name.span().start)) {
             Ok(field) => field,
             Err(problem) => {
@@ -83,6 +87,43 @@ fn row(
         }
     }
     (problems.len() == before).then_some(cells)
+}
+
+/// What is in `[post.options.reddit]`.
+fn options(
+    lines: &Lines<'_>,
+    platforms: &Spanned<DeValue<'_>>,
+    cells: &mut Cells,
+    problems: &mut Vec<FileProblem>,
+) {
+    let tables = |value: &Spanned<DeValue<'_>>, problems: &mut Vec<FileProblem>| {
+        if value.get_ref().as_table().is_none() {
+            let place = lines.place(value.span().start);
+            let message = "is no table; expected [post.options.PLATFORM]";
+            problems.push(FileProblem::new(&place, Some(OPTIONS), message));
+        }
+    };
+    tables(platforms, problems);
+    for (platform, values) in platforms.get_ref().as_table().into_iter().flatten() {
+        tables(values, problems);
+        for (name, value) in values.get_ref().as_table().into_iter().flatten() {
+            let place = lines.place(value.span().start);
+            let option = option_of(platform.get_ref(), name.get_ref(), &place);
+            let read = match value.get_ref() {
+                DeValue::Boolean(flag) => Ok(Value::One(flag.to_string())),
+                value => read(value),
+            };
+            match (option, read) {
+                (Ok(option), Ok(value)) => {
+                    cells.options.insert(option, Cell { place, value });
+                }
+                (Err(problem), _) => problems.push(problem),
+                (_, Err(message)) => {
+                    problems.push(FileProblem::new(&place, Some(OPTIONS), message));
+                }
+            }
+        }
+    }
 }
 
 fn read(value: &DeValue<'_>) -> Result<Value, String> {

@@ -24,13 +24,13 @@ use super::{Media, MediaDesk, NO_ADDRESS, kept, ours};
 use crate::worker::StoreTime;
 
 /// Steps of one upload in one turn. A turn ends by its time long before.
-const MOST_STEPS: usize = 10_000;
+pub(super) const MOST_STEPS: usize = 10_000;
 /// An upload that went on less long ago is in somebody else's hands.
-const SOMEBODY_AT_IT: TimeDelta = TimeDelta::seconds(8);
+pub(super) const SOMEBODY_AT_IT: TimeDelta = TimeDelta::seconds(8);
 /// A wait of the platform's that is longer than this is not waited for in the attempt.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// A turn that ended goes on after so long.
-const BREATH: TimeDelta = TimeDelta::milliseconds(50);
+pub(super) const BREATH: TimeDelta = TimeDelta::milliseconds(50);
 
 /// Why the media of a post cannot be used yet, or ever.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ impl Preparation<'_> {
     }
 
     /// What a finished upload is known by, if it can be used when the post is due.
-    fn usable(&self, upload: &Upload) -> Option<PreparedMedia> {
+    pub(super) fn usable(&self, upload: &Upload) -> Option<PreparedMedia> {
         let needed = self.due.max(self.time.now()) + delta(self.media.settings.usable_for);
         upload.ready.clone().filter(|it| it.expires_at.is_none_or(|end| end > needed))
     }

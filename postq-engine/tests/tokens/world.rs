@@ -12,7 +12,7 @@ use postq_core::clock::{Clock, TokioClock};
 use postq_core::conformance::connect::authority::Authority;
 use postq_core::conformance::fixtures;
 use postq_core::connect::{Connect, Grant, Refresh};
-use postq_core::content::Part;
+use postq_core::content::Draft;
 use postq_core::credentials::Credentials;
 use postq_core::error::{ErrorKind, NotifyError, StoreError};
 use postq_core::failure::{Failure, FailureClass};
@@ -53,7 +53,7 @@ impl Platform for Town {
         Pace { send_timeout: Duration::from_secs(1), ..Pace::default() }
     }
 
-    fn validate(&self, _: &[Part]) -> Vec<Violation> {
+    fn validate(&self, _: Draft<'_>) -> Vec<Violation> {
         Vec::new()
     }
 

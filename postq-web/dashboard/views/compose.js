@@ -7,6 +7,7 @@ import { may } from "../session.js";
 import { here, localOf, moment } from "../time.js";
 import { Badge, Block, Empty, Head, Loaded, Tabs, Trouble, platformName, sentence, toast, useLoaded } from "../ui.js";
 import { Cost } from "./cost.js";
+import { Options, inFields, optionOf, typed } from "./options.js";
 import { Part, useUploads } from "./part.js";
 import { KINDS, When, isPlaced, rule, usePlaces } from "./when.js";
 
@@ -15,6 +16,8 @@ function fresh(query) {
   return {
     parts: [{ text: "" }],
     variants: {},
+    options: {},
+    fit: "",
     accounts: [],
     kind: at ? "once" : "now",
     at: at ?? localOf(Date.now() + 3600e3),
@@ -35,7 +38,7 @@ const isDraft = (old) => old.schedules.every((one) => one.schedule.kind === "uns
 
 /** The form for a post that is there: to edit it, or to write another like it. */
 function filled(old, isCopy, query) {
-  const form = { ...fresh(query), parts: keyed(old.parts), variants: each(old.variants, keyed), accounts: [...new Set(old.schedules.flatMap((one) => one.accounts))] };
+  const form = { ...fresh(query), parts: keyed(old.parts), variants: each(old.variants, keyed), options: inFields(old.options), accounts: [...new Set(old.schedules.flatMap((one) => one.accounts))] };
   if (isCopy) return form;
   const [only] = old.schedules;
   if (isDraft(old)) return { ...form, kind: "draft" };
@@ -58,11 +61,14 @@ function content({ parts, variants }) {
   return { parts: kept(parts), variants: each(variants, kept) };
 }
 
-function written(form, names) {
+function written(form, names, abilities) {
   const { parts, variants } = content(form);
+  const options = typed(form.options, abilities);
   return {
     parts,
     ...(Object.keys(variants).length ? { variants } : {}),
+    ...(Object.keys(options).length ? { options } : {}),
+    ...(form.fit ? { fit: form.fit } : {}),
     accounts: names,
     ...(rule(form) ? { schedule: rule(form) } : {}),
   };
@@ -72,24 +78,24 @@ export function Compose({ query }) {
   const id = query.get("post") ?? query.get("copy");
   const isCopy = query.has("copy");
   const loaded = useLoaded(async () => {
-    const [accounts, old] = await Promise.all([all("/accounts"), id ? get(`/posts/${id}`) : undefined]);
-    return { accounts, old };
+    const [accounts, platforms, old] = await Promise.all([all("/accounts"), get("/platforms"), id ? get(`/posts/${id}`) : undefined]);
+    return { accounts, abilities: platforms.items, old };
   }, [], { live: false });
   const head = html`<${Head} title=${id && !isCopy ? "Edit" : "Compose"} />`;
   if (!may("write")) return html`${head}<${Empty} title="Your token may look, and change nothing" icon="compose"><p>To write, sign in with a token of the scope write: <code>postqd token create --scope write --name NAME</code></p><//>`;
   return html`${head}
-    <${Loaded} of=${loaded}>${({ accounts, old }) => accounts.length === 0
+    <${Loaded} of=${loaded}>${({ accounts, abilities, old }) => accounts.length === 0
       ? html`<${Empty} title="First, an account" icon="accounts"><p>A post goes to accounts. A dry run sends nothing, and is good for a first try.</p><a class="btn main" ...${link("/accounts")}>Connect an account</a><//>`
-      : html`<${Form} accounts=${accounts} old=${isCopy ? undefined : old} start=${old ? filled(old, isCopy, query) : undefined} query=${query} />`}<//>`;
+      : html`<${Form} accounts=${accounts} abilities=${abilities} old=${isCopy ? undefined : old} start=${old ? filled(old, isCopy, query) : undefined} query=${query} />`}<//>`;
 }
 
 /** Gives a post that is there another content, if that is another one. */
 async function rewrite(body, old) {
-  const { parts, variants = {} } = body;
-  if (JSON.stringify({ parts, variants }) === JSON.stringify(content(old))) return;
-  const { tag } = await patch(`/posts/${old.id}`, { parts, variants }, { tag: old.tag });
+  const { parts, variants = {}, options = {} } = body;
+  if (JSON.stringify({ parts, variants, options }) === JSON.stringify({ ...content(old), options: old.options })) return;
+  const { tag } = await patch(`/posts/${old.id}`, { parts, variants, options }, { tag: old.tag });
   // What follows may fail, and all is handed in again.
-  Object.assign(old, { parts, variants, tag });
+  Object.assign(old, { parts, variants, options, tag });
 }
 
 /** Hands in what was written: a new post, or the change of one that is there. */
@@ -107,7 +113,8 @@ async function handIn(form, body, old, key) {
 /** A post whose accounts have a time of their own each: it has a schedule for each. */
 async function handInPlaced({ schedule, ...body }, old, key) {
   if (old) await rewrite(body, old);
-  const made = old ?? (await post("/posts", { ...body, accounts: [] }, { key }));
+  // What is made to fit is so for the platforms of its accounts: then it needs them from the start.
+  const made = old ?? (await post("/posts", body.fit ? body : { ...body, accounts: [] }, { key }));
   const results = [];
   for (const [n, account] of body.accounts.entries()) {
     results.push(await post("/schedules", { post_id: made.id, accounts: [account], schedule }, { key: `${key}-${n}` }).catch((problem) => ({ problem })));
@@ -116,7 +123,7 @@ async function handInPlaced({ schedule, ...body }, old, key) {
   // It is there from here on, and handing it in once more would make a second one.
   if (problem) return { ...made, problem };
   // What a draft kept its accounts in is in nobody's way if it stays.
-  for (const draft of old?.schedules ?? []) await remove(`/schedules/${draft.id}`).catch(() => {});
+  for (const draft of made.schedules ?? []) await remove(`/schedules/${draft.id}`).catch(() => {});
   return { ...made, schedules: results };
 }
 
@@ -128,6 +135,9 @@ function said(form, made) {
 
 const SAID = { now: "It goes out now", once: "It is scheduled", slot: "It is scheduled", best: "It is scheduled", again: "It is scheduled", draft: "The draft is kept", kept: "The text is changed" };
 const DO = { now: "Publish now", once: "Schedule", slot: "Schedule", best: "Schedule", again: "Schedule", draft: "Keep the draft", kept: "Save" };
+
+/** What is done with a text that is too long. */
+const FITS = [["", "Refuse it"], ["shorten", "Shorten it"], ["thread", "Split it to a thread"]];
 
 /** What one may choose of the time: all, but for a post that has its time. */
 function kinds(old) {
@@ -160,10 +170,10 @@ function sent(form) {
 /** What was being written here before, of the same state of the post. */
 function keptBefore(query, old) {
   const kept = JSON.parse(sessionStorage.getItem(place(query)) ?? "null");
-  return kept?.revision === old?.revision ? kept?.form : undefined;
+  return kept?.revision === old?.revision && kept ? { ...fresh(query), ...kept.form } : undefined;
 }
 
-function Form({ accounts, old, start, query }) {
+function Form({ accounts, abilities, old, start, query }) {
   const [before, setBefore] = useState(() => keptBefore(query, old));
   const [form, setForm] = useState(() => before ?? start ?? { ...fresh(query), accounts: accounts.length === 1 ? [accounts[0].id] : [] });
   const [tab, setTab] = useState("all");
@@ -184,7 +194,7 @@ function Form({ accounts, old, start, query }) {
   const chosen = accounts.filter((account) => form.accounts.includes(account.id));
   const platforms = [...new Set(chosen.map((account) => account.platform))];
   const names = chosen.map((account) => account.id);
-  const body = useMemo(() => written(form, names), [form]);
+  const body = useMemo(() => written(form, names, abilities), [form]);
   const preview = usePreview(body);
   const places = usePlaces(form, chosen);
   const texts = tab === "all" ? form.parts : form.variants[tab] ?? form.parts;
@@ -223,12 +233,15 @@ function Form({ accounts, old, start, query }) {
       <div class="card stack">
         ${(platforms.length > 1 || platforms.some((name) => form.variants[name])) && html`<${Tabs} label="Text for" of=${[["all", "All platforms"], ...platforms.map((name) => [name, form.variants[name] ? `${platformName(name)} (own text)` : platformName(name)])]} now=${tab} onPick=${setTab} />`}
         ${tab !== "all" && !form.variants[tab] && html`<p class="small muted">The same as for all; type to give ${platformName(tab)} a text of its own.</p>`}
-        ${texts.map((part, n) => html`<${Part} key=${`${tab} ${n}`} n=${n} of=${texts.length} part=${part} wrong=${violations.filter((one) => one.part === n && (tab === "all" || one.platform === tab))}
+        ${texts.map((part, n) => html`<${Part} key=${`${tab} ${n}`} n=${n} of=${texts.length} part=${part} wrong=${violations.filter((one) => one.part === n && !optionOf(one) && (tab === "all" || one.platform === tab))}
           counts=${counts(preview.value, n, tab)}
           uploads=${uploads} onChange=${(change) => setTexts((all) => all.map((one, at) => (at === n ? change(one) : one)))} onGone=${() => setTexts((all) => all.filter((_, at) => at !== n))} />`)}
         <div class="row"><button type="button" class="btn small" onClick=${() => setTexts((all) => [...all, { text: "" }])}><${Icon} name="plus" />Add to the thread</button>
           ${tab !== "all" && form.variants[tab] && html`<button type="button" class="btn small" onClick=${() => set({ variants: Object.fromEntries(Object.entries(form.variants).filter(([name]) => name !== tab)) })}>Same as for all</button>`}</div>
       </div>
+      <${Options} abilities=${abilities} chosen=${platforms} values=${form.options} wrong=${violations} onChange=${(options) => set({ options })} />
+      ${!old && html`<fieldset class="card stack"><legend class="label">A text that is too long for a platform</legend>
+        <${Tabs} label="A text that is too long" of=${FITS} now=${form.fit} onPick=${(fit) => set({ fit })} /></fieldset>`}
       <${When} form=${form} set=${set} kinds=${kinds(old)} preview=${preview} places=${places} />
       <${Trouble} error=${error} />
       <div class="row end"><span class="small muted grow right" role="status" id="missing">${toDo}</span>
@@ -266,6 +279,7 @@ function counts(preview, n, tab) {
 function Shown({ of }) {
   return html`<section class="card stack" aria-label=${platformName(of.platform)}><div class="row"><h3 class="grow">${platformName(of.platform)}</h3><span class="small muted">${of.accounts.join(", ")}</span></div>
     ${of.parts.map((part, n) => html`<div class="bubble">${of.parts.length > 1 && html`<span class="small muted">${n + 1}/${of.parts.length}</span>`}<p class="text" dir="auto">${part.text || html`<span class="muted">(no text)</span>`}</p><${Attached} media=${part.media} /></div>`)}
+    ${of.notice && html`<p class="note"><span>${sentence(of.notice)}</span></p>`}
     ${of.violations.length === 0 ? html`<${Badge} look="good"><${Icon} name="out" />Would be taken<//>` : of.violations.map((one) => html`<p class="wrong">${sentence(one.message)}</p>`)}</section>`;
 }
 

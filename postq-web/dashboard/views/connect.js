@@ -43,14 +43,16 @@ export function Again({ account, onClose }) {
 }
 
 /** Connects a new account: at its platform, with an access token, or for a dry run with nothing. */
-export function Connect({ platforms, connects, onClose, onDone }) {
-  const [form, setForm] = useState({ platform: connects[0] ?? platforms[0], name: "", token: "" });
+export function Connect({ platforms, connects, passwords, onClose, onDone }) {
+  const [form, setForm] = useState({ platform: connects[0] ?? (platforms.includes("dry_run") ? "dry_run" : platforms[0]), name: "", token: "", handle: "", password: "" });
   const [isToken, setToken] = useState(false);
   const [begun, setBegun] = useState();
   const [error, setError] = useState();
   const set = (key) => (event) => setForm({ ...form, [key]: event.target.value });
   const isDry = form.platform === "dry_run";
+  const takesPassword = passwords.includes(form.platform) && !isToken;
   const inBrowser = connects.includes(form.platform) && !isToken;
+  const hasOther = connects.includes(form.platform) || passwords.includes(form.platform);
   const submit = async (event) => {
     event.preventDefault();
     const name = form.name.trim();
@@ -60,7 +62,7 @@ export function Connect({ platforms, connects, onClose, onDone }) {
         setBegun(await begin(form.platform, { name }));
         return;
       }
-      await post("/accounts", { platform: form.platform, name, ...(isDry ? {} : { access_token: form.token }) });
+      await post("/accounts", { platform: form.platform, name, ...(isDry ? {} : takesPassword ? { handle: form.handle.trim(), app_password: form.password } : { access_token: form.token }) });
       onDone();
     } catch (problem) {
       setError(problem);
@@ -71,8 +73,10 @@ export function Connect({ platforms, connects, onClose, onDone }) {
     <${Trouble} error=${error} />
     <${Field} id="platform" label="Platform" hint=${isDry ? "Sends nothing: to try things out." : ""}>${(about) => html`<select ...${about} value=${form.platform} onChange=${set("platform")}>${platforms.map((platform) => html`<option value=${platform}>${platformName(platform)}</option>`)}</select>`}<//>
     <${Field} id="name" label="Name" hint="What you call it here.">${(about) => html`<input ...${about} required maxlength="100" value=${form.name} onInput=${set("name")} />`}<//>
-    ${!isDry && !inBrowser && html`<${Field} id="access" label="Access token" hint=${`It is sealed, and never shown again. Nothing renews it${connects.includes(form.platform) ? "." : ": to stay connected, have the app's id and redirect URI set on this server."}`}>${(about) => html`<input ...${about} type="password" required autocomplete="off" value=${form.token} onInput=${set("token")} />`}<//>`}
-    <div class="row end">${connects.includes(form.platform) && html`<button type="button" class="btn quiet small" onClick=${() => setToken(!isToken)}>${isToken ? "Connect in the browser" : "I have an access token"}</button><span class="space"></span>`}
+    ${takesPassword && html`<${Field} id="handle" label="Handle" hint="Who you are there, without the @.">${(about) => html`<input ...${about} required autocapitalize="off" autocomplete="off" value=${form.handle} onInput=${set("handle")} />`}<//>
+      <${Field} id="app-password" label="App password" hint=${`Make one for postq at ${platformName(form.platform)}; not your own. It is used once, and kept nowhere.`}>${(about) => html`<input ...${about} type="password" required autocomplete="off" value=${form.password} onInput=${set("password")} />`}<//>`}
+    ${!isDry && !inBrowser && !takesPassword && html`<${Field} id="access" label="Access token" hint=${`It is sealed, and never shown again. Nothing renews it${hasOther ? "." : ": to stay connected, have the app's id and redirect URI set on this server."}`}>${(about) => html`<input ...${about} type="password" required autocomplete="off" value=${form.token} onInput=${set("token")} />`}<//>`}
+    <div class="row end">${hasOther && html`<button type="button" class="btn quiet small" onClick=${() => setToken(!isToken)}>${isToken ? (connects.includes(form.platform) ? "Connect in the browser" : "I have an app password") : "I have an access token"}</button><span class="space"></span>`}
       <button type="button" class="btn" onClick=${onClose}>Cancel</button><button class="btn main">${inBrowser ? "Continue" : "Connect"}</button></div>
   </form><//>`;
 }

@@ -57,7 +57,8 @@ function Whole({ post, schedules, jobs, accounts, again }) {
     <//>
     <div class="stack wide">
       <section class="card stack" aria-label="Text"><h2>Text</h2><${Texts} parts=${post.parts} />
-        ${Object.entries(post.variants).map(([platform, parts]) => html`<h3>On ${platformName(platform)}</h3><${Texts} parts=${parts} />`)}</section>
+        ${Object.entries(post.variants).map(([platform, parts]) => html`<h3>On ${platformName(platform)}</h3><${Texts} parts=${parts} />`)}
+        ${Object.entries(post.options).map(([platform, values]) => html`<h3>For ${platformName(platform)}</h3><dl class="pairs">${Object.entries(values).map(([name, value]) => html`<dt>${sentence(name.replaceAll("_", " "))}</dt><dd>${String(value)}</dd>`)}</dl>`)}</section>
       ${schedules.filter((one) => one.schedule.kind !== "unset").map((schedule) => html`<${Schedule} key=${schedule.id} schedule=${schedule} accounts=${accounts} act=${act} />`)}
       ${post.state === "draft" && html`<p class="note"><span>It has no time yet. Edit it to give it one.</span></p>`}
       ${jobs.length > 0 && html`<section class="card flush" aria-label="What became of it"><h2 class="pad">What became of it</h2><ul>${jobs.map((job) => html`<li class="line" key=${job.id}>

@@ -7,6 +7,7 @@ use axum::extract::{OriginalUri, State};
 use axum::http::StatusCode;
 use postq_calendar::near;
 use postq_core::account::Account;
+use postq_core::credentials::Credentials;
 use postq_core::error::{ErrorKind, chain};
 use postq_core::failure::FailureClass;
 use postq_core::id::AccountId;
@@ -30,6 +31,10 @@ const TRIES: u32 = 5;
 
 /// The longest access token, in bytes.
 const MOST_TOKEN: usize = 16 * 1_024;
+
+/// The longest handle or address of mail, and the longest password for an app, in bytes.
+const MOST_HANDLE: usize = 253;
+const MOST_PASSWORD: usize = 1_024;
 
 /// The longest name, in characters.
 const MOST_NAME: usize = 100;
@@ -79,8 +84,8 @@ async fn connect(
     account.tenant_id = app.desk.tenant();
     account.on_unknown = new.on_unknown.map(Into::into).unwrap_or_default();
     account.token_expires_at = new.token_expires_at;
-    match &new.access_token {
-        Some(Secret(token)) => seal(&app, &mut account, token).await?,
+    match Proof::of(&new.access_token, &new.handle, &new.app_password)? {
+        Some(proof) => proof.accepted(&app, &mut account).await?,
         None if account.platform.as_str() == DryRun::NAME => {}
         None => {
             let detail = format!("is missing; an account on {} needs one", account.platform);
@@ -126,8 +131,9 @@ async fn change(
     Body(change): Body<AccountChange>,
 ) -> Result<Tagged<AccountView>, Problem> {
     let expires = change.token_expires_at;
-    if change.access_token.is_none() && expires.is_none() && change.on_unknown.is_none() {
-        let detail = "nothing to change; expected access_token, token_expires_at or on_unknown";
+    let proof = Proof::of(&change.access_token, &change.handle, &change.app_password)?;
+    if proof.is_none() && expires.is_none() && change.on_unknown.is_none() {
+        let detail = "nothing to change; expected access_token, app_password, token_expires_at or on_unknown";
         return Err(Problem::invalid("access_token", detail));
     }
     for _ in 0..TRIES {
@@ -136,14 +142,14 @@ async fn change(
         if let Some(policy) = change.on_unknown {
             account.on_unknown = policy.into();
         }
-        if let Some(Secret(token)) = &change.access_token {
-            seal(&app, &mut account, token).await?;
+        if let Some(proof) = &proof {
             account.token_expires_at = None;
+            proof.accepted(&app, &mut account).await?;
         }
         account.token_expires_at = expires.or(account.token_expires_at);
         let updated = app.web.engine.backend().accounts.update(&account, Some(&old)).await?;
         if is_done(id, updated)? {
-            if change.access_token.is_some() {
+            if proof.is_some() {
                 app.desk.reconnected(&account).await?;
             }
             return tagged(&app, id).await;
@@ -300,8 +306,99 @@ pub(super) fn ensure_name(name: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+/// What somebody shows to be let in at a platform.
+enum Proof<'a> {
+    Token(&'a SecretString),
+    Password { handle: &'a str, password: &'a SecretString },
+}
+
+impl<'a> Proof<'a> {
+    /// What was sent; none if nothing was.
+    fn of(
+        token: &'a Option<Secret>,
+        handle: &'a Option<String>,
+        password: &'a Option<Secret>,
+    ) -> Result<Option<Self>, Problem> {
+        match (token, handle, password) {
+            (None, None, None) => Ok(None),
+            (Some(Secret(token)), None, None) => Ok(Some(Self::Token(token))),
+            (None, Some(handle), Some(Secret(password))) => {
+                Ok(Some(Self::Password { handle, password }))
+            }
+            (Some(_), ..) => Err(Problem::invalid(
+                "access_token",
+                "is there beside handle or app_password; expected one of the two",
+            )),
+            (None, Some(_), None) => {
+                Err(Problem::invalid("app_password", "is missing; handle needs it"))
+            }
+            (None, None, Some(_)) => {
+                Err(Problem::invalid("handle", "is missing; app_password needs it"))
+            }
+        }
+    }
+
+    /// Has it accepted by the platform, and seals what the account publishes with.
+    async fn accepted(&self, app: &Shared, account: &mut Account) -> Result<(), Problem> {
+        match self {
+            Self::Token(token) => identified(app, account, token).await,
+            Self::Password { handle, password } => signed_in(app, account, handle, password).await,
+        }
+    }
+}
+
+/// Signs in with a password that was made for an app, and seals the grant.
+async fn signed_in(
+    app: &Shared,
+    account: &mut Account,
+    handle: &str,
+    password: &SecretString,
+) -> Result<(), Problem> {
+    let is_short = |text: &str, most| (1..=most).contains(&text.trim().len());
+    if !is_short(handle, MOST_HANDLE) {
+        return Err(Problem::invalid("handle", "is empty or too long"));
+    }
+    if !is_short(password.expose_secret(), MOST_PASSWORD) {
+        return Err(Problem::invalid("app_password", "is empty or too long"));
+    }
+    let platform = account.platform.clone();
+    let Some(sign_in) = app.web.sign_in.as_ref().filter(|by| by.takes(&platform)) else {
+        let detail = format!("nobody signs in at {platform} here; send an access_token");
+        return Err(Problem::invalid("app_password", detail));
+    };
+    let (grant, whose) = match sign_in.sign_in(&platform, handle.trim(), password).await {
+        Ok(granted) => granted,
+        Err(failure) if failure.class == FailureClass::Auth => {
+            let detail = format!("{platform} does not let this in: {}", failure.message);
+            return Err(Problem::new(Code::CredentialsRefused, detail).in_field("app_password"));
+        }
+        Err(failure) => {
+            tracing::warn!(
+                %failure, account = %account.id, "nobody could sign in at the platform"
+            );
+            let detail = format!("nobody could sign in at {platform}: {}", failure.message);
+            return Err(Problem::new(Code::PlatformUnavailable, detail).in_field("app_password"));
+        }
+    };
+    if let Some(known) = account.remote_id.as_ref().filter(|known| **known != whose.remote_id) {
+        let detail = format!(
+            "this is {}, and the account is {known}; give it a name of its own",
+            whose.remote_id
+        );
+        return Err(Problem::invalid("handle", detail));
+    }
+    let now = app.web.engine.backend().jobs.now().await?;
+    account.remote_id = Some(whose.remote_id);
+    account.token_expires_at = grant.expires_in.map(|lives| now + lives);
+    seal(app, account, &Credentials::granted(grant, now).write()).await
+}
+
 /// Asks the platform whose the token is, if it can be asked, and seals it.
-async fn seal(app: &Shared, account: &mut Account, token: &SecretString) -> Result<(), Problem> {
+async fn identified(
+    app: &Shared,
+    account: &mut Account,
+    token: &SecretString,
+) -> Result<(), Problem> {
     let length = token.expose_secret().trim().len();
     if !(1..=MOST_TOKEN).contains(&length) {
         return Err(Problem::invalid("access_token", "is empty or too long"));
@@ -319,11 +416,15 @@ async fn seal(app: &Shared, account: &mut Account, token: &SecretString) -> Resu
             ),
         }
     }
+    seal(app, account, &token).await
+}
+
+async fn seal(app: &Shared, account: &mut Account, secret: &SecretString) -> Result<(), Problem> {
     let Some(vault) = app.web.engine.vault() else {
         let detail = "this server has no vault to seal it with";
         return Err(Problem::invalid("access_token", detail));
     };
-    let sealed = vault.seal(account.id, &token).await.map_err(|error| {
+    let sealed = vault.seal(account.id, secret).await.map_err(|error| {
         tracing::error!(error = %chain(&error), "credentials could not be sealed");
         Problem::new(Code::Internal, "the credentials could not be sealed")
     })?;

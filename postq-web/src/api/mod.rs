@@ -14,6 +14,7 @@ pub(crate) mod media;
 mod nodes;
 pub(crate) mod notifications;
 mod operation;
+mod platforms;
 mod posts;
 mod preview;
 mod publications;
@@ -38,6 +39,7 @@ pub(crate) fn routes(add: &mut dyn FnMut(Route)) {
     connect::routes(add);
     slots::routes(add);
     limits::routes(add);
+    platforms::routes(add);
     media::routes(add);
     publications::routes(add);
     analytics::routes(add);

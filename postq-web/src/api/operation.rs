@@ -128,6 +128,8 @@ struct About {
     platforms: Vec<String>,
     /// Those of them whose accounts are connected in a browser here: POST /api/accounts/connect/{platform}.
     connects: Vec<String>,
+    /// Those of them that take a handle and a password that was made for an app: POST /api/accounts.
+    passwords: Vec<String>,
     /// The version of the time zone database.
     tzdb: &'static str,
 }
@@ -142,6 +144,7 @@ async fn about(State(app): State<App>) -> Json<About> {
         version: app.web.settings.version,
         platforms: app.web.engine.platforms().names().map(ToString::to_string).collect(),
         connects: connects(&app),
+        passwords: passwords(&app),
         tzdb: zone::tzdb_version(),
     })
 }
@@ -155,6 +158,13 @@ fn connects(app: &Shared) -> Vec<String> {
             && app.web.connecting.is_some()
     };
     platforms.names().filter(is_set_up).map(ToString::to_string).collect()
+}
+
+/// The platforms that are signed in to with a password for an app.
+fn passwords(app: &Shared) -> Vec<String> {
+    let takes =
+        |name: &&PlatformName| app.web.sign_in.as_ref().is_some_and(|sign_in| sign_in.takes(name));
+    app.web.engine.platforms().names().filter(takes).map(ToString::to_string).collect()
 }
 
 /// The OpenAPI document of this API.

@@ -243,6 +243,7 @@ fn submission(new: &NewPost) -> Result<(Submission, bool), Problem> {
     let submission = Submission {
         key: new.key.clone(),
         tz,
+        fitting: new.fit.map(Into::into),
         priority: new.priority,
         misfire: new.misfire.map(Into::into).unwrap_or_default(),
         ..Submission::new(new.content()?, new.accounts.iter().cloned(), when)

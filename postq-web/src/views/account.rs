@@ -170,6 +170,13 @@ pub(crate) struct NewAccount {
     /// Its access token; not for `dry_run`.
     #[schema(value_type = Option<String>, write_only)]
     pub(crate) access_token: Option<Secret>,
+    /// Instead of a token, where the platform has passwords for apps (Bluesky): whose it is.
+    #[schema(max_length = 253, example = "alice.bsky.social")]
+    pub(crate) handle: Option<String>,
+    /// And the password that was made for this app. It is used at once, for a token that renews itself, and kept
+    /// nowhere.
+    #[schema(value_type = Option<String>, write_only)]
+    pub(crate) app_password: Option<Secret>,
     /// When the token ends, where that is known: `/metrics` tells how long that is.
     pub(crate) token_expires_at: Option<DateTime<Utc>>,
     /// `hold` if left out.
@@ -183,6 +190,12 @@ pub(crate) struct AccountChange {
     /// Another access token.
     #[schema(value_type = Option<String>, write_only)]
     pub(crate) access_token: Option<Secret>,
+    /// Instead of a token, where the platform has passwords for apps (Bluesky): whose it is.
+    #[schema(max_length = 253, example = "alice.bsky.social")]
+    pub(crate) handle: Option<String>,
+    /// And the password that was made for this app.
+    #[schema(value_type = Option<String>, write_only)]
+    pub(crate) app_password: Option<Secret>,
     /// When the token ends. With another token and without this it is not known any more.
     pub(crate) token_expires_at: Option<DateTime<Utc>>,
     pub(crate) on_unknown: Option<OnUnknownView>,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use postq_core::content::{Content, MediaRef, Part, Post, PostState};
+use postq_core::fit::Fitting;
+use postq_core::options::{OptionValue, PostOptions};
 use postq_core::platform::{Length, PlatformName};
 use postq_engine::desk::{PlatformPreview, PostLine, Preview};
 use postq_engine::prices::Prices;
@@ -14,6 +16,9 @@ use uuid::Uuid;
 use crate::problem::{FieldProblem, Problem};
 use crate::views::cost::CostView;
 use crate::views::schedule::{MisfireRule, ScheduleRule, ScheduleView};
+
+/// Values by name, by platform.
+type PlatformOptions = BTreeMap<String, BTreeMap<String, OptionValue>>;
 
 /// One text with its media: a post of one part, or one part of a thread.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -65,6 +70,12 @@ pub(crate) struct NewPost {
     pub(crate) parts: Option<Vec<PartView>>,
     /// Other parts for one platform, by its name.
     pub(crate) variants: Option<BTreeMap<String, Vec<PartView>>>,
+    /// What else a platform wants to know, by its name: `{"reddit": {"subreddit": "rust"}}`.
+    #[schema(value_type = Option<BTreeMap<String, BTreeMap<String, serde_json::Value>>>)]
+    pub(crate) options: Option<PlatformOptions>,
+    /// What is done where its text is too long for a platform: `shorten` it, or split it to a `thread`; it is
+    /// refused if left out.
+    pub(crate) fit: Option<FitRule>,
     /// To these accounts, by name or id. `dry_run:NAME` needs no account to be there.
     #[serde(default)]
     pub(crate) accounts: Vec<String>,
@@ -77,6 +88,25 @@ pub(crate) struct NewPost {
     pub(crate) schedule: Option<ScheduleRule>,
     /// What happens when it is late; `fire_once` if left out.
     pub(crate) misfire: Option<MisfireRule>,
+}
+
+/// What is done with a text that is too long for a platform.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FitRule {
+    /// Its end is left out, after a sentence or a word; a link at its end stays.
+    Shorten,
+    /// It is split between sentences or words; shortened where the platform has no threads.
+    Thread,
+}
+
+impl From<FitRule> for Fitting {
+    fn from(rule: FitRule) -> Self {
+        match rule {
+            FitRule::Shorten => Self::Shorten,
+            FitRule::Thread => Self::Thread,
+        }
+    }
 }
 
 impl NewPost {
@@ -94,7 +124,9 @@ impl NewPost {
                 return Err(Problem::invalid("text", "is missing; expected text or parts"));
             }
         };
-        Ok(Content { parts, variants: variants(self.variants.as_ref())? })
+        let (variants, options) =
+            (variants(self.variants.as_ref())?, options(self.options.as_ref())?);
+        Ok(Content { parts, variants, options })
     }
 }
 
@@ -102,12 +134,26 @@ fn variants(
     variants: Option<&BTreeMap<String, Vec<PartView>>>,
 ) -> Result<BTreeMap<PlatformName, Vec<Part>>, Problem> {
     let one = |(name, parts): (&String, &Vec<PartView>)| {
-        let name: PlatformName = name.parse().map_err(|_| {
-            Problem::invalid("variants", "a name cannot be one of a platform; expected a-z, 0-9, _")
-        })?;
+        let name = named("variants", name)?;
         Ok((name, parts.iter().cloned().map(Part::from).collect()))
     };
     variants.into_iter().flatten().map(one).collect()
+}
+
+fn options(
+    options: Option<&PlatformOptions>,
+) -> Result<BTreeMap<PlatformName, PostOptions>, Problem> {
+    let given = options.into_iter().flatten().filter(|(_, values)| !values.is_empty());
+    let one = |(name, values): (&String, &BTreeMap<String, OptionValue>)| {
+        Ok((named("options", name)?, values.clone().into_iter().collect()))
+    };
+    given.map(one).collect()
+}
+
+fn named(field: &str, name: &str) -> Result<PlatformName, Problem> {
+    name.parse().map_err(|_| {
+        Problem::invalid(field, "a name cannot be one of a platform; expected a-z, 0-9, _")
+    })
 }
 
 /// What is to change of a post; what is left out stays.
@@ -120,22 +166,25 @@ pub(crate) struct PostChange {
     parts: Option<Vec<PartView>>,
     /// Other variants: all of them.
     variants: Option<BTreeMap<String, Vec<PartView>>>,
+    /// Other options: all of them.
+    #[schema(value_type = Option<BTreeMap<String, BTreeMap<String, serde_json::Value>>>)]
+    options: Option<PlatformOptions>,
 }
 
 impl PostChange {
     /// Other text or parts, and nothing else.
     pub(crate) fn of(text: Option<String>, parts: Option<Vec<PartView>>) -> Self {
-        Self { text, parts, variants: None }
+        Self { text, parts, variants: None, options: None }
     }
 
     /// The content that is meant.
     pub(crate) fn applied_to(&self, old: &Content) -> Result<Content, Problem> {
         let mut content = old.clone();
         match (&self.text, &self.parts) {
-            (None, None) if self.variants.is_none() => {
+            (None, None) if self.variants.is_none() && self.options.is_none() => {
                 return Err(Problem::invalid(
                     "text",
-                    "nothing to change; expected text, parts or variants",
+                    "nothing to change; expected text, parts, variants or options",
                 ));
             }
             (None, None) => {}
@@ -154,6 +203,9 @@ impl PostChange {
         if self.variants.is_some() {
             content.variants = variants(self.variants.as_ref())?;
         }
+        if self.options.is_some() {
+            content.options = options(self.options.as_ref())?;
+        }
         Ok(content)
     }
 }
@@ -169,6 +221,9 @@ pub(crate) struct PostView {
     parts: Vec<PartView>,
     /// Other parts for one platform.
     variants: BTreeMap<String, Vec<PartView>>,
+    /// What else a platform is told.
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, serde_json::Value>>)]
+    options: BTreeMap<PlatformName, PostOptions>,
     /// Where it stands: `draft`, `scheduled`, `published`, `partly_published`, `failed` or `cancelled`
     /// (called off, or missed).
     #[schema(value_type = String, example = "scheduled")]
@@ -192,6 +247,7 @@ impl From<PostLine> for PostView {
             id: post.id.as_uuid(),
             parts: parts(&post.content.parts),
             variants: variants.map(|(name, v)| (name.to_string(), parts(v))).collect(),
+            options: post.content.options,
             key: post.key,
             state,
             revision: post.revision,
@@ -228,6 +284,9 @@ pub(crate) struct PlatformView {
     /// How long each part is; null where the platform counts nothing.
     lengths: Vec<Option<LengthView>>,
     violations: Vec<ViolationView>,
+    /// What was done to make it fit.
+    #[schema(example = "split to a thread of 3 parts")]
+    notice: Option<String>,
 }
 
 /// How long a text is, as a platform counts.
@@ -281,6 +340,7 @@ impl From<PlatformPreview> for PlatformView {
             violations: violations
                 .map(|v| ViolationView { part: v.part, message: v.message })
                 .collect(),
+            notice: preview.notice,
         }
     }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use postq_core::backend::Backend;
 use postq_core::clock::{Clock, SystemClock};
-use postq_core::content::Part;
+use postq_core::content::{Draft, Part};
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::id::{TenantId, TokenId};
 use postq_core::intent::Receipt;
@@ -77,7 +77,8 @@ impl Platform for Recorder {
         Pace::default()
     }
 
-    fn validate(&self, parts: &[Part]) -> Vec<Violation> {
+    fn validate(&self, draft: Draft<'_>) -> Vec<Violation> {
+        let parts = draft.parts;
         let long = |(part, text): (usize, &Part)| {
             let length = text.text.chars().count();
             let message = format!("text is {length} long, at most 100");

@@ -12,6 +12,7 @@ use postq_core::failure::Failure;
 use postq_core::id::{AccountId, JobId};
 use postq_core::intent::{Intent, PlatformKey};
 use postq_core::job::Fence;
+use postq_core::options::{NO_OPTIONS, PostOptions};
 use postq_core::platform::{Identity, Look, Lookup, Outgoing, Platform, Published, Reconcile};
 use postq_x::{Config, X};
 
@@ -60,6 +61,7 @@ pub(crate) fn intent(text: &str) -> Intent {
         part: 0,
         key: PlatformKey::derive(job, 0),
         text: text.into(),
+        options: PostOptions::default(),
         reply_to: None,
         container: None,
         revision: 1,
@@ -82,8 +84,10 @@ impl Bench {
             part: intent.part,
             of: intent.part + 1,
             text: &intent.text,
+            options: &NO_OPTIONS,
             media: &[],
             prepared: &[],
+            container: None,
             reply_to,
             thread: reply_to,
             key: &intent.key,

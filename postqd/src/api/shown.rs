@@ -75,6 +75,8 @@ pub(crate) struct Post {
     pub(crate) parts: Vec<Part>,
     #[serde(default)]
     pub(crate) variants: Value,
+    #[serde(default)]
+    pub(crate) options: Value,
     pub(crate) state: String,
     pub(crate) revision: u32,
     pub(crate) schedules: Vec<Schedule>,
@@ -111,6 +113,9 @@ pub(crate) struct Platform {
     pub(crate) accounts: Vec<String>,
     pub(crate) parts: Vec<Part>,
     pub(crate) violations: Vec<Violation>,
+    /// What was done to make it fit.
+    #[serde(default)]
+    pub(crate) notice: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -27,9 +27,21 @@ const MOST_NAME: usize = 100;
 
 pub(super) async fn run(api: &Api, output: Output, command: Account) -> anyhow::Result<()> {
     match command {
-        Account::Add { platform, name, access_token_stdin, token_expires, on_unknown } => {
+        Account::Add {
+            platform,
+            name,
+            access_token_stdin,
+            token_expires,
+            handle,
+            app_password_stdin,
+            on_unknown,
+        } => {
             let expires = token_expires.as_deref().map(moment).transpose()?;
-            let token = access_token_stdin.then(token).transpose()?;
+            let token = match (access_token_stdin, handle.filter(|_| app_password_stdin)) {
+                (true, _) => Some(Proof::Token(secret("access token")?)),
+                (false, Some(handle)) => Some(Proof::Password(handle, secret("app password")?)),
+                (false, None) => None,
+            };
             ensure_known(api, &platform).await?;
             ensure_name(&name)?;
             let wanted = Wanted { platform, name, token, expires, on_unknown };
@@ -79,11 +91,18 @@ fn told(output: Output, account: &Connected, what: &str) {
     output.tell(format!("account {}: {what}", account.name), &value);
 }
 
+/// What is shown to a platform to be let in.
+enum Proof {
+    Token(SecretString),
+    /// A handle, and a password that was made for an app.
+    Password(String, SecretString),
+}
+
 /// An account as it is to be.
 struct Wanted {
     platform: PlatformName,
     name: String,
-    token: Option<SecretString>,
+    token: Option<Proof>,
     /// When the token ends.
     expires: Option<DateTime<Utc>>,
     on_unknown: Option<OnUnknown>,
@@ -93,8 +112,13 @@ impl Wanted {
     /// What is asked of the API, besides its name and platform.
     fn change(&self) -> Value {
         let mut change = json!({});
-        if let Some(token) = &self.token {
-            change["access_token"] = token.expose_secret().into();
+        match &self.token {
+            Some(Proof::Token(token)) => change["access_token"] = token.expose_secret().into(),
+            Some(Proof::Password(handle, password)) => {
+                change["handle"] = handle.as_str().into();
+                change["app_password"] = password.expose_secret().into();
+            }
+            None => {}
         }
         if let Some(at) = self.expires {
             change["token_expires_at"] = json!(at);
@@ -137,7 +161,8 @@ async fn add_once(
     if platform.as_str() != DryRun::NAME && token.is_none() && known.is_none() {
         return Err(Usage(format!(
             "an account on {platform} needs its access token: give it on standard input, with \
-             --access-token-stdin"
+             --access-token-stdin; where a platform has passwords for apps, --handle and \
+             --app-password-stdin"
         ))
         .into());
     }
@@ -212,12 +237,13 @@ fn ensure_name(name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn token() -> anyhow::Result<SecretString> {
+/// What is on standard input.
+fn secret(what: &str) -> anyhow::Result<SecretString> {
     let mut text = String::new();
     std::io::stdin().take(MOST_TOKEN).read_to_string(&mut text)?;
     let token = SecretString::from(text.trim());
     if token.expose_secret().is_empty() {
-        return Err(Usage("no access token on standard input; expected one line".to_owned()).into());
+        return Err(Usage(format!("no {what} on standard input; expected one line")).into());
     }
     Ok(token)
 }

@@ -2,6 +2,7 @@
 
 mod file;
 mod media;
+mod platforms;
 mod servers;
 mod there;
 
@@ -16,6 +17,7 @@ use postq_core::store::JobFilter;
 use postq_core::vault::{KeyRing, Vault};
 use serde::Serialize;
 
+use self::platforms::platforms;
 use crate::compose::{self, Node};
 use crate::config::{Config, Kept};
 use crate::key::{self, Secrets};
@@ -34,22 +36,22 @@ enum Health {
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
 struct Finding {
-    what: &'static str,
+    what: String,
     health: Health,
     message: String,
 }
 
 impl Finding {
-    fn ok(what: &'static str, message: impl Into<String>) -> Self {
-        Self { what, health: Health::Ok, message: message.into() }
+    fn ok(what: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { what: what.into(), health: Health::Ok, message: message.into() }
     }
 
-    fn warning(what: &'static str, message: impl Into<String>) -> Self {
-        Self { what, health: Health::Warning, message: message.into() }
+    fn warning(what: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { what: what.into(), health: Health::Warning, message: message.into() }
     }
 
-    fn broken(what: &'static str, message: impl Into<String>) -> Self {
-        Self { what, health: Health::Broken, message: message.into() }
+    fn broken(what: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { what: what.into(), health: Health::Broken, message: message.into() }
     }
 }
 
@@ -59,7 +61,7 @@ pub(super) async fn run(config: &Config, output: Output) -> anyhow::Result<()> {
     }
     let zones = format!("database {}, built in", zone::tzdb_version());
     let mut findings = vec![Finding::ok("zones", zones)];
-    findings.push(x(config));
+    findings.extend(platforms(config));
     findings.push(port(config));
     findings.push(notices(config));
     let is_there = match &config.kept {
@@ -88,31 +90,11 @@ fn told(output: Output, findings: &[Finding]) -> anyhow::Result<()> {
             Health::Warning => "warning",
             Health::Broken => "broken",
         };
-        [sign.to_owned(), finding.what.to_owned(), finding.message.clone()]
+        [sign.to_owned(), finding.what.clone(), finding.message.clone()]
     });
     match findings.iter().filter(|finding| finding.health == Health::Broken).count() {
         0 => Ok(()),
         broken => bail!("{} broken", count(broken, "thing")),
-    }
-}
-
-fn x(config: &Config) -> Finding {
-    match compose::x(config) {
-        Ok(_) if config.dry_run => Finding::warning("x", "DRY_RUN is on: nothing is sent"),
-        Ok(_) if config.x.client_id.is_some() && config.x.redirect_uri.is_none() => {
-            let message = "X_CLIENT_ID is set and X_REDIRECT_URI is not: accounts cannot be \
-                           connected; set it to where X sends people back to";
-            Finding::warning("x", message)
-        }
-        Ok(_) => {
-            let added = match config.x.client_id {
-                Some(_) => "accounts are connected with postqd account connect x",
-                None => "without X_CLIENT_ID accounts are added with an access token",
-            };
-            let message = format!("{} ({} tier); {added}", config.x.base_url, config.x.tier);
-            Finding::ok("x", message)
-        }
-        Err(error) => Finding::broken("x", error.to_string()),
     }
 }
 
@@ -175,7 +157,7 @@ async fn inside(config: &Config) -> anyhow::Result<Vec<Finding>> {
         }
     }
     findings.push(Finding::ok("accounts", format!("{} connected", accounts.len())));
-    findings.push(media::finding(&node).await);
+    findings.push(media::finding(&node, &accounts).await);
     let states = vec![JobState::DeadLetter];
     let dead = JobFilter { states, unresolved: true, ..JobFilter::default() };
     let dead: u64 =

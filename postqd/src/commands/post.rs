@@ -10,10 +10,11 @@ use postq_core::id::PostId;
 use postq_core::schedule::Timing;
 use serde_json::{Value, json};
 
+use super::options::{self, Options};
 use super::{analytics, job, media, more, schedule};
 use crate::api::shown::{CalledOff, Job, Part, Post as Taken, Preview, Schedule, Shown};
 use crate::api::{Api, Refused, until_out};
-use crate::cli::{NewPost, Paging, Post, PostCommand, Time};
+use crate::cli::{Fit, NewPost, Paging, Post, PostCommand, Time};
 use crate::output::{Output, Usage, count, cut};
 use crate::{signals, watch};
 
@@ -33,9 +34,11 @@ pub(super) async fn run(api: &Api, output: Output, command: Post) -> anyhow::Res
         None => new(api, output, command.new).await,
         Some(PostCommand::List(paging)) => list(api, output, &paging).await,
         Some(PostCommand::Show { post }) => show(api, output, &post).await,
-        Some(PostCommand::Edit { post, text, time, priority }) => {
+        Some(PostCommand::Edit { post, text, options, time, priority }) => {
             let amendment = amendment(&time, priority)?;
-            edit(api, output, &post, text.as_deref(), amendment).await
+            let parts = text.as_deref().map(parts).transpose()?;
+            let rewrite = Rewrite { parts, options: Options::read(api, &options).await? };
+            edit(api, output, &post, rewrite, amendment).await
         }
         Some(PostCommand::Cancel { post }) => cancel(api, output, &post).await,
     }
@@ -49,8 +52,14 @@ async fn submission(api: &Api, new: &NewPost) -> anyhow::Result<Value> {
     if let Some(first) = parts.first_mut() {
         first.media = media;
     }
+    let fit = new.fit.map(|fit| match fit {
+        Fit::Shorten => "shorten",
+        Fit::Thread => "thread",
+    });
     Ok(json!({
         "parts": parts,
+        "options": Options::read(api, &new.options).await?.over(&Value::Null),
+        "fit": fit,
         "accounts": new.accounts,
         "key": new.key,
         "priority": new.priority,
@@ -132,6 +141,9 @@ async fn preview(api: &Api, output: Output, new: &NewPost) -> anyhow::Result<()>
                 output.say(format!("    with {}", pictured(file)));
             }
         }
+        if let Some(notice) = &platform.notice {
+            output.say(format!("  {notice}"));
+        }
         for violation in &platform.violations {
             output.say(format!("  refuses part {}: {}", violation.part + 1, violation.message));
         }
@@ -198,8 +210,16 @@ async fn show(api: &Api, output: Output, name: &str) -> anyhow::Result<()> {
         let [id, rule, next, accounts] = schedule::row(planned, &names);
         output.say(format!("schedule  {id}: {rule}; next {next}; to {accounts}"));
     }
+    for option in options::lines(&post.options) {
+        output.say(format!("option    {option}"));
+    }
     let texts: Vec<&str> = post.parts.iter().map(|part| part.text.as_str()).collect();
     output.say(format!("\n{}\n", texts.join("\n---\n")));
+    for (platform, parts) in post.variants.as_object().into_iter().flatten() {
+        let texts = parts.as_array().into_iter().flatten().filter_map(|part| part["text"].as_str());
+        let texts: Vec<&str> = texts.collect();
+        output.say(format!("on {platform}:\n\n{}\n", texts.join("\n---\n")));
+    }
     output.list(job::COLUMNS, &jobs, |unit| job::row(unit, &names));
     Ok(())
 }
@@ -247,18 +267,17 @@ async fn edit(
     api: &Api,
     output: Output,
     name: &str,
-    text: Option<&str>,
+    rewrite: Rewrite,
     amendment: Option<Value>,
 ) -> anyhow::Result<()> {
     let post = find(api, name).await?;
-    if text.is_none() && amendment.is_none() {
+    if rewrite.is_empty() && amendment.is_none() {
         return Err(Usage(
-            "nothing to change; expected --text, --at, --every, --cron, --rrule, --tz or --priority"
+            "nothing to change; expected --text, --option, --at, --every, --cron, --rrule, --tz or --priority"
                 .to_owned(),
         )
         .into());
     }
-    let parts = text.map(parts).transpose()?;
     let mut changed = Vec::new();
     if let Some(amendment) = amendment {
         let [schedule] = post.schedules.as_slice() else {
@@ -268,15 +287,15 @@ async fn edit(
             ))
             .into());
         };
-        if let Some(parts) = &parts {
+        if !rewrite.is_empty() {
             // Before the time is changed: a refused command changes nothing.
-            ensure_good(api, &post, parts).await?;
+            ensure_good(api, &post, &rewrite).await?;
         }
         changed = amend(api, schedule, amendment).await?;
     }
-    if let Some(parts) = &parts {
-        let post = change(api, post.id, parts).await?;
-        changed.push(format!("text changed, revision {}", post.revision));
+    if !rewrite.is_empty() {
+        let post = change(api, post.id, &rewrite).await?;
+        changed.push(format!("{} changed, revision {}", rewrite.what(), post.revision));
         if post.state != "scheduled" {
             changed.push("nothing is to come, and what is out stays as it is".to_owned());
         }
@@ -285,15 +304,51 @@ async fn edit(
     Ok(())
 }
 
-/// Fails if the post's platforms would refuse these parts.
-async fn ensure_good(api: &Api, post: &Taken, parts: &[Part]) -> anyhow::Result<()> {
+/// Another content: what is none or empty stays.
+struct Rewrite {
+    parts: Option<Vec<Part>>,
+    options: Options,
+}
+
+impl Rewrite {
+    fn is_empty(&self) -> bool {
+        self.parts.is_none() && self.options.is_empty()
+    }
+
+    fn what(&self) -> &'static str {
+        match (&self.parts, self.options.is_empty()) {
+            (Some(_), true) => "text",
+            (Some(_), false) => "text and options",
+            (None, _) => "options",
+        }
+    }
+
+    /// What is asked for a post that is so now.
+    fn of(&self, old: &Taken) -> Value {
+        let mut change = json!({});
+        if let Some(parts) = &self.parts {
+            change["parts"] = json!(with_media(&old.parts, parts));
+        }
+        if !self.options.is_empty() {
+            change["options"] = self.options.over(&old.options);
+        }
+        change
+    }
+}
+
+/// Fails if the post's platforms would refuse it so.
+async fn ensure_good(api: &Api, post: &Taken, rewrite: &Rewrite) -> anyhow::Result<()> {
     let accounts: BTreeSet<String> =
         post.schedules.iter().flat_map(|s| &s.accounts).map(ToString::to_string).collect();
-    let wanted = json!({
-        "parts": with_media(&post.parts, parts),
+    let mut wanted = json!({
+        "parts": post.parts,
         "variants": post.variants,
+        "options": post.options,
         "accounts": accounts,
     });
+    for (field, value) in rewrite.of(post).as_object().into_iter().flatten() {
+        wanted[field] = value.clone();
+    }
     let preview: Shown<Preview> = api.post("/api/posts/preview", wanted).await?;
     if preview.errors.is_empty() {
         return Ok(());
@@ -318,13 +373,12 @@ async fn amend(api: &Api, old: &Schedule, amendment: Value) -> anyhow::Result<Ve
     Ok(changed)
 }
 
-/// Gives a post other parts. What somebody else changes at the same moment is looked at first.
-async fn change(api: &Api, id: PostId, parts: &[Part]) -> anyhow::Result<Shown<Taken>> {
+/// Gives a post another content. What somebody else changes at the same moment is looked at first.
+async fn change(api: &Api, id: PostId, rewrite: &Rewrite) -> anyhow::Result<Shown<Taken>> {
     let path = format!("/api/posts/{id}");
     for tried in 1.. {
         let old: Shown<Taken> = api.get(&path).await?;
-        let change = json!({ "parts": with_media(&old.parts, parts) });
-        match api.patch(&path, Some(old.revision), change).await {
+        match api.patch(&path, Some(old.revision), rewrite.of(&old)).await {
             Err(error) if Refused::is(&error, "changed") && tried < TRIES => {}
             changed => return changed,
         }

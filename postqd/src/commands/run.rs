@@ -24,7 +24,7 @@ pub(super) async fn run(node: &Node, output: Output, command: Run) -> anyhow::Re
     node.ensure_key().await?;
     let desk = node.desk().await?;
     let (mut files, unreadable) = read(command.files.clone()).await?;
-    let media = MediaDesk::new(media(&node.config, &node.store, Vec::new()).await?, desk.tenant());
+    let media = MediaDesk::new(media(node, Vec::new())?, desk.tenant());
     let now = node.now().await?;
     for file in &mut files {
         Keeper::Desk(&media, now).bring(file).await;

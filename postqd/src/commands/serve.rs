@@ -5,16 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use async_trait::async_trait;
 use axum::Router;
-use postq_core::failure::Failure;
-use postq_core::platform::{Platform, PlatformName};
+use postq_core::platform::Platform;
 use postq_engine::Engine;
-use postq_web::{Identify, Unguarded, Web};
-use postq_x::X;
-use secrecy::SecretString;
+use postq_web::{Unguarded, Web};
 use tokio::net::TcpListener;
 
+use crate::adapters::addresses;
 use crate::compose::Node;
 use crate::incoming::FromX;
 use crate::output::Usage;
@@ -83,36 +80,19 @@ pub(crate) fn web(node: &Node, engine: Engine) -> anyhow::Result<Web> {
     web.settings.metrics_open = config.metrics_open;
     web.settings.version = env!("CARGO_PKG_VERSION");
     if let Some(secret) = config.outward.x_webhook_secret.clone() {
-        web.incoming.push(Arc::new(FromX::new(node.x.name().clone(), secret)));
+        web.incoming.push(Arc::new(FromX::new(node.adapters.x.name().clone(), secret)));
     }
     if !config.dry_run {
-        let x = (node.x.name().to_string(), config.x.base_url.clone());
-        web.reach = Some(Arc::new(Doors(vec![x])));
-        web.identify = Some(Arc::new(Whoami(Arc::clone(&node.x))));
+        let (addresses, accounts) = (addresses(config), Arc::clone(&node.backend.accounts));
+        web.reach = Some(Arc::new(Doors { addresses, accounts }));
+        web.identify = Some(Arc::new(node.adapters.clone()));
+        web.sign_in = Some(Arc::new(node.adapters.clone()));
     }
     Ok(web)
 }
 
 /// A caller may make the requests of so many seconds at once.
 const TWO: std::num::NonZeroU32 = std::num::NonZeroU32::MIN.saturating_add(1);
-
-/// Asks X whose a token is.
-#[derive(Debug)]
-struct Whoami(Arc<X>);
-
-#[async_trait]
-impl Identify for Whoami {
-    async fn identify(
-        &self,
-        platform: &PlatformName,
-        token: &SecretString,
-    ) -> Result<Option<String>, Failure> {
-        if platform != self.0.name() {
-            return Ok(None);
-        }
-        Ok(Some(self.0.whoami(token).await?.id))
-    }
-}
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     match TcpListener::bind(address).await {

@@ -80,7 +80,8 @@ impl Platform for Toy {
         Pace { send_timeout: Duration::from_secs(1), ..Pace::default() }
     }
 
-    fn validate(&self, parts: &[Part]) -> Vec<Violation> {
+    fn validate(&self, draft: Draft<'_>) -> Vec<Violation> {
+        let parts = draft.parts;
         let bad = parts.iter().any(|part| part.text.is_empty());
         let fits = |part: &Part| Measure::measure(self, &part.text).length <= MOST;
         let long = !self.has(Flaw::TakesTheLong) && !parts.iter().all(fits);

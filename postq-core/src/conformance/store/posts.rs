@@ -15,6 +15,7 @@ use crate::id::{PostId, TenantId};
 use crate::intent::IntentAnswer;
 use crate::job::{DeadReason, Resolution};
 use crate::machine::JobState;
+use crate::options::{OptionValue, PostOptions};
 use crate::retry::RetryDecision;
 use crate::schedule::{Schedule, Timing};
 use crate::store::{Controlled, Edited, Page, ReplayKey, Replayed};
@@ -228,6 +229,19 @@ pub async fn the_list_tells_where_posts_stand(backend: Backend) {
     assert_eq!((after.succeeded, after.dead), (tally.succeeded + 1, 0), "a person says it is out");
 }
 
+fn options() -> PostOptions {
+    let list = OptionValue::List(vec!["de".to_owned(), String::new()]);
+    let text = |text: &str| OptionValue::Text(text.to_owned());
+    let all = [
+        ("board", text("ż 🦉")),
+        ("number", text("3")),
+        ("days", OptionValue::Number(-3)),
+        ("nsfw", OptionValue::Flag(true)),
+        ("langs", list),
+    ];
+    all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 /// What was written comes back to the character, variants and media too.
 pub async fn content_survives_as_it_is(backend: Backend) {
     let picture = MediaRef { source: "cat 🐈.png".to_owned(), alt: Some("a cat".to_owned()) };
@@ -235,6 +249,7 @@ pub async fn content_survives_as_it_is(backend: Backend) {
     let content = Content {
         parts: vec![long, Part::text(""), Part::text(" \r\n\t'; -- \\ \u{202E}")],
         variants: BTreeMap::from([("x".parse().expect("a name"), vec![Part::text("for x")])]),
+        options: BTreeMap::from([("x".parse().expect("a name"), options())]),
     };
     let written =
         Post { key: Some("rów 'ż' 🦉".to_owned()), ..Post::new(content, SystemClock.now()) };
@@ -248,7 +263,7 @@ pub async fn content_survives_as_it_is(backend: Backend) {
     let world = World { post: written, ..World::new(backend).await };
     let job = world.running().await;
     let text = long_text(64 * 1024);
-    let intent = crate::intent::Intent { text, ..world.intent(&job, 0) };
+    let intent = crate::intent::Intent { text, options: options(), ..world.intent(&job, 0) };
     let IntentAnswer::Recorded(made_at) = world.ask_with(&intent).await else {
         panic!("the intent is granted");
     };

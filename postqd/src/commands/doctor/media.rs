@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use postq_core::account::Account;
 use postq_core::error::chain;
 use postq_core::media::MediaId;
 use postq_core::platform::{Platform, Transfer};
@@ -15,10 +16,10 @@ use crate::media::{FOLDER, media};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where they are kept, whether that can be used, and whether platforms that fetch them find them.
-pub(super) async fn finding(node: &Node) -> Finding {
+pub(super) async fn finding(node: &Node, accounts: &[Account]) -> Finding {
     let (config, place) = (&node.config, place(&node.config));
     let broken = |why: &str| Finding::broken("media", format!("{place} cannot be used: {why}"));
-    let media = match media(config, &node.store, Vec::new()).await {
+    let media = match media(node, Vec::new()) {
         Ok(media) => media,
         Err(error) => return broken(&chain(error.as_ref())),
     };
@@ -29,8 +30,11 @@ pub(super) async fn finding(node: &Node) -> Finding {
         Err(_) => return broken(&format!("no answer within {PATIENCE:?}")),
     }
     let served = tokio::time::timeout(PATIENCE, media.can_be_fetched()).await.unwrap_or(false);
+    // Who has no account on it is not to be told what it needs.
     let fetches = |platform: &dyn Platform| {
-        platform.media().is_some_and(|media| media.transfer() == Transfer::Fetched)
+        let is_used = accounts.iter().any(|account| account.platform == *platform.name());
+        let media = platform.media().filter(|_| is_used);
+        media.is_some_and(|media| media.transfer() == Transfer::Fetched)
     };
     let all = node.platforms().filter(|platform| fetches(&***platform));
     let fetching: Vec<&str> = all.map(|platform| platform.name().as_str()).collect();
@@ -52,9 +56,10 @@ fn reached(place: &str, url: Option<&str>, served: bool, fetching: &[&str]) -> F
         (None, true, _) => {
             Finding::ok("media", format!("{place}, which serves platforms that fetch"))
         }
-        (None, false, []) => {
-            Finding::ok("media", format!("{place}; no platform here fetches them itself"))
-        }
+        (None, false, []) => Finding::ok(
+            "media",
+            format!("{place}; no account here is on a platform that fetches them itself"),
+        ),
         (None, false, names) => Finding::warning(
             "media",
             format!(

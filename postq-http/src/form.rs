@@ -1,11 +1,11 @@
-//! Forms, as the token endpoint wants them.
+//! Forms without files, as token endpoints want them.
 
 use std::fmt::Write as _;
 
 use secrecy::zeroize::Zeroizing;
 
 /// The fields as `application/x-www-form-urlencoded`. Wiped from memory when it is dropped.
-pub(crate) fn form(fields: &[(&str, &str)]) -> Zeroizing<String> {
+pub fn form(fields: &[(&str, &str)]) -> Zeroizing<String> {
     // With room for all of it from the start: a text that grows is moved, and leaves pieces behind.
     let room = fields.iter().map(|(name, value)| name.len() + 3 * value.len() + 2).sum();
     let mut form = Zeroizing::new(String::with_capacity(room));

@@ -1,0 +1,309 @@
+//! A platform that builds a post first and publishes it by a second call: the container is in the intent, built
+//! once, built anew after a refusal, and never published twice.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use postq_core::account::Account;
+use postq_core::backend::Backend;
+use postq_core::clock::{Clock, SystemClock};
+use postq_core::content::{Content, Draft};
+use postq_core::failure::{Failure, FailureClass};
+use postq_core::id::TenantId;
+use postq_core::intent::Receipt;
+use postq_core::job::DeadReason;
+use postq_core::machine::JobState;
+use postq_core::media::{MediaReader, MediaSource};
+use postq_core::memory::{MemoryBackend, MemoryMedia};
+use postq_core::platform::{
+    Identity, Look, Lookup, Outgoing, Pace, Platform, PlatformName, Preflight, PreparedMedia,
+    Published, Reconcile, Stage, UploadStep, Violation,
+};
+use postq_core::store::{JobFilter, Page};
+use postq_engine::desk::{DeskError, Submission, When};
+use postq_engine::media::{Media, MediaSettings};
+use postq_engine::{Engine, Settings};
+use postq_media::{Editor, EditorSettings};
+use tokio_util::sync::CancellationToken;
+
+/// What the next publishing call meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// The container has expired.
+    Expired,
+    /// It is published, and the answer is lost.
+    Cut,
+    /// Nothing is published, and no answer comes.
+    Lost,
+}
+
+/// What a preflight says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Rules {
+    #[default]
+    Good,
+    Refuses,
+    Unknown,
+    Hangs,
+}
+
+#[derive(Debug, Default)]
+struct World {
+    /// Containers, and whether each is out.
+    containers: Vec<(String, bool)>,
+    troubles: Vec<Trouble>,
+    rules: Rules,
+}
+
+/// A gallery: containers need two steps.
+#[derive(Clone, Debug)]
+struct Gallery {
+    name: PlatformName,
+    world: Arc<Mutex<World>>,
+}
+
+impl Gallery {
+    fn world(&self) -> std::sync::MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn out(&self) -> Vec<String> {
+        let world = self.world();
+        world.containers.iter().filter(|(_, out)| *out).map(|(id, _)| id.clone()).collect()
+    }
+}
+
+fn receipt(part: u16, container: &str) -> Receipt {
+    let remote_id = format!("post-of-{container}");
+    Receipt { part, remote_id, url: None, published_at: SystemClock.now(), dry_run: false }
+}
+
+#[async_trait]
+impl Platform for Gallery {
+    fn name(&self) -> &PlatformName {
+        &self.name
+    }
+
+    fn pace(&self) -> Pace {
+        Pace { send_timeout: Duration::from_millis(500), ..Pace::default() }
+    }
+
+    fn validate(&self, _: Draft<'_>) -> Vec<Violation> {
+        Vec::new()
+    }
+
+    fn stage(&self) -> Option<&dyn Stage> {
+        Some(self)
+    }
+
+    fn reconcile(&self) -> Option<&dyn Reconcile> {
+        Some(self)
+    }
+
+    fn preflight(&self) -> Option<&dyn Preflight> {
+        Some(self)
+    }
+
+    async fn publish<'a>(&self, _: &Identity, part: Outgoing<'a>) -> Result<Published, Failure> {
+        let container = part.container.expect("it was built").to_owned();
+        let mut world = self.world();
+        let trouble = world.troubles.pop();
+        let unknown = |why: &str| Err(Failure::unknown(FailureClass::Network, why));
+        match trouble {
+            Some(Trouble::Expired) => {
+                return Err(Failure::not_published(FailureClass::Platform, "it has expired"));
+            }
+            Some(Trouble::Lost) => return unknown("no answer"),
+            _ => {}
+        }
+        let known = world.containers.iter_mut().find(|(id, _)| *id == container);
+        known.expect("a container of ours").1 = true;
+        if trouble == Some(Trouble::Cut) {
+            return unknown("cut");
+        }
+        Ok(Published { receipt: receipt(part.part, &container), limits: Vec::new() })
+    }
+}
+
+#[async_trait]
+impl Stage for Gallery {
+    async fn step<'a>(
+        &self,
+        _: &Identity,
+        _: Outgoing<'a>,
+        state: Option<&'a serde_json::Value>,
+        _: DateTime<Utc>,
+    ) -> Result<UploadStep, Failure> {
+        if state.is_none() {
+            let mut world = self.world();
+            let id = format!("container-{}", world.containers.len());
+            world.containers.push((id.clone(), false));
+            return Ok(UploadStep::Going { state: id.into(), wait: Duration::ZERO });
+        }
+        let id = state.and_then(|state| state.as_str()).expect("a state of ours").to_owned();
+        Ok(UploadStep::Ready(PreparedMedia { remote_id: id, expires_at: None }))
+    }
+}
+
+#[async_trait]
+impl Reconcile for Gallery {
+    fn settle_time(&self) -> Duration {
+        Duration::from_millis(200)
+    }
+
+    async fn look<'a>(&self, _: &Identity, lookup: Lookup<'a>) -> Result<Look, Failure> {
+        let container = lookup.intent.container.clone().expect("it is in the intent");
+        let is_out = self.out().contains(&container);
+        Ok(if is_out { Look::Found(receipt(lookup.intent.part, &container)) } else { Look::Absent })
+    }
+}
+
+#[async_trait]
+impl Preflight for Gallery {
+    async fn check<'a>(&self, _: &Identity, _: Draft<'a>) -> Result<Vec<Violation>, Failure> {
+        let rules = self.world().rules;
+        match rules {
+            Rules::Good => Ok(Vec::new()),
+            Rules::Refuses => {
+                Ok(vec![Violation { part: 0, message: "no cats on Sundays".to_owned() }])
+            }
+            Rules::Unknown => Err(Failure::not_published(FailureClass::Platform, "it is down")),
+            Rules::Hangs => std::future::pending().await,
+        }
+    }
+}
+
+/// No post here names a file.
+#[derive(Debug)]
+struct Nowhere;
+
+#[async_trait]
+impl MediaSource for Nowhere {
+    async fn open(&self, source: &str) -> Result<MediaReader, Failure> {
+        panic!("nobody asks for {source}")
+    }
+}
+
+struct Bench {
+    gallery: Gallery,
+    backend: Backend,
+    engine: Engine,
+}
+
+async fn bench() -> Bench {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let memory = MemoryBackend::new(Arc::clone(&clock));
+    let backend = memory.backend();
+    let name: PlatformName = "gallery".parse().expect("a name");
+    let gallery = Gallery { name: name.clone(), world: Arc::default() };
+    let account = Account::new("mine", name, SystemClock.now());
+    backend.accounts.insert(&account).await.expect("insert the account");
+    let media = Media {
+        store: Arc::new(MemoryMedia::default()),
+        catalog: memory.media_catalog(),
+        uploads: memory.uploads(),
+        editor: Arc::new(Editor::new(EditorSettings::default())),
+        source: Arc::new(Nowhere),
+        links: None,
+        settings: MediaSettings::default(),
+    };
+    let settings = Settings {
+        rate_limit: false,
+        sweep_every: Duration::from_millis(100),
+        ..Settings::default()
+    };
+    let engine = Engine::builder(backend.clone())
+        .platform(Arc::new(gallery.clone()))
+        .media(media)
+        .settings(settings)
+        .build()
+        .expect("an engine");
+    Bench { gallery, backend, engine }
+}
+
+impl Bench {
+    async fn submit(&self) -> Result<(), DeskError> {
+        let submission = Submission::new(Content::text("a cat"), ["mine"], When::Now);
+        self.engine.desk().submit(submission).await.map(drop)
+    }
+
+    /// Runs the engine until the job has ended.
+    async fn ended(&self) -> (JobState, Option<DeadReason>) {
+        let shutdown = CancellationToken::new();
+        let (engine, stop) = (self.engine.clone(), shutdown.clone());
+        let running = tokio::spawn(async move { engine.run(stop).await });
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        let ended = loop {
+            let (all, page) = (JobFilter::default(), Page::first(10));
+            let jobs = self.backend.jobs.list(TenantId::DEFAULT, &all, page);
+            let jobs = jobs.await.expect("list");
+            if let Some(job) = jobs
+                .iter()
+                .find(|job| matches!(job.state, JobState::Succeeded | JobState::DeadLetter))
+            {
+                break (job.state, job.dead_reason);
+            }
+            assert!(tokio::time::Instant::now() < deadline, "ended within 60 s");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        shutdown.cancel();
+        drop(running.await);
+        ended
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_built_is_published_once() {
+    let bench = bench().await;
+    bench.submit().await.expect("taken in");
+
+    assert_eq!(bench.ended().await, (JobState::Succeeded, None));
+
+    assert_eq!(bench.gallery.out(), ["container-0"]);
+    assert_eq!(bench.gallery.world().containers.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_tells_what_became_of_a_call() {
+    let case = async |trouble, containers| {
+        let bench = bench().await;
+        bench.gallery.world().troubles.push(trouble);
+        bench.submit().await.expect("taken in");
+
+        assert_eq!(bench.ended().await, (JobState::Succeeded, None), "{trouble:?}");
+
+        assert_eq!(bench.gallery.out().len(), 1, "{trouble:?}");
+        assert_eq!(bench.gallery.world().containers.len(), containers, "{trouble:?}");
+    };
+    tokio::join!(case(Trouble::Cut, 1), case(Trouble::Lost, 1), case(Trouble::Expired, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_is_asked_for_its_rules_twice() {
+    let bench = bench().await;
+    bench.gallery.world().rules = Rules::Refuses;
+    let refused = bench.submit().await.expect_err("refused").to_string();
+    assert!(refused.contains("no cats on Sundays"), "{refused}");
+
+    bench.gallery.world().rules = Rules::Good;
+    bench.submit().await.expect("taken in");
+    bench.gallery.world().rules = Rules::Refuses;
+    let ended = bench.ended().await;
+
+    assert_eq!(ended, (JobState::DeadLetter, Some(DeadReason::Content)));
+    assert!(bench.gallery.out().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_that_nobody_tells_refuse_nothing() {
+    let case = async |rules| {
+        let bench = bench().await;
+        bench.gallery.world().rules = rules;
+        bench.submit().await.expect("taken in");
+
+        assert_eq!(bench.ended().await, (JobState::Succeeded, None), "{rules:?}");
+    };
+    tokio::join!(case(Rules::Unknown), case(Rules::Hangs));
+}

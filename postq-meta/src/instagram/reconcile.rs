@@ -1,0 +1,221 @@
+//! [`Reconcile`] for Instagram: the container's status is the witness.
+//!
+//! | status | what it says |
+//! |---|---|
+//! | `PUBLISHED` | it is out; its id is looked for in the list |
+//! | `FINISHED` | it is not out, and publishing it again is safe: a container comes out at most once |
+//! | `EXPIRED` | it was not published within a day; believed if the list does not show it |
+//! | `ERROR` | it failed; found if the list shows it, else a person decides |
+//! | `IN_PROGRESS` | not yet |
+//!
+//! In the list it is what came out between 10 s before the intent and 10 s after the settle time's end, that
+//! no other publication has claimed, and that has the same caption. A story has none, nor need others have one:
+//! of a container that is out, it is the only one without a caption there.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use postq_core::failure::{Failure, FailureClass, Outcome};
+use postq_core::intent::Receipt;
+use postq_core::platform::{Identity, Look, Lookup, Reconcile};
+use postq_http::{Hidden, server_time};
+use serde::Deserialize;
+
+use super::Instagram;
+use super::container::{Kind, Status};
+use crate::client::{Id, MOST_OF_LIST, Token, is_id};
+use crate::error::unread;
+use crate::text::{Sameness, compare};
+use crate::window::{Window, time};
+
+/// Entries asked for at once.
+const PAGE: &str = "25";
+/// Pages read in one look: far more than an account may publish in a day.
+const MOST_PAGES: usize = 8;
+
+#[async_trait]
+impl Reconcile for Instagram {
+    fn settle_time(&self) -> Duration {
+        self.config.settle_time
+    }
+
+    /// Ends within `send_timeout`.
+    async fn look<'a>(&self, who: &Identity, lookup: Lookup<'a>) -> Result<Look, Failure> {
+        let looked = self.ask(who, lookup).await;
+        // A failed look says nothing about what is out, and its limits are those of reading.
+        looked.map_err(|failure| Failure {
+            outcome: Outcome::Unknown,
+            limits: Vec::new(),
+            ..failure
+        })
+    }
+}
+
+impl Instagram {
+    async fn ask(&self, who: &Identity, lookup: Lookup<'_>) -> Result<Look, Failure> {
+        let until = self.graph.deadline();
+        let cannot_tell = |why: &str| Ok(Look::CannotTell(why.to_owned()));
+        let Some(container) = lookup.intent.container.as_deref().filter(|id| is_id(id)) else {
+            return cannot_tell("it is not known which container was published");
+        };
+        let token = self.graph.token(who)?;
+        let status = self.status(container, &token, until).await?;
+        match &status {
+            Status::Finished => return Ok(Look::Absent),
+            Status::InProgress => {
+                let message = "instagram still works on the container";
+                return Err(Failure::unknown(FailureClass::Platform, message));
+            }
+            Status::Published | Status::Expired | Status::Error(_) => {}
+        }
+        let node = self.node(who, &token, until).await?;
+        let is_story = Kind::asked(&lookup.intent.options) == Some(Kind::Story);
+        let has_caption = !is_story && !lookup.intent.text.trim().is_empty();
+        let edge = if is_story { "stories" } else { "media" };
+        let list = Listing { instagram: self, token: &token, lookup: &lookup, until };
+        let mut seen = match list.read(&format!("/{node}/{edge}")).await? {
+            Ok(seen) => seen,
+            Err(why) => return Ok(Look::CannotTell(why)),
+        };
+        let found = match (&status, has_caption) {
+            (_, true) => seen.same.pop(),
+            // One container, one post: where there are several, none of them is surely it.
+            (Status::Published, false) if seen.unnamed.len() == 1 => seen.unnamed.pop(),
+            (_, false) => None,
+        };
+        let is_near = seen.near || (!has_caption && !seen.unnamed.is_empty());
+        match (found, status) {
+            (Some(receipt), _) => Ok(Look::Found(receipt)),
+            (None, Status::Published) => cannot_tell(
+                "the container was published, and which post it is cannot be told from the list; take its address \
+                 from the account",
+            ),
+            (None, Status::Expired) if !is_near => Ok(Look::Absent),
+            (None, Status::Expired) => {
+                cannot_tell("the container has expired, and there is something much like it")
+            }
+            (None, _) => {
+                cannot_tell("the container failed while it was published; look at the account")
+            }
+        }
+    }
+}
+
+/// A list of an account's own, newest first.
+struct Listing<'a> {
+    instagram: &'a Instagram,
+    token: &'a Token,
+    lookup: &'a Lookup<'a>,
+    until: Instant,
+}
+
+/// What a list shows of the window that nobody has claimed, newest first.
+#[derive(Default)]
+struct Seen {
+    /// What has the same caption.
+    same: Vec<Receipt>,
+    /// What has none.
+    unnamed: Vec<Receipt>,
+    /// Something may be it.
+    near: bool,
+}
+
+impl Listing<'_> {
+    /// Reads the list back to where the window begins; why not, if it cannot be.
+    async fn read(&self, path: &str) -> Result<Result<Seen, String>, Failure> {
+        let graph = &self.instagram.graph;
+        let hidden = Hidden::secret(self.token.expose()).with_texts([&self.lookup.intent.text]);
+        let mut seen = Seen::default();
+        let mut after: Option<String> = None;
+        for _ in 0..MOST_PAGES {
+            let mut query = vec![("fields", FIELDS), ("limit", PAGE)];
+            query.extend(after.as_deref().map(|after| ("after", after)));
+            let answer = graph.get(path, &query, self.token, (MOST_OF_LIST, self.until)).await;
+            let answer = answer.map_err(|lost| lost.into_failure(hidden))?;
+            if answer.status.is_success() && answer.body.is_empty() {
+                return Ok(Err("the list of own posts is larger than 1 MiB".to_owned()));
+            }
+            let list: Option<List> = answer.read().filter(|_| answer.status.is_success());
+            let list = list.ok_or_else(|| unread(&answer, (graph.name, hidden)))?;
+            let config = &self.instagram.config;
+            let times = (config.send_timeout, config.settle_time);
+            let window = match Window::of(self.lookup, times, server_time(&answer.headers)) {
+                Ok(window) => window,
+                Err(why) => return Ok(Err(why)),
+            };
+            for post in &list.data {
+                self.weigh(post, window, &mut seen);
+            }
+            let ends = list.data.last().and_then(|post| post.timestamp);
+            if list.paging.next.is_none() || ends.is_some_and(|at| window.is_past(at)) {
+                return Ok(Ok(seen));
+            }
+            after = list.paging.cursors.and_then(|cursors| cursors.after);
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(Err("the list of own posts does not reach back to when it was sent".to_owned()))
+    }
+
+    fn weigh(&self, post: &Post, window: Window, seen: &mut Seen) {
+        let Some(id) = post.id.clone().checked() else { return };
+        if self.lookup.claimed.contains(&id) {
+            return;
+        }
+        let Some(at) = post.timestamp else {
+            seen.near = true;
+            return;
+        };
+        if !window.has(at) {
+            return;
+        }
+        let receipt = Receipt {
+            part: self.lookup.intent.part,
+            remote_id: id,
+            url: post.permalink.clone(),
+            published_at: at,
+            dry_run: false,
+        };
+        let shown = post.caption.as_deref().unwrap_or_default();
+        if shown.trim().is_empty() {
+            seen.unnamed.push(receipt);
+            return;
+        }
+        match compare(&self.lookup.intent.text, shown) {
+            Sameness::Same => seen.same.push(receipt),
+            Sameness::Near => seen.near = true,
+            Sameness::Different => {}
+        }
+    }
+}
+
+const FIELDS: &str = "id,caption,media_type,media_product_type,timestamp,permalink";
+
+#[derive(Deserialize)]
+struct List {
+    data: Vec<Post>,
+    #[serde(default)]
+    paging: Paging,
+}
+
+#[derive(Default, Deserialize)]
+struct Paging {
+    cursors: Option<Cursors>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Cursors {
+    after: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Post {
+    id: Id,
+    caption: Option<String>,
+    #[serde(default, deserialize_with = "time")]
+    timestamp: Option<DateTime<Utc>>,
+    permalink: Option<String>,
+}

@@ -1,0 +1,85 @@
+//! The time in which a call that got no answer can have published something.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use postq_core::platform::Lookup;
+use serde::{Deserialize, Deserializer};
+
+/// What two clocks may differ by without anybody knowing, and what Meta's whole seconds cut off.
+const SKEW: TimeDelta = TimeDelta::seconds(10);
+/// Below this a difference to Meta's `Date` is its whole seconds and the way of the answer.
+const NOTICEABLE: TimeDelta = TimeDelta::seconds(3);
+/// With a clock that is more wrong than this nobody can tell.
+pub(crate) const MOST_SKEW: TimeDelta = TimeDelta::minutes(15);
+
+/// From the intent to the last moment at which its post can have come out, by Meta's clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
+}
+
+impl Window {
+    /// The window of an intent whose call takes at most `send`, and shows within `settle`; or why there is
+    /// none.
+    pub(crate) fn of(
+        lookup: &Lookup<'_>,
+        (send, settle): (Duration, Duration),
+        server_now: Option<DateTime<Utc>>,
+    ) -> Result<Self, String> {
+        let ahead = server_now.map_or(TimeDelta::zero(), |theirs| theirs - lookup.now);
+        let ahead = if ahead.abs() < NOTICEABLE { TimeDelta::zero() } else { ahead };
+        if ahead.abs() > MOST_SKEW {
+            let seconds = ahead.num_seconds();
+            return Err(format!(
+                "Meta's clock is {seconds} s ahead of this host's: set the clock, or decide by hand"
+            ));
+        }
+        let lasts = TimeDelta::from_std(send + settle).expect("both are at most an hour");
+        let sent = lookup.intent.made_at + ahead;
+        Ok(Self { from: sent - SKEW, until: sent + lasts + SKEW })
+    }
+
+    pub(crate) fn has(&self, at: DateTime<Utc>) -> bool {
+        (self.from..=self.until).contains(&at)
+    }
+
+    /// The same, begun earlier.
+    pub(crate) fn with_earlier(self, by: TimeDelta) -> Self {
+        Self { from: self.from - by, ..self }
+    }
+
+    /// Whether something is older than all of it: what follows in a list is older still.
+    pub(crate) fn is_past(&self, at: DateTime<Utc>) -> bool {
+        at < self.from
+    }
+}
+
+/// A time as Meta writes it: `2026-11-22T03:00:00+0000`, or with a colon; none if it is something else.
+pub(crate) fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    Ok(serde_json::Value::deserialize(from)?.as_str().and_then(parse))
+}
+
+fn parse(text: &str) -> Option<DateTime<Utc>> {
+    let strict = DateTime::parse_from_rfc3339(text).ok();
+    let at = strict.or_else(|| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%z").ok());
+    at.map(|at| at.to_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_with_and_without_a_colon() {
+        let at = parse("2026-11-22T03:00:00+0000").expect("a time");
+
+        assert_eq!(parse("2026-11-22T03:00:00+00:00"), Some(at));
+        assert_eq!(parse("2026-11-22T03:00:00Z"), Some(at));
+        assert_eq!(parse("2026-11-22T04:00:00+0100"), Some(at));
+        for bad in ["", "yesterday", "2026-11-22", "1700000000"] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+}

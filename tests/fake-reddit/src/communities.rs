@@ -1,0 +1,30 @@
+//! What communities say of themselves.
+
+use serde_json::{Value, json};
+
+use crate::answers::{Answer, answer, plain};
+use crate::server::World;
+
+/// What is asked of a community, by its place in what was set.
+pub(crate) enum Ask {
+    About,
+    Requirements,
+    Flairs,
+}
+
+/// Answers what a community that is not set otherwise asks nothing; null is what a user may not see.
+pub(crate) fn told(ask: &Ask, name: &str, world: &World) -> Answer {
+    let none = [json!({}), json!({}), json!([])];
+    let [about, requirements, flairs] =
+        world.communities.get(&name.to_ascii_lowercase()).unwrap_or(&none);
+    let told: &Value = match ask {
+        Ask::About => about,
+        Ask::Requirements => requirements,
+        Ask::Flairs => flairs,
+    };
+    match (ask, told) {
+        (_, Value::Null) => plain(403, "Forbidden"),
+        (Ask::About, told) => answer(200, &json!({ "kind": "t5", "data": told })),
+        (_, told) => answer(200, told),
+    }
+}

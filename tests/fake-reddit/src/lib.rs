@@ -1,0 +1,175 @@
+//! A Reddit-shaped HTTP server on loopback, with faults on demand and a ledger of what it really accepted.
+//!
+//! It stands for both hosts of Reddit and for its store of files: submitting, galleries, leases and uploads,
+//! lists of own posts, `/api/info`, what communities take, and OAuth. The token `tok-NAME` belongs to the user
+//! NAME; every other token is refused, but for those that the token endpoint gave. A field that Reddit does not
+//! document is refused.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! use fake_reddit::{FakeReddit, Fault};
+//!
+//! let reddit = FakeReddit::start().await.expect("a free port");
+//! reddit.faults([Fault::CutAfter]);
+//!
+//! // ... publish to reddit.base_url() with the token "tok-me", then:
+//! assert!(reddit.accepted().is_empty());
+//! # });
+//! ```
+
+mod answers;
+mod communities;
+mod faults;
+mod grants;
+mod ledger;
+mod listing;
+mod media;
+mod server;
+mod submit;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+pub use answers::Canned;
+pub use faults::{Fault, MediaFault};
+pub use grants::{CLIENT_ID, GrantFault};
+pub use ledger::{Accepted, Standing};
+pub use media::Uploaded;
+pub use server::{Seen, Target};
+
+use server::{Shared, World};
+
+/// A running server; dropping it cuts every connection.
+#[derive(Debug)]
+pub struct FakeReddit {
+    address: SocketAddr,
+    shared: Shared,
+    serving: JoinHandle<std::convert::Infallible>,
+}
+
+impl FakeReddit {
+    /// A server without faults, on a free port.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub async fn start() -> io::Result<Self> {
+        let (listener, address) = server::listen().await?;
+        let shared = Shared::new(World::at(address));
+        let serving = tokio::spawn(server::serve(listener, shared.clone()));
+        Ok(Self { address, shared, serving })
+    }
+
+    /// What a client is given as the base of the API and of OAuth: `http://127.0.0.1:PORT`.
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What was really accepted so far, in order.
+    pub fn accepted(&self) -> Vec<Accepted> {
+        self.shared.lock().book.accepted().to_vec()
+    }
+
+    /// Requests to create so far, whatever became of them.
+    pub fn creates(&self) -> usize {
+        self.shared.lock().creates
+    }
+
+    /// What the next requests to create meet, one each.
+    pub fn faults(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.shared.lock().faults.extend(faults);
+    }
+
+    /// What the next requests of uploads meet: each waits for one that it can happen to.
+    pub fn media_faults(&self, faults: impl IntoIterator<Item = MediaFault>) {
+        self.shared.lock().media_faults.extend(faults);
+    }
+
+    /// From now on lists do not show a new post for so long.
+    pub fn hide_for(&self, time: Duration) {
+        self.shared.lock().hide = time;
+    }
+
+    /// From now on pictures and videos are worked on for so long before their post is made.
+    pub fn work_for(&self, time: Duration) {
+        self.shared.lock().work = time;
+    }
+
+    /// From now on the answer to a picture or video has no websocket.
+    pub fn without_websockets(&self) {
+        self.shared.lock().has_websockets = false;
+    }
+
+    /// From now on the clock of the server's `Date` is so many seconds ahead, and its posts' as well.
+    pub fn set_clock_ahead(&self, seconds: i64) {
+        self.shared.lock().ahead = seconds;
+    }
+
+    /// The next request of the kind gets this answer and has no other effect; several are given in
+    /// order.
+    pub fn answer(&self, target: Target, answer: Canned) {
+        self.shared.lock().canned.push_back((target, answer));
+    }
+
+    /// From now on, a post stands so.
+    pub fn set_standing(&self, id: &str, standing: Standing) {
+        self.shared.lock().book.set_standing(id, standing);
+    }
+
+    /// From now on a community says this of itself: what `about`, its requirements and its flairs have.
+    pub fn set_community(
+        &self,
+        name: &str,
+        about: serde_json::Value,
+        requirements: serde_json::Value,
+        flairs: serde_json::Value,
+    ) {
+        let told = [about, requirements, flairs];
+        self.shared.lock().communities.insert(name.to_ascii_lowercase(), told);
+    }
+
+    /// From now on this user agrees, and the app has this secret; an installed app has none.
+    pub fn set_app(&self, person: &str, secret: &str) {
+        let grants = &mut self.shared.lock().grants;
+        (grants.person, grants.secret) = (person.to_owned(), secret.to_owned());
+    }
+
+    /// From now on an answer to a refresh has its refresh token in it, or not.
+    pub fn repeat_refresh_tokens(&self, repeat: bool) {
+        self.shared.lock().grants.repeats = repeat;
+    }
+
+    /// What the next requests for a grant meet, one each.
+    pub fn grant_faults(&self, faults: impl IntoIterator<Item = GrantFault>) {
+        self.shared.lock().grants.faults.extend(faults);
+    }
+
+    /// Takes the right back that a user gave.
+    pub fn revoke(&self, user: &str) {
+        self.shared.lock().grants.revoke(user);
+    }
+
+    /// Requests for a grant so far.
+    pub fn grant_calls(&self) -> u64 {
+        self.shared.lock().grants.calls
+    }
+
+    /// Every file that was leased, sent or not.
+    pub fn uploads(&self) -> Vec<Uploaded> {
+        self.shared.lock().uploads.all()
+    }
+
+    /// The last 1,000 requests.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.shared.lock().seen.iter().cloned().collect()
+    }
+}
+
+impl Drop for FakeReddit {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
