@@ -57,6 +57,9 @@ pub struct Intent {
     /// What else the platform is told of it.
     #[serde(default, skip_serializing_if = "PostOptions::is_empty")]
     pub options: PostOptions,
+    /// What the platform knows its media by, in their order; empty where a container has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub media: Vec<String>,
     /// The remote id of the part before, where this one is a reply to it.
     pub reply_to: Option<String>,
     /// The platform's container for it, where it makes one first.

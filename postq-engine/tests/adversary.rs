@@ -271,6 +271,7 @@ impl World {
             key: PlatformKey::derive(job.root, 0),
             text: self.post.content.parts[0].text.clone(),
             options: PostOptions::default(),
+            media: Vec::new(),
             reply_to: None,
             container: None,
             revision: self.post.revision,

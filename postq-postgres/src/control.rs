@@ -135,10 +135,10 @@ async fn replay_as(
 /// what 'send again' means.
 async fn copy_receipts(tx: &Tx<'_>, from: JobId, to: JobId) -> Result<(), Fault> {
     let copy = "INSERT INTO {s}.evidence (root, part, account_id, job_id, fence, key, text, options,
-             reply_to, container, revision, made_at, state, looks, absent_looks, duplicate, remote_id,
+             media, reply_to, container, revision, made_at, state, looks, absent_looks, duplicate, remote_id,
              url, published_at, dry_run)
-         SELECT $2, part, account_id, job_id, fence, key, text, options, reply_to, container, revision,
-             made_at, state, looks, absent_looks, duplicate, remote_id, url, published_at, dry_run
+         SELECT $2, part, account_id, job_id, fence, key, text, options, media, reply_to, container,
+             revision, made_at, state, looks, absent_looks, duplicate, remote_id, url, published_at, dry_run
          FROM {s}.evidence WHERE root = $1 AND remote_id IS NOT NULL";
     tx.sql.run(copy, args![from.as_uuid(), to.as_uuid()]).await?;
     Ok(())

@@ -73,9 +73,11 @@ pub(crate) async fn keep(sql: Sql<'_>, parts: &[Part<'_>]) -> Result<(), Fault> 
         return Ok(());
     }
     let states: Result<Vec<_>, _> = parts.iter().map(|part| word_of(part.known.state)).collect();
-    let options = intent(parts, |intent| serde_json::to_string(&intent.options));
-    let options: Vec<Option<String>> =
-        options.into_iter().map(Option::transpose).collect::<Result<_, _>>()?;
+    let all = |texts: Vec<Option<serde_json::Result<String>>>| {
+        texts.into_iter().map(Option::transpose).collect::<Result<Vec<_>, _>>()
+    };
+    let options = all(intent(parts, |intent| serde_json::to_string(&intent.options)))?;
+    let media = all(intent(parts, |intent| serde_json::to_string(&intent.media)))?;
     fn column<'a, T>(parts: &'a [Part<'_>], value: impl Fn(&'a Part<'_>) -> T) -> Vec<T> {
         parts.iter().map(value).collect()
     }
@@ -89,18 +91,18 @@ pub(crate) async fn keep(sql: Sql<'_>, parts: &[Part<'_>]) -> Result<(), Fault> 
         values.into_iter().map(Option::flatten).collect()
     };
     sql.run(
-        "INSERT INTO {s}.evidence (root, part, account_id, job_id, fence, key, text, options,
+        "INSERT INTO {s}.evidence (root, part, account_id, job_id, fence, key, text, options, media,
              reply_to, container, revision, made_at, state, looks, absent_looks, duplicate, remote_id, url,
              published_at, dry_run)
-         SELECT g.root, g.part, g.account_id, g.job_id, g.fence, g.key, g.text, coalesce(g.options, '{}'), g.reply_to,
-             g.container, g.revision, g.made_at, g.state, g.looks, g.absent_looks, g.duplicate,
+         SELECT g.root, g.part, g.account_id, g.job_id, g.fence, g.key, g.text, coalesce(g.options, '{}'),
+             coalesce(g.media, '[]'), g.reply_to, g.container, g.revision, g.made_at, g.state, g.looks, g.absent_looks, g.duplicate,
              g.remote_id, g.url, g.published_at, coalesce(g.dry_run, false)
          FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-             $19, $20) AS g (root, part, account_id, job_id, fence, key, text, options, reply_to,
+             $19, $20, $21) AS g (root, part, account_id, job_id, fence, key, text, options, media, reply_to,
              container, revision, made_at, state, looks, absent_looks, duplicate, remote_id, url, published_at, dry_run)
          ON CONFLICT (root, part) DO UPDATE SET account_id = excluded.account_id,
              job_id = excluded.job_id, fence = excluded.fence, key = excluded.key,
-             text = excluded.text, options = excluded.options, reply_to = excluded.reply_to, container = excluded.container,
+             text = excluded.text, options = excluded.options, media = excluded.media, reply_to = excluded.reply_to, container = excluded.container,
              revision = excluded.revision, made_at = excluded.made_at, state = excluded.state,
              looks = excluded.looks, absent_looks = excluded.absent_looks,
              duplicate = excluded.duplicate, remote_id = excluded.remote_id, url = excluded.url,
@@ -115,6 +117,7 @@ pub(crate) async fn keep(sql: Sql<'_>, parts: &[Part<'_>]) -> Result<(), Fault> 
             intent(parts, |intent| intent.key.as_str()),
             intent(parts, |intent| intent.text.as_str()),
             options,
+            media,
             flat(intent(parts, |intent| intent.reply_to.clone())),
             flat(intent(parts, |intent| intent.container.clone())),
             intent(parts, |intent| i64::from(intent.revision)),
@@ -195,6 +198,7 @@ fn intent(row: &Row, part: u16) -> Result<Option<Intent>, Fault> {
         key: PlatformKey::from_raw(row.try_get::<_, String>("key")?),
         text: row.try_get("text")?,
         options: json(row, "options")?,
+        media: json(row, "media")?,
         reply_to: row.try_get("reply_to")?,
         container: row.try_get("container")?,
         revision: number(row, "revision")?,

@@ -40,8 +40,8 @@ impl Tx<'_> {
     pub(crate) fn record_intent(&self, job: &Job, intent: &Intent) -> Result<(), Fault> {
         self.run(
             "INSERT OR REPLACE INTO evidence (root, part, account_id, job_id, fence, key, text,
-                 options, reply_to, container, revision, made_at, state)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open')",
+                 options, media, reply_to, container, revision, made_at, state)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open')",
             params![
                 blob(job.root.as_uuid()),
                 intent.part,
@@ -51,6 +51,7 @@ impl Tx<'_> {
                 intent.key.as_str(),
                 intent.text,
                 serde_json::to_string(&intent.options)?,
+                serde_json::to_string(&intent.media)?,
                 intent.reply_to,
                 intent.container,
                 intent.revision,
@@ -148,10 +149,10 @@ impl Tx<'_> {
     pub(crate) fn copy_receipts(&self, from: JobId, to: JobId) -> Result<(), Fault> {
         self.run(
             "INSERT INTO evidence (root, part, account_id, job_id, fence, key, text, options,
-                 reply_to, container, revision, made_at, state, looks, absent_looks, duplicate, remote_id,
+                 media, reply_to, container, revision, made_at, state, looks, absent_looks, duplicate, remote_id,
                  url, published_at, dry_run)
-             SELECT ?, part, account_id, job_id, fence, key, text, options, reply_to, container,
-                 revision, made_at, state, looks, absent_looks, duplicate, remote_id, url, published_at,
+             SELECT ?, part, account_id, job_id, fence, key, text, options, media, reply_to,
+                 container, revision, made_at, state, looks, absent_looks, duplicate, remote_id, url, published_at,
                  dry_run
              FROM evidence WHERE root = ? AND remote_id IS NOT NULL",
             params![blob(to.as_uuid()), blob(from.as_uuid())],
@@ -183,6 +184,7 @@ fn intent(row: &Row<'_>, part: u16) -> rusqlite::Result<Option<Intent>> {
         key: PlatformKey::from_raw(row.get::<_, String>("key")?),
         text: row.get("text")?,
         options: json(row, "options")?,
+        media: json(row, "media")?,
         reply_to: row.get("reply_to")?,
         container: row.get("container")?,
         revision: row.get("revision")?,

@@ -192,6 +192,7 @@ impl World {
             key: PlatformKey::derive(job.root, part),
             text: format!("part {part}"),
             options: PostOptions::default(),
+            media: Vec::new(),
             reply_to: None,
             container: None,
             revision: self.post.revision,

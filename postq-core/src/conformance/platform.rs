@@ -412,6 +412,7 @@ async fn intent(harness: &dyn PlatformHarness, part: usize) -> Intent {
         key: PlatformKey::derive(job, number),
         text: harness.good()[part].text.clone(),
         options: harness.options(),
+        media: Vec::new(),
         reply_to: None,
         container: harness.container(part).await,
         revision: 1,

@@ -311,6 +311,10 @@ impl Publish<'_> {
             key: part.key.clone(),
             text: part.text.to_owned(),
             options: part.options.clone(),
+            media: match part.container {
+                Some(_) => Vec::new(),
+                None => part.prepared.iter().map(|known| known.remote_id.clone()).collect(),
+            },
             reply_to: part.reply_to.map(str::to_owned),
             container: part.container.map(str::to_owned),
             revision: self.post.revision,

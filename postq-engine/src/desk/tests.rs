@@ -98,6 +98,7 @@ async fn begin(backend: &Backend, claimed: &ClaimedJob) {
         key: PlatformKey::derive(job.root, 0),
         text: "sent".to_owned(),
         options: PostOptions::default(),
+        media: Vec::new(),
         reply_to: None,
         container: None,
         revision: 1,

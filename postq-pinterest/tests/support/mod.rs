@@ -87,6 +87,7 @@ pub(crate) fn intent_with(text: &str, pairs: &[(&str, &str)]) -> Intent {
         key: PlatformKey::derive(job, 0),
         text: text.into(),
         options: options(pairs),
+        media: Vec::new(),
         reply_to: None,
         container: None,
         revision: 1,

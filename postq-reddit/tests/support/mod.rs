@@ -82,6 +82,7 @@ pub(crate) fn intent(text: &str, options: PostOptions) -> Intent {
         key: PlatformKey::derive(job, 0),
         text: text.into(),
         options,
+        media: Vec::new(),
         reply_to: None,
         container: None,
         revision: 1,

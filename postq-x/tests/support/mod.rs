@@ -62,6 +62,7 @@ pub(crate) fn intent(text: &str) -> Intent {
         key: PlatformKey::derive(job, 0),
         text: text.into(),
         options: PostOptions::default(),
+        media: Vec::new(),
         reply_to: None,
         container: None,
         revision: 1,

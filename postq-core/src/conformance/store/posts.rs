@@ -263,7 +263,8 @@ pub async fn content_survives_as_it_is(backend: Backend) {
     let world = World { post: written, ..World::new(backend).await };
     let job = world.running().await;
     let text = long_text(64 * 1024);
-    let intent = crate::intent::Intent { text, options: options(), ..world.intent(&job, 0) };
+    let media = vec!["ż 🦉".to_owned(), String::new()];
+    let intent = crate::intent::Intent { text, options: options(), media, ..world.intent(&job, 0) };
     let IntentAnswer::Recorded(made_at) = world.ask_with(&intent).await else {
         panic!("the intent is granted");
     };
