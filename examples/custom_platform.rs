@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use postq::core::clock::{Clock, SystemClock};
-use postq::core::content::{Content, Draft, Part};
+use postq::core::content::{Content, Draft};
 use postq::core::failure::Failure;
 use postq::core::intent::Receipt;
 use postq::core::platform::{
@@ -86,6 +86,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 #[cfg(all(test, feature = "conformance"))]
 mod conformance {
     use postq::core::conformance::platform::{Live, PlatformHarness};
+    use postq::core::content::Part;
     use postq::core::id::AccountId;
 
     use super::*;

@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -78,6 +79,94 @@ fn adapters_know_core_and_those_of_platforms_how_to_call() {
         assert_eq!(own(needs), known, "{name}");
     }
     assert!(PLATFORMS.iter().all(|name| all.contains_key(*name)), "each is there");
+}
+
+#[test]
+fn a_platform_is_known_to_those_alone_who_compose() {
+    for (name, needs) in dependencies() {
+        let composes = name == "postqd" || name == "postq";
+        let known = PLATFORMS.into_iter().filter(|platform| needs.contains(*platform));
+        assert_eq!(known.count(), if composes { PLATFORMS.len() } else { 0 }, "{name}");
+    }
+}
+
+/// What a line of a program that knows a platform would have in it: its crate, its type, its name as a text.
+fn words_of_platforms() -> Vec<(&'static str, [String; 3])> {
+    let all = [
+        ("postq-bluesky", "Bluesky", "bluesky"),
+        ("postq-meta", "Facebook", "facebook"),
+        ("postq-meta", "Instagram", "instagram"),
+        ("postq-pinterest", "Pinterest", "pinterest"),
+        ("postq-reddit", "Reddit", "reddit"),
+        ("postq-x", "postq_x::X", "x"),
+    ];
+    let words = |(owner, type_, name): (&'static str, &str, &str)| {
+        (owner, [owner.replace('-', "_"), type_.to_owned(), format!("\"{name}\"")])
+    };
+    all.into_iter().map(words).collect()
+}
+
+/// A platform is added in its own crate, in the daemon's composition and in the facade: nobody else so much
+/// as names one, but in an example within a comment.
+#[test]
+fn nobody_else_names_a_platform() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let composition =
+        ["src/lib.rs", "postqd/src/adapters.rs", "postqd/src/config/", "postqd/src/incoming.rs"];
+    let mut named = Vec::new();
+    let mut files = 0;
+    for file in sources(root) {
+        let path = file.strip_prefix(root).expect("below it").to_string_lossy().into_owned();
+        if composition.iter().any(|known| path.starts_with(known)) {
+            continue;
+        }
+        files += 1;
+        let text = std::fs::read_to_string(&file).expect("a source");
+        for (owner, words) in words_of_platforms() {
+            let is_own = path.starts_with(owner);
+            let names = |line: &&str| words.iter().any(|word| line.contains(word.as_str()));
+            let first = program(&text).find(names).filter(|_| !is_own);
+            named.extend(first.map(|line| format!("{path}: {}", line.trim())));
+        }
+    }
+    assert_eq!(named, [""; 0]);
+    assert!(files > 300, "only {files} sources were read");
+}
+
+/// What is not a comment, an example of the API's description or a test.
+fn program(text: &str) -> impl Iterator<Item = &str> {
+    let tests = text.find("#[cfg(test)]").unwrap_or(text.len());
+    let is_told = |line: &&str| {
+        let line = line.trim_start();
+        !line.starts_with("//") && !line.starts_with('*') && !line.contains("example = ")
+    };
+    text[..tests].lines().filter(is_told)
+}
+
+/// Every source of every crate, and of the page.
+fn sources(root: &Path) -> Vec<PathBuf> {
+    let crates =
+        std::fs::read_dir(root).expect("the workspace").map(|entry| entry.expect("one").path());
+    let crates = crates.filter(|path| path.join("Cargo.toml").is_file());
+    let mut folders: Vec<_> = crates.map(|path| path.join("src")).collect();
+    folders.extend([root.join("src"), root.join("postq-web/dashboard")]);
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let is = |name: &str| path.file_name().is_some_and(|it| it == name);
+            let is_source =
+                path.extension().is_some_and(|it| it == "rs" || it == "js" || it == "sql");
+            match path.is_dir() {
+                true if !["vendor", "tests", "conformance"].into_iter().any(is) => {
+                    folders.push(path)
+                }
+                false if is_source && !is("tests.rs") => files.push(path),
+                _ => {}
+            }
+        }
+    }
+    files
 }
 
 #[test]

@@ -30,10 +30,8 @@ const POST_STATES = {
   cancelled: ["off", "Called off", "off"],
 };
 
-const PLATFORMS = { x: "X", dry_run: "Dry run" };
-
 /** What people call a platform. */
-export const platformName = (name) => PLATFORMS[name] ?? name.replaceAll("_", " ").replace(/^./, (letter) => letter.toUpperCase());
+export const platformName = (name) => name.replaceAll("_", " ").replace(/^./, (letter) => letter.toUpperCase());
 
 /** A word that is told apart by its sign as well as by its colour. */
 function Mark({ of: [look, word, icon], children }) {

@@ -30,18 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Where below the endpoint traces go: <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>.
 const PATH: &str = "v1/traces";
 
-/// The parts of this program whose spans are exported: not those of the exporter's own client.
-const OURS: [&str; 9] = [
-    "postq_bluesky",
-    "postq_core",
-    "postq_engine",
-    "postq_meta",
-    "postq_pinterest",
-    "postq_reddit",
-    "postq_web",
-    "postq_x",
-    "postqd",
-];
+/// How the parts of this program begin whose spans are exported: not those of the exporter's own client.
+const OURS: &str = "postq";
 
 /// The export, as long as it is held.
 #[derive(Debug)]
@@ -79,7 +69,7 @@ where
         .with_batch_exporter(exporter)
         .with_resource(Resource::builder().with_service_name("postqd").build())
         .build();
-    let ours = Targets::new().with_targets(OURS.map(|target| (target, LevelFilter::INFO)));
+    let ours = Targets::new().with_target(OURS, LevelFilter::INFO);
     let layer =
         tracing_opentelemetry::layer().with_tracer(provider.tracer("postqd")).with_filter(ours);
     Ok(Some((Traces(provider), layer)))
