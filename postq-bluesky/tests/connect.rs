@@ -39,7 +39,12 @@ impl Connect for Person {
         Ok(String::new())
     }
 
-    async fn exchange(&self, code: &SecretString, _: &Nonce) -> Result<Grant, Failure> {
+    async fn exchange(
+        &self,
+        code: &SecretString,
+        _: &Nonce,
+        _: Option<&str>,
+    ) -> Result<Grant, Failure> {
         Ok(self.0.sign_in("alice.test", code).await?.0)
     }
 

@@ -102,11 +102,22 @@ pub trait Connect: fmt::Debug + Send + Sync {
     /// The address where a person agrees.
     fn authorize(&self, state: &Nonce, verifier: &Nonce) -> Result<String, String>;
 
-    /// Exchanges the code that the person came back with.
-    async fn exchange(&self, code: &SecretString, verifier: &Nonce) -> Result<Grant, Failure>;
+    /// Exchanges the code that the person came back with. Where a person may have several identities, `which` is
+    /// the id or the name of the one that is wanted.
+    async fn exchange(
+        &self,
+        code: &SecretString,
+        verifier: &Nonce,
+        which: Option<&str>,
+    ) -> Result<Grant, Failure>;
 
     /// Tells whose a grant is.
     async fn whose(&self, grant: &Grant) -> Result<Whose, Failure>;
+
+    /// What a person may have several of there, in one word: `Page`. None where a person is one identity.
+    fn several(&self) -> Option<&'static str> {
+        None
+    }
 
     /// Takes back what connecting brought.
     fn revoke(&self) -> Option<&dyn Revoke> {

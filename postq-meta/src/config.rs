@@ -28,9 +28,6 @@ pub struct FacebookConfig {
     /// Where Facebook sends people back to who connect a Page, exactly as it is set for the app. Defaults to
     /// none. `http` only on loopback.
     pub redirect_uri: Option<String>,
-    /// The Page that is connected where a person manages several. Defaults to none: then they agree for one
-    /// Page alone.
-    pub page_id: Option<String>,
     /// Whether every call is proved with the app's secret, as an app may demand. Defaults to no; all tokens
     /// must be the app's own then.
     pub send_proof: bool,
@@ -51,7 +48,6 @@ impl Default for FacebookConfig {
             app_id: None,
             app_secret: None,
             redirect_uri: None,
-            page_id: None,
             send_proof: false,
             settle_time: SETTLE_TIME,
             send_timeout: Duration::from_secs(30),
@@ -67,9 +63,6 @@ impl FacebookConfig {
         ensure_safe("authorize_url", &self.authorize_url)?;
         if let Some(uri) = &self.redirect_uri {
             ensure_safe("redirect_uri", uri)?;
-        }
-        if self.page_id.as_deref().is_some_and(|id| !crate::client::is_id(id)) {
-            return Err(ConfigError::new("page_id", "expected the digits of a Page's id"));
         }
         if self.send_proof && self.app_secret.is_none() {
             let problem = "it needs app_secret, which is not set";
@@ -244,7 +237,6 @@ mod tests {
         );
         assert_eq!(refused(&FacebookConfig { send_timeout: hour, ..config() }), "send_timeout");
         assert_eq!(refused(&FacebookConfig { settle_time: hour, ..config() }), "settle_time");
-        assert_eq!(refused(&FacebookConfig { page_id: Some("me".into()), ..config() }), "page_id");
         assert_eq!(refused(&FacebookConfig { send_proof: true, ..config() }), "send_proof");
         let secret =
             FacebookConfig { app_secret: Some("hunter2".into()), send_proof: true, ..config() };

@@ -62,9 +62,13 @@ async fn agree(address: &str) -> SecretString {
 }
 
 async fn connected(connect: &dyn Connect) -> Result<Grant, Failure> {
+    connected_as(connect, None).await
+}
+
+async fn connected_as(connect: &dyn Connect, which: Option<&str>) -> Result<Grant, Failure> {
     let (state, verifier) = (Nonce::random(), Nonce::random());
     let address = connect.authorize(&state, &verifier).expect("an address");
-    connect.exchange(&agree(&address).await, &verifier).await
+    connect.exchange(&agree(&address).await, &verifier, which).await
 }
 
 #[async_trait]
@@ -150,35 +154,39 @@ async fn a_page_is_connected_by_three_tokens() {
 }
 
 #[tokio::test]
-async fn of_several_pages_the_one_that_is_set_is_connected() {
-    let two = |bench: &Bench<Facebook>| {
-        let page = |id: &str, name: &str| PageRole {
-            id: id.into(),
-            name: name.into(),
-            may_publish: id != "44",
-        };
-        bench.server.change(|world| {
-            world.grants.pages = vec![page("42", "Cats"), page("43", "Dogs"), page("44", "Birds")];
-        });
+async fn of_several_pages_the_one_that_is_named_is_connected() {
+    let bench = pages(|_| {}).await;
+    let page = |id: &str, name: &str, may_publish| PageRole {
+        id: id.into(),
+        name: name.into(),
+        may_publish,
     };
-    let open = pages(|_| {}).await;
-    two(&open);
-    let failure = connected(&open.platform).await.expect_err("which one");
+    bench.server.change(|world| {
+        // One Page has the id of another as its name.
+        world.grants.pages = vec![
+            page("42", "Cats", true),
+            page("43", "Dogs", true),
+            page("44", "Birds", false),
+            page("45", "42", true),
+        ];
+    });
+    assert_eq!(bench.platform.several(), Some("Page"));
+
+    let failure = connected(&bench.platform).await.expect_err("which one");
     assert_eq!(failure.class, FailureClass::Auth);
-    assert!(failure.message.contains("2 Pages (Cats 42, Dogs 43)"), "{failure}");
-    assert!(failure.message.contains("FACEBOOK_PAGE_ID"), "{failure}");
+    assert!(failure.message.contains("3 Pages (Cats 42, Dogs 43, 42 45)"), "{failure}");
 
-    let set = pages(|config| config.page_id = Some("43".to_owned())).await;
-    two(&set);
-    let grant = connected(&set.platform).await.expect("a grant");
-    assert_eq!(set.platform.whose(&grant).await.expect("whose").remote_id, "43");
-
-    for page_id in [None, Some("44".to_owned())] {
-        let none = pages(|config| config.page_id = page_id).await;
-        none.server.change(|world| world.grants.pages.clear());
-        let failure = connected(&none.platform).await.expect_err("no Page");
-        assert!(failure.message.contains("agree for"), "{failure}");
+    for (which, id) in [("43", "43"), ("Dogs", "43"), ("42", "42")] {
+        let grant = connected_as(&bench.platform, Some(which)).await.expect("a grant");
+        assert_eq!(bench.platform.whose(&grant).await.expect("whose").remote_id, id);
     }
+    for which in ["44", "Birds", "dog"] {
+        let failure = connected_as(&bench.platform, Some(which)).await.expect_err("not theirs");
+        assert!(failure.message.contains(&format!("the Page {which}: agree for it")), "{failure}");
+    }
+    bench.server.change(|world| world.grants.pages.clear());
+    let failure = connected(&bench.platform).await.expect_err("no Page");
+    assert!(failure.message.contains("agree for one"), "{failure}");
 }
 
 #[tokio::test]
@@ -186,12 +194,12 @@ async fn a_code_is_good_for_once() {
     let (bench, state, verifier) = (pages(|_| {}).await, Nonce::random(), Nonce::random());
     let address = bench.platform.authorize(&state, &verifier).expect("an address");
     let code = agree(&address).await;
-    bench.platform.exchange(&code, &verifier).await.expect("a grant");
+    bench.platform.exchange(&code, &verifier, None).await.expect("a grant");
     let insta = accounts().await;
     let never = SecretString::from("never-given-code");
 
-    let used = bench.platform.exchange(&code, &verifier).await.expect_err("used");
-    let unknown = insta.platform.exchange(&never, &verifier).await.expect_err("unknown");
+    let used = bench.platform.exchange(&code, &verifier, None).await.expect_err("used");
+    let unknown = insta.platform.exchange(&never, &verifier, None).await.expect_err("unknown");
 
     for failure in [used, unknown] {
         assert_eq!(failure.class, FailureClass::Auth, "{failure}");
@@ -240,7 +248,7 @@ async fn a_sign_behind_the_code_is_left_out() {
     let code = agree(&address).await;
     let code = SecretString::from(format!("{}#_", code.expose_secret().trim_end_matches("#_")));
 
-    bench.platform.exchange(&code, &verifier).await.expect("a grant");
+    bench.platform.exchange(&code, &verifier, None).await.expect("a grant");
 }
 
 #[tokio::test]

@@ -127,7 +127,7 @@ impl Connect for Pinterest {
         })
     }
 
-    fn authorize(&self, state: &Nonce, _verifier: &Nonce) -> Result<String, String> {
+    fn authorize(&self, state: &Nonce, _: &Nonce) -> Result<String, String> {
         let redirect_uri = Connect::redirect_uri(self)?;
         let query = form(&[
             ("client_id", self.app()?.id),
@@ -140,7 +140,12 @@ impl Connect for Pinterest {
         Ok(format!("{}?{}&scope={scopes}", self.config.authorize_url, query.as_str()))
     }
 
-    async fn exchange(&self, code: &SecretString, _verifier: &Nonce) -> Result<Grant, Failure> {
+    async fn exchange(
+        &self,
+        code: &SecretString,
+        _: &Nonce,
+        _: Option<&str>,
+    ) -> Result<Grant, Failure> {
         let redirect_uri = Connect::redirect_uri(self).map_err(unset)?;
         let code = code.expose_secret();
         let mut fields = vec![

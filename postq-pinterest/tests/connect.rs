@@ -101,7 +101,7 @@ async fn connected(bench: &Bench) -> Grant {
     let (state, verifier) = (Nonce::random(), Nonce::random());
     let address = bench.pinterest.authorize(&state, &verifier).expect("an address");
     let code = bench.agree(&address).await;
-    bench.pinterest.exchange(&code, &verifier).await.expect("a grant")
+    bench.pinterest.exchange(&code, &verifier, None).await.expect("a grant")
 }
 
 #[tokio::test]
@@ -152,15 +152,16 @@ async fn a_refused_code_is_auth_and_is_not_shown() {
     let bench = app().await;
     let code = SecretString::from("no-such-code");
 
-    let refused = bench.pinterest.exchange(&code, &Nonce::random()).await.expect_err("refused");
+    let refused =
+        bench.pinterest.exchange(&code, &Nonce::random(), None).await.expect_err("refused");
     assert_eq!(refused.class, FailureClass::Auth, "{refused}");
     assert!(!refused.message.contains("no-such-code"), "{refused}");
 
     let state = Nonce::random();
     let address = bench.pinterest.authorize(&state, &Nonce::random()).expect("an address");
     let code = bench.agree(&address).await;
-    bench.pinterest.exchange(&code, &Nonce::random()).await.expect("good for one call");
-    let spent = bench.pinterest.exchange(&code, &Nonce::random()).await.expect_err("spent");
+    bench.pinterest.exchange(&code, &Nonce::random(), None).await.expect("good for one call");
+    let spent = bench.pinterest.exchange(&code, &Nonce::random(), None).await.expect_err("spent");
     assert_eq!(spent.class, FailureClass::Auth, "{spent}");
 }
 

@@ -121,7 +121,7 @@ impl Connect for Reddit {
     }
 
     /// The verifier is not used: Reddit binds a code to the app and the redirect URI alone.
-    fn authorize(&self, state: &Nonce, _verifier: &Nonce) -> Result<String, String> {
+    fn authorize(&self, state: &Nonce, _: &Nonce) -> Result<String, String> {
         let redirect_uri = Connect::redirect_uri(self)?;
         let scopes: Vec<&str> = ASKS.iter().map(|asked| asked.scope).collect();
         let query = form(&[
@@ -136,7 +136,12 @@ impl Connect for Reddit {
         Ok(format!("{}/api/v1/authorize?{}", self.bases.auth.url, query.as_str()))
     }
 
-    async fn exchange(&self, code: &SecretString, _verifier: &Nonce) -> Result<Grant, Failure> {
+    async fn exchange(
+        &self,
+        code: &SecretString,
+        _: &Nonce,
+        _: Option<&str>,
+    ) -> Result<Grant, Failure> {
         let unset = |why| Failure::not_published(FailureClass::Internal, why);
         let redirect_uri = Connect::redirect_uri(self).map_err(unset)?;
         let code = code.expose_secret();

@@ -113,7 +113,7 @@ async fn connected(bench: &Bench) -> postq_core::connect::Grant {
     let (state, verifier) = (Nonce::random(), Nonce::random());
     let address = bench.reddit.authorize(&state, &verifier).expect("an address");
     let code = bench.agree(&address).await;
-    bench.reddit.exchange(&code, &verifier).await.expect("a grant")
+    bench.reddit.exchange(&code, &verifier, None).await.expect("a grant")
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn a_code_that_is_refused_is_auth_whatever_the_status() {
     let bench = app("").await;
     let code = SecretString::from("c0de-of-nobody");
     let exchange = async || {
-        let failed = bench.reddit.exchange(&code, &Nonce::random()).await;
+        let failed = bench.reddit.exchange(&code, &Nonce::random(), None).await;
         failed.expect_err("no such code")
     };
 

@@ -167,6 +167,27 @@ async fn an_account_is_connected_again_without_a_browser_of_ours() {
 }
 
 #[tokio::test]
+async fn of_several_identities_the_one_that_is_named_is_connected_and_connected_again() {
+    let site = site().await;
+    let connect = async |body: Value| {
+        let begun = site.post("/api/accounts/connect/town", body).await.is(200).body;
+        let back = agreed(&begun);
+        let (state, code) = back.split_once("state=").unwrap().1.split_once("&code=").unwrap();
+        let body = json!({"state": state, "code": code});
+        site.post("/api/accounts/callback/town", body).await.is(200).body
+    };
+
+    let one = connect(json!({"name": "cats", "identity": "Cats"})).await;
+    connect(json!({"name": "dogs", "identity": "Dogs"})).await;
+    let again = connect(json!({"account": "cats"})).await;
+
+    assert_eq!((&one["remote_id"], &again["remote_id"]), (&json!("Cats"), &json!("Cats")));
+    let long = json!({"name": "birds", "identity": "b".repeat(201)});
+    let refused = site.post("/api/accounts/connect/town", long).await.is(422).body;
+    assert_eq!(refused["field"], "identity");
+}
+
+#[tokio::test]
 async fn who_comes_back_with_nothing_good_is_told() {
     let site = site().await;
     for query in ["", "?state=a", "?code=a", "?state=a&code=b", "?error=access_denied&state=a"] {

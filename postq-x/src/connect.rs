@@ -144,7 +144,12 @@ impl Connect for X {
         Ok(format!("{}?{}", self.config.authorize_url, query.as_str()))
     }
 
-    async fn exchange(&self, code: &SecretString, verifier: &Nonce) -> Result<Grant, Failure> {
+    async fn exchange(
+        &self,
+        code: &SecretString,
+        verifier: &Nonce,
+        _: Option<&str>,
+    ) -> Result<Grant, Failure> {
         let unset = |why| Failure::not_published(FailureClass::Internal, why);
         let redirect_uri = Connect::redirect_uri(self).map_err(unset)?;
         let (code, verifier) = (code.expose_secret(), verifier.expose());

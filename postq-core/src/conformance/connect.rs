@@ -116,7 +116,7 @@ pub async fn a_code_needs_its_verifier(harness: Arc<dyn ConnectHarness>) {
     let unbound = usize::from(!harness.binds_codes());
 
     for (code, verifier) in cases.into_iter().skip(unbound) {
-        let failure = harness.connect().exchange(code, &verifier).await.expect_err("refused");
+        let failure = harness.connect().exchange(code, &verifier, None).await.expect_err("refused");
 
         assert_eq!(failure.class, FailureClass::Auth, "{failure}");
         ensure_hidden(&failure.message, [code, verifier.secret()]);
@@ -270,7 +270,7 @@ async fn connected(harness: &dyn ConnectHarness) -> Grant {
     let (state, verifier) = (Nonce::random(), Nonce::random());
     let address = harness.connect().authorize(&state, &verifier).expect("an address");
     let code = harness.agree(&address).await;
-    harness.connect().exchange(&code, &verifier).await.expect("a grant")
+    harness.connect().exchange(&code, &verifier, None).await.expect("a grant")
 }
 
 fn token(grant: &Grant) -> SecretString {

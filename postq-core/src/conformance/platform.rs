@@ -386,13 +386,16 @@ async fn send(
     before: &[String],
 ) -> Result<Published, Failure> {
     let parts = harness.good();
+    let known =
+        |remote_id: &String| PreparedMedia { remote_id: remote_id.clone(), expires_at: None };
+    let prepared: Vec<_> = intent.media.iter().map(known).collect();
     let part = Outgoing {
         part: intent.part,
         of: u16::try_from(parts.len()).expect("a short thread"),
         text: &intent.text,
         options: &intent.options,
         media: &parts[number].media,
-        prepared: &harness.prepared(number).await,
+        prepared: &prepared,
         container: intent.container.as_deref(),
         reply_to: intent.reply_to.as_deref(),
         thread: before.first().map(String::as_str),
@@ -405,6 +408,7 @@ async fn send(
 async fn intent(harness: &dyn PlatformHarness, part: usize) -> Intent {
     let job = JobId::new();
     let number = u16::try_from(part).expect("a short thread");
+    let prepared = harness.prepared(part).await;
     Intent {
         job,
         fence: Fence(1),
@@ -412,7 +416,7 @@ async fn intent(harness: &dyn PlatformHarness, part: usize) -> Intent {
         key: PlatformKey::derive(job, number),
         text: harness.good()[part].text.clone(),
         options: harness.options(),
-        media: Vec::new(),
+        media: prepared.into_iter().map(|file| file.remote_id).collect(),
         reply_to: None,
         container: harness.container(part).await,
         revision: 1,

@@ -40,6 +40,8 @@ pub enum ToConnect {
         name: String,
         /// The platform it is on.
         platform: PlatformName,
+        /// The id or name of the identity there, where a person may have several.
+        identity: Option<String>,
     },
     /// An account that is there, with new credentials.
     Again(Box<Account>),
@@ -157,6 +159,8 @@ struct Kept {
     tenant: TenantId,
     /// The name of an account that is to be made.
     name: Option<String>,
+    /// The identity that is wanted, where a person may have several.
+    identity: Option<String>,
     /// SHA-256 of what the browser has to show, in hex.
     browser: Option<String>,
 }
@@ -171,11 +175,13 @@ impl Tokens {
         browser: Option<&Nonce>,
         now: DateTime<Utc>,
     ) -> Result<Begun, ConnectError> {
-        let (platform, tenant, name, account) = match what {
-            ToConnect::New { tenant, name, platform } => {
-                (platform, tenant, Some(name), AccountId::new())
+        let (platform, tenant, name, account, identity) = match what {
+            ToConnect::New { tenant, name, platform, identity } => {
+                (platform, tenant, Some(name), AccountId::new(), identity)
             }
-            ToConnect::Again(account) => (account.platform, account.tenant_id, None, account.id),
+            ToConnect::Again(known) => {
+                (known.platform, known.tenant_id, None, known.id, known.remote_id)
+            }
         };
         let connect = self.connecting(&platform)?;
         let (state, verifier) = (Nonce::random(), Nonce::random());
@@ -186,6 +192,7 @@ impl Tokens {
             platform: platform.clone(),
             tenant,
             name,
+            identity,
             browser: browser.map(|browser| hex(&hash(browser.expose()))),
         };
         let kept = serde_json::to_string(&kept).expect("texts and ids are JSON");
@@ -219,7 +226,8 @@ impl Tokens {
         }
         let connect = self.connecting(&kept.platform)?;
         let verifier = Nonce::from_secret(kept.verifier.as_str().into());
-        let grant = connect.exchange(&back.code, &verifier).await.map_err(told)?;
+        let which = kept.identity.as_deref();
+        let grant = connect.exchange(&back.code, &verifier, which).await.map_err(told)?;
         let whose = match connect.whose(&grant).await {
             Ok(whose) => Some(whose),
             // A grant is too good to be thrown away for that: whose it is, is asked again when needed.

@@ -29,7 +29,8 @@ impl Person {
 
     fn new_account(&self, name: &str) -> ToConnect {
         let platform = self.world.town.name.clone();
-        ToConnect::New { tenant: TenantId::DEFAULT, name: name.to_owned(), platform }
+        let (tenant, name) = (TenantId::DEFAULT, name.to_owned());
+        ToConnect::New { tenant, name, platform, identity: None }
     }
 
     /// Agrees, and comes back.

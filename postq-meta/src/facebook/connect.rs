@@ -57,7 +57,12 @@ impl Connect for Facebook {
         Ok(format!("{}?{}", self.config.authorize_url, query.as_str()))
     }
 
-    async fn exchange(&self, code: &SecretString, _verifier: &Nonce) -> Result<Grant, Failure> {
+    async fn exchange(
+        &self,
+        code: &SecretString,
+        _: &Nonce,
+        which: Option<&str>,
+    ) -> Result<Grant, Failure> {
         let until = self.graph.deadline();
         let app = self.app().map_err(unset)?;
         let (code, secret) = (code.expose_secret(), app.secret.expose_secret());
@@ -80,13 +85,17 @@ impl Connect for Facebook {
         let query = [("fields", "id,name,access_token,tasks"), ("limit", MOST_PAGES)];
         let pages: Pages =
             self.graph.read("/me/accounts", &query, &person, (MOST_OF_LIST, until)).await?;
-        let page = self.choose(pages.data)?;
+        let page = choose(pages.data, which)?;
         Ok(Grant {
             access_token: page.access_token.into(),
             refresh_token: None,
             expires_in: None,
             scopes: ASKS.iter().map(|asked| asked.scope.to_owned()).collect(),
         })
+    }
+
+    fn several(&self) -> Option<&'static str> {
+        Some("Page")
     }
 
     async fn whose(&self, grant: &Grant) -> Result<Whose, Failure> {
@@ -114,34 +123,34 @@ impl Facebook {
         let answer = answer.map_err(|none| none.into_failure(self.graph.name))?;
         answer.read().ok_or_else(|| unreadable(self.graph.name))
     }
+}
 
-    /// The Page that is connected.
-    fn choose(&self, pages: Vec<Page>) -> Result<Page, Failure> {
-        let known = |page: Page| page.id.clone().checked().map(|id| (id, page));
-        let pages = pages.into_iter().filter(Page::may_publish);
-        let mut pages: Vec<(String, Page)> = pages.filter_map(known).collect();
-        if let Some(wanted) = &self.config.page_id {
-            pages.retain(|(id, _)| id == wanted);
-        }
-        let refused = |why: String| Failure::not_published(FailureClass::Auth, why);
-        match (pages.len(), &self.config.page_id) {
-            (1, _) => Ok(pages.remove(0).1),
-            (0, None) => Err(refused(
-                "facebook shows no Page: agree for one, as somebody who may publish on it"
-                    .to_owned(),
-            )),
-            (0, Some(wanted)) => Err(refused(format!(
-                "facebook does not show the Page {wanted}: agree for it, as somebody who may publish on it"
-            ))),
-            (count, _) => {
-                let named = pages.iter().take(MOST_NAMED);
-                let named: Vec<String> =
-                    named.map(|(id, page)| format!("{} {}", page.name, id)).collect();
-                Err(refused(format!(
-                    "there are {count} Pages ({}): agree for one alone, or set FACEBOOK_PAGE_ID to its id",
-                    named.join(", ")
-                )))
-            }
+/// The Page that is connected: the only one, or the one that is named.
+fn choose(pages: Vec<Page>, which: Option<&str>) -> Result<Page, Failure> {
+    let known = |page: Page| page.id.clone().checked().map(|id| (id, page));
+    let pages = pages.into_iter().filter(Page::may_publish);
+    let mut pages: Vec<(String, Page)> = pages.filter_map(known).collect();
+    if let Some(which) = which {
+        let is_id = pages.iter().any(|(id, _)| id == which);
+        pages.retain(|(id, page)| if is_id { id == which } else { page.name == which });
+    }
+    let refused = |why: String| Err(Failure::not_published(FailureClass::Auth, why));
+    match (pages.len(), which) {
+        (1, _) => Ok(pages.remove(0).1),
+        (0, None) => refused(
+            "facebook shows no Page: agree for one, as somebody who may publish on it".to_owned(),
+        ),
+        (0, Some(which)) => refused(format!(
+            "facebook does not show the Page {which}: agree for it, as somebody who may publish on it"
+        )),
+        (count, _) => {
+            let named = pages.iter().take(MOST_NAMED);
+            let named: Vec<String> =
+                named.map(|(id, page)| format!("{} {id}", page.name)).collect();
+            refused(format!(
+                "there are {count} Pages ({}): begin anew and say which, by its id",
+                named.join(", ")
+            ))
         }
     }
 }

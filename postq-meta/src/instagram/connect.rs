@@ -48,7 +48,7 @@ impl Connect for Instagram {
         Ok(self.app()?.redirect_uri)
     }
 
-    fn authorize(&self, state: &Nonce, _verifier: &Nonce) -> Result<String, String> {
+    fn authorize(&self, state: &Nonce, _: &Nonce) -> Result<String, String> {
         let app = self.app()?;
         let scopes: Vec<&str> = ASKS.iter().map(|asked| asked.scope).collect();
         let query = form(&[
@@ -61,7 +61,12 @@ impl Connect for Instagram {
         Ok(format!("{}?{}", self.config.authorize_url, query.as_str()))
     }
 
-    async fn exchange(&self, code: &SecretString, _verifier: &Nonce) -> Result<Grant, Failure> {
+    async fn exchange(
+        &self,
+        code: &SecretString,
+        _: &Nonce,
+        _: Option<&str>,
+    ) -> Result<Grant, Failure> {
         let until = self.graph.deadline();
         let app = self.app().map_err(unset)?;
         // Instagram puts this behind a code in the address that people come back to.

@@ -7,8 +7,9 @@ import { Act, Badge, Block, Dialog, Empty, Field, Head, Loaded, Trouble, When, p
 import { Again, Connect } from "./connect.js";
 
 async function load() {
-  const [accounts, about, limits] = await Promise.all([all("/accounts"), get("/about"), get("/limits")]);
-  return { accounts, platforms: about.platforms, connects: about.connects, passwords: about.passwords, limits: limits.items };
+  const [accounts, about, limits, known] = await Promise.all([all("/accounts"), get("/about"), get("/limits"), get("/platforms")]);
+  const several = Object.fromEntries(known.items.map((platform) => [platform.platform, platform.several]));
+  return { accounts, several, platforms: about.platforms, connects: about.connects, passwords: about.passwords, limits: limits.items };
 }
 
 /** What came of connecting, if one has just come back from a platform; told once. */
@@ -30,11 +31,11 @@ export function Accounts({ chosen }) {
   useEffect(() => document.getElementById(chosen)?.scrollIntoView(), [chosen, isThere]);
   return html`<${Head} title="Accounts" lead="Where posts go to, and whether they can.">
       ${may("admin") && html`<button type="button" class="btn main" onClick=${() => setNew(true)}><${Icon} name="plus" />Connect an account</button>`}<//>
-    <${Loaded} of=${loaded}>${({ accounts, platforms, connects, passwords, limits }) => html`
+    <${Loaded} of=${loaded}>${({ accounts, platforms, connects, several, passwords, limits }) => html`
       ${accounts.length === 0
         ? html`<${Empty} title="No account yet" icon="accounts"><p>Connect one to publish; or begin with a dry run, which sends nothing and needs no token.</p>${may("admin") && html`<button type="button" class="btn main" onClick=${() => setNew(true)}>Connect an account</button>`}<//>`
         : html`<div class="grid">${accounts.map((account) => html`<${Account} key=${account.id} account=${account} limits=${limitsOf(account, limits)} connects=${connects.includes(account.platform)} back=${account.id === chosen && back} again=${loaded.again} />`)}</div>`}
-      ${isNew && html`<${Connect} platforms=${platforms} connects=${connects} passwords=${passwords} onClose=${() => setNew(false)} onDone=${() => { setNew(false); loaded.again(); }} />`}`}<//>`;
+      ${isNew && html`<${Connect} platforms=${platforms} connects=${connects} several=${several} passwords=${passwords} onClose=${() => setNew(false)} onDone=${() => { setNew(false); loaded.again(); }} />`}`}<//>`;
 }
 
 /** How it stands: the first block that says something to a person. */

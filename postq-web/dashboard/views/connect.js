@@ -43,8 +43,8 @@ export function Again({ account, onClose }) {
 }
 
 /** Connects a new account: at its platform, with an access token, or for a dry run with nothing. */
-export function Connect({ platforms, connects, passwords, onClose, onDone }) {
-  const [form, setForm] = useState({ platform: connects[0] ?? (platforms.includes("dry_run") ? "dry_run" : platforms[0]), name: "", token: "", handle: "", password: "" });
+export function Connect({ platforms, connects, several, passwords, onClose, onDone }) {
+  const [form, setForm] = useState({ platform: connects[0] ?? (platforms.includes("dry_run") ? "dry_run" : platforms[0]), name: "", token: "", handle: "", password: "", identity: "" });
   const [isToken, setToken] = useState(false);
   const [begun, setBegun] = useState();
   const [error, setError] = useState();
@@ -52,6 +52,7 @@ export function Connect({ platforms, connects, passwords, onClose, onDone }) {
   const isDry = form.platform === "dry_run";
   const takesPassword = passwords.includes(form.platform) && !isToken;
   const inBrowser = connects.includes(form.platform) && !isToken;
+  const one = inBrowser && several[form.platform];
   const hasOther = connects.includes(form.platform) || passwords.includes(form.platform);
   const submit = async (event) => {
     event.preventDefault();
@@ -59,7 +60,8 @@ export function Connect({ platforms, connects, passwords, onClose, onDone }) {
     try {
       setError(undefined);
       if (inBrowser) {
-        setBegun(await begin(form.platform, { name }));
+        const identity = form.identity.trim();
+        setBegun(await begin(form.platform, { name, ...(one && identity ? { identity } : {}) }));
         return;
       }
       await post("/accounts", { platform: form.platform, name, ...(isDry ? {} : takesPassword ? { handle: form.handle.trim(), app_password: form.password } : { access_token: form.token }) });
@@ -73,6 +75,7 @@ export function Connect({ platforms, connects, passwords, onClose, onDone }) {
     <${Trouble} error=${error} />
     <${Field} id="platform" label="Platform" hint=${isDry ? "Sends nothing: to try things out." : ""}>${(about) => html`<select ...${about} value=${form.platform} onChange=${set("platform")}>${platforms.map((platform) => html`<option value=${platform}>${platformName(platform)}</option>`)}</select>`}<//>
     <${Field} id="name" label="Name" hint="What you call it here.">${(about) => html`<input ...${about} required maxlength="100" value=${form.name} onInput=${set("name")} />`}<//>
+    ${one && html`<${Field} id="identity" label=${`Which ${one}`} hint="Its id or its name; only needed where you have several.">${(about) => html`<input ...${about} maxlength="200" autocomplete="off" value=${form.identity} onInput=${set("identity")} />`}<//>`}
     ${takesPassword && html`<${Field} id="handle" label="Handle" hint="Who you are there, without the @.">${(about) => html`<input ...${about} required autocapitalize="off" autocomplete="off" value=${form.handle} onInput=${set("handle")} />`}<//>
       <${Field} id="app-password" label="App password" hint=${`Make one for postq at ${platformName(form.platform)}; not your own. It is used once, and kept nowhere.`}>${(about) => html`<input ...${about} type="password" required autocomplete="off" value=${form.password} onInput=${set("password")} />`}<//>`}
     ${!isDry && !inBrowser && !takesPassword && html`<${Field} id="access" label="Access token" hint=${`It is sealed, and never shown again. Nothing renews it${hasOther ? "." : ": to stay connected, have the app's id and redirect URI set on this server."}`}>${(about) => html`<input ...${about} type="password" required autocomplete="off" value=${form.token} onInput=${set("token")} />`}<//>`}

@@ -31,6 +31,9 @@ use crate::{came_back, cookie};
 /// The longest code or state that a platform sends back.
 const MOST_BACK: usize = 4 * 1_024;
 
+/// The longest id or name of an identity.
+const MOST_IDENTITY: usize = 200;
+
 /// Posts that wait for an account are counted so far.
 const MOST_WAITING: usize = 1_000;
 
@@ -218,6 +221,11 @@ async fn finished(
 
 async fn to_connect(app: &Shared, name: &str, new: NewConnection) -> Result<ToConnect, Problem> {
     let platform = platform(app, name)?;
+    let identity = new.identity;
+    if identity.as_ref().is_some_and(|identity| identity.chars().count() > MOST_IDENTITY) {
+        let detail = format!("longer than {MOST_IDENTITY} characters");
+        return Err(Problem::invalid("identity", detail));
+    }
     match (new.name, new.account) {
         (Some(name), None) => {
             ensure_name(&name)?;
@@ -225,7 +233,7 @@ async fn to_connect(app: &Shared, name: &str, new: NewConnection) -> Result<ToCo
             if known.iter().any(|account| account.name == name) {
                 return Err(ConnectError::NameTaken(name).into());
             }
-            Ok(ToConnect::New { tenant: app.desk.tenant(), name, platform })
+            Ok(ToConnect::New { tenant: app.desk.tenant(), name, platform, identity })
         }
         (None, Some(account)) => {
             let account = named(app, &account).await?;

@@ -15,6 +15,10 @@ pub(crate) struct NewConnection {
     /// What people will call a new account.
     #[schema(max_length = 100)]
     pub(crate) name: Option<String>,
+    /// The id or name of the identity there that is wanted for a new account, where a person may have several: a
+    /// Facebook Page.
+    #[schema(max_length = 200)]
+    pub(crate) identity: Option<String>,
     /// The name or id of an account that is connected again.
     pub(crate) account: Option<String>,
 }

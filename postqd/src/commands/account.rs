@@ -47,10 +47,11 @@ pub(super) async fn run(api: &Api, output: Output, command: Account) -> anyhow::
             let wanted = Wanted { platform, name, token, expires, on_unknown };
             add(api, output, &wanted).await
         }
-        Account::Connect { platform, name, paste } => {
+        Account::Connect { platform, name, identity, paste } => {
             ensure_known(api, &platform).await?;
             ensure_name(&name)?;
-            let account = connect::run(api, output, &platform, &name, paste).await?;
+            let account =
+                connect::run(api, output, &platform, &name, identity.as_deref(), paste).await?;
             tell_whose(output, &account, None);
             told(output, &account, "connected");
             Ok(())

@@ -60,12 +60,13 @@ pub(super) async fn run(
     output: Output,
     platform: &PlatformName,
     name: &str,
+    identity: Option<&str>,
     paste: bool,
 ) -> anyhow::Result<Shown<Connected>> {
     let known = api.accounts().await?.into_iter().find(|account| account.name == name);
     let what = match &known {
         Some(known) => json!({ "account": known.id }),
-        None => json!({ "name": name }),
+        None => json!({ "name": name, "identity": identity }),
     };
     let begun = api.post::<Begun>(&format!("/api/accounts/connect/{platform}"), what).await?.it;
     let Some(address) = &begun.address else { bail!("the answer was lost; connect it again") };

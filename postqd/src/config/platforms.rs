@@ -71,7 +71,6 @@ impl Values {
             app_id: self.some("facebook_app_id"),
             app_secret: self.secret("facebook_app_secret"),
             redirect_uri: self.some("facebook_redirect_uri"),
-            page_id: self.some("facebook_page_id"),
             send_proof: self.switch("facebook_send_proof")?,
             settle_time: self.duration("facebook_settle_time")?,
             send_timeout: self.duration("send_timeout")?,

@@ -196,13 +196,18 @@ impl Connect for Authority {
         Ok(address)
     }
 
-    async fn exchange(&self, code: &SecretString, verifier: &Nonce) -> Result<Grant, Failure> {
+    async fn exchange(
+        &self,
+        code: &SecretString,
+        verifier: &Nonce,
+        which: Option<&str>,
+    ) -> Result<Grant, Failure> {
         let mut state = self.lock();
         state.calls += 1;
         match state.codes.get(code.expose_secret()) {
             Some(known) if known == verifier.expose() => {
                 state.codes.remove(code.expose_secret());
-                Ok(state.grant("somebody"))
+                Ok(state.grant(which.unwrap_or("somebody")))
             }
             _ => Err(Failure::not_published(FailureClass::Auth, "the code is refused")),
         }
