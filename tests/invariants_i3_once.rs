@@ -117,7 +117,8 @@ async fn looks_are_made_at_their_moments() {
     let jobs = bench.rest(1).await;
 
     assert_all_out_once(&bench, &platform, &jobs).await;
-    assert_eq!(platform.looks(), 5, "at 2, 10 and 30 s, when it is settled, and once more");
+    let told = "at 2, 10, 30, 60, 120 and 240 s, when it is settled, and once more";
+    assert_eq!(platform.looks(), 8, "{told}");
 }
 
 async fn a_platform_that_cannot_be_asked_holds_or_resends_as_the_account_says(bench: Bench) {

@@ -1,7 +1,7 @@
 //! Looking: what is done when nobody knows whether something is out.
 //!
 //! ```text
-//! sent ..2s..10s..30s........ settled ........ +spacing
+//! sent ..2s..10s..30s..1m.... settled ........ +spacing
 //!        early looks:         a look that      the second one that
 //!        can only find        finds nothing    finds nothing:
 //!                             counts           absent
@@ -15,9 +15,14 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use postq_core::intent::PartEvidence;
 
-/// Early looks, since the intent: they can only find.
-pub(crate) const EARLY: [Duration; 3] =
-    [Duration::from_secs(2), Duration::from_secs(10), Duration::from_secs(30)];
+/// Early looks, since the intent: they can only find. The account's next posts wait for the first that does,
+/// so there are some late ones too, where a platform has a long settle time.
+pub(crate) const EARLY: [Duration; 7] = {
+    const fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+    [at(2), at(10), at(30), at(60), at(120), at(240), at(480)]
+};
 
 /// Looks after the settle time that must find nothing before absence is believed.
 const ABSENT_LOOKS: u32 = 2;
@@ -150,7 +155,8 @@ mod tests {
         assert_eq!(plan().first(), at(2));
         assert_eq!(plan().after_nothing(&known(0), at(2)), again(10));
         assert_eq!(plan().after_nothing(&known(0), at(10)), again(30));
-        assert_eq!(plan().after_nothing(&known(0), at(31)), again(330));
+        assert_eq!(plan().after_nothing(&known(0), at(31)), again(60));
+        assert_eq!(plan().after_nothing(&known(0), at(240)), again(330));
         assert_eq!(plan().after_nothing(&known(9), at(329)), again(330));
     }
 
