@@ -82,7 +82,11 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Publication(Publication),
     /// Shows what each platform can do: how long a text may be, what media it takes, what else it needs
-    Platforms,
+    Platforms {
+        /// This one alone, with all that can be said of it and its options
+        #[arg(value_name = "PLATFORM")]
+        platform: Option<PlatformName>,
+    },
     /// Shows how posts do, at which hours they do well, and what calls have cost
     #[command(subcommand)]
     Analytics(Analytics),
@@ -219,6 +223,16 @@ pub(crate) enum Fit {
     Thread,
 }
 
+impl Fit {
+    /// As the API and calendars have it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Shorten => "shorten",
+            Self::Thread => "thread",
+        }
+    }
+}
+
 /// When a post goes out.
 #[derive(Clone, Debug, Args)]
 #[command(group(ArgGroup::new("repeats").args(["every", "cron"])))]
@@ -299,6 +313,9 @@ pub(crate) enum PostCommand {
         /// Another option, as reddit.subreddit=rust; without a value it is taken away; the others stay
         #[arg(long = "option", value_name = "PLATFORM.NAME=VALUE")]
         options: Vec<String>,
+        /// What is done where the text is too long for a platform; what was made to fit before is made so again
+        #[arg(long, value_enum)]
+        fit: Option<Fit>,
         #[command(flatten)]
         time: Time,
         /// Higher goes first
@@ -424,6 +441,9 @@ pub(crate) enum Account {
         /// What you call it
         #[arg(long)]
         name: String,
+        /// Which, where you have several there: its id or its name, as that of a Facebook Page
+        #[arg(long)]
+        identity: Option<String>,
         /// The browser is on another machine: takes the address that it ends at from standard input
         #[arg(long)]
         paste: bool,

@@ -16,7 +16,7 @@ function Platform({ of }) {
     <div class="row"><h2 class="grow">${name}</h2>${of.preflight && html`<${Badge} look="run">asked for its rules beforehand<//>`}${of.builds_ahead && html`<${Badge} look="run">built ahead of time<//>`}</div>
     <dl class="pairs">
       <dt>A text</dt><dd>${of.text === null ? "of any length" : `up to ${of.text} characters, as it counts`}</dd>
-      <dt>A thread</dt><dd>${of.parts === 1 ? "none: a post has one part" : `up to ${of.parts} parts`}</dd>
+      <dt>A thread</dt><dd>${of.parts === 1 ? "none: a post has one part" : of.parts === null ? "of any length" : `up to ${of.parts} parts`}</dd>
       <dt>Pictures and videos</dt><dd>${of.media ? files(of.media) : "none"}</dd>
       <dt>Posts in 24 hours</dt><dd>${of.daily ?? "as many as its limits let through"}</dd>
       <dt>When no answer comes</dt><dd>${of.settle_seconds === null ? "nobody can be asked: the account decides" : `it is asked; that nothing is out is believed ${of.settle_seconds} s later`}</dd>

@@ -31,8 +31,8 @@ struct PlatformView {
     platform: String,
     /// The longest text of one part, as the platform counts; null where it says none.
     text: Option<usize>,
-    /// How many parts a post may have; 1 where there are no threads.
-    parts: usize,
+    /// How many parts a post may have; 1 where there are no threads, null where there may be any number.
+    parts: Option<usize>,
     /// What else it wants to know of a post.
     options: Vec<OptionView>,
     /// What it takes of pictures and videos; null where it takes none.
@@ -50,6 +50,9 @@ struct PlatformView {
     account_rate: Option<RateView>,
     /// Whether accounts are connected at the platform, with OAuth.
     connects: bool,
+    /// What a person may have several of there, in one word; `identity` then says which is connected.
+    #[schema(example = "Page")]
+    several: Option<&'static str>,
     /// Whether its tokens are renewed.
     renews: bool,
     /// Whether it is asked for its own rules before a post is taken in and again before it is sent.
@@ -139,7 +142,7 @@ impl PlatformView {
         Self {
             platform: platform.name().to_string(),
             text: platform.measure().map(|measure| measure.measure("").limit),
-            parts: platform.most_parts(),
+            parts: Some(platform.most_parts()).filter(|most| *most < usize::MAX),
             options: platform.options().iter().map(OptionView::from).collect(),
             media: platform.media().map(|media| media.limits().into()),
             settle_seconds: platform.reconcile().map(|by| by.settle_time().as_secs()),
@@ -148,6 +151,7 @@ impl PlatformView {
             app_rate: pace.app.map(RateView::from),
             account_rate: pace.account.map(RateView::from),
             connects: platform.connect().is_some(),
+            several: platform.connect().and_then(|connect| connect.several()),
             renews: platform.refresh().is_some(),
             preflight: platform.preflight().is_some(),
             builds_ahead: platform.stage().is_some(),

@@ -79,7 +79,9 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Analytics(command) => analytics::run(&api().await?, output, command).await,
         Command::Slot(command) => slot::run(&api().await?, output, command).await,
         Command::Node(command) => node::run(&api().await?, output, command).await,
-        Command::Platforms => platforms::run(&api().await?, output).await,
+        Command::Platforms { platform } => {
+            platforms::run(&api().await?, output, platform.as_ref()).await
+        }
         Command::Token(command) => token::run(&api().await?, output, command).await,
         Command::Vault(command) => vault::run(&Node::open(config).await?, output, command).await,
         Command::Media(command) => media::run(&api().await?, output, command).await,
