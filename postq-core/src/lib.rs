@@ -16,6 +16,7 @@
 //! | [`webhook`], [`courier`] | who is told of events, and how it gets there |
 //! | [`connect`], [`connecting`], [`credentials`] | connecting accounts and renewing what that brought |
 //! | [`platform`], [`vault`], [`notifier`], [`clock`] | what else an engine is given |
+//! | [`witness`] | finding a post again among an account's own |
 //! | [`backend`], [`memory`], [`composed`] | the bundle an adapter makes, the reference one, and a feed over queue and store |
 //! | [`fallback`] | going on without a queue or limiter that is away |
 //! | `conformance` (feature) | one public test per rule of each trait's contract |
@@ -69,3 +70,4 @@ pub mod store;
 pub mod token;
 pub mod vault;
 pub mod webhook;
+pub mod witness;

@@ -12,10 +12,9 @@
 //!   final slash, trimmed.
 //!
 //! An unclaimed post in the window whose text is the same only without letter case, spaces,
-//! punctuation, links and leading `@names`, or is the beginning of ours, is a near match: nobody can
-//! tell, and a person decides.
+//! punctuation, links and leading `@names`, or is the beginning of ours, or one that is in the window
+//! only if X's clocks differ, is a near match: nobody can tell, and a person decides.
 
-use std::cmp::Ordering as Order;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -24,6 +23,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use postq_core::failure::{Failure, FailureClass, Outcome};
 use postq_core::intent::{Intent, Receipt};
 use postq_core::platform::{Identity, Look, Lookup, Reconcile};
+use postq_core::witness::{Findings, Place, Window};
 use postq_http::{Answer, Hidden, Token, server_time};
 use reqwest::StatusCode;
 
@@ -34,12 +34,6 @@ use crate::publish::{id_time, post_url};
 use crate::text::{Sameness, compare};
 use crate::timeline::{ShownPost, Timeline};
 
-/// What two clocks may differ by without anybody knowing, and what X's whole seconds cut off.
-const SKEW: TimeDelta = TimeDelta::seconds(10);
-/// Below this a difference to X's `Date` is its whole seconds and the way of the answer.
-const NOTICEABLE: TimeDelta = TimeDelta::seconds(3);
-/// The list is asked for from so long before the intent, since X's clock is known only afterwards.
-const MOST_SKEW: TimeDelta = TimeDelta::minutes(15);
 /// Posts asked for at once: X's most.
 const PAGE: &str = "100";
 /// Pages read in one look: far more than one user may post between an intent and the last look.
@@ -80,18 +74,21 @@ impl X {
         for _ in 0..MOST_PAGES {
             let answer = list.page(next.as_deref()).await?;
             if answer.status.is_success() && answer.body.is_empty() {
-                return Ok(search.inconclusive("the list of own posts is larger than 1 MiB"));
+                return Ok(search
+                    .findings
+                    .inconclusive("the list of own posts is larger than 1 MiB"));
             }
             let page = list.read(&answer)?;
-            if let Some(look) = search.take(&page, server_time(&answer.headers)) {
-                return Ok(look);
+            if let Err(why) = search.take(&page, server_time(&answer.headers)) {
+                return Ok(Look::CannotTell(why));
             }
             next = page.next_token().map(str::to_owned);
             if next.is_none() {
-                return Ok(search.conclude());
+                return Ok(search.findings.conclude());
             }
         }
-        Ok(search.inconclusive("the list of own posts does not reach back to when it was sent"))
+        let why = "the list of own posts does not reach back to when it was sent";
+        Ok(search.findings.inconclusive(why))
     }
 }
 
@@ -130,18 +127,18 @@ impl Listing<'_> {
     }
 
     async fn ask(&self, after: Option<&str>, newer: bool) -> Result<Answer, Failure> {
-        let from = self.intent.made_at - MOST_SKEW - SKEW;
-        let from = from.to_rfc3339_opts(SecondsFormat::Secs, true);
-        let fields = if newer {
-            ("post.fields", "created_at,text,conversation_id,referenced_posts,entities,note_post")
-        } else {
-            (
+        let from = Window::opens(self.intent).to_rfc3339_opts(SecondsFormat::Secs, true);
+        let fields = match newer {
+            true => ("post.fields", "created_at,text,conversation_id,entities,note_post"),
+            false => (
                 "tweet.fields",
                 "created_at,text,conversation_id,referenced_tweets,entities,note_tweet",
-            )
+            ),
         };
         let mut query =
             vec![("max_results", PAGE), ("start_time", &from), ("exclude", "retweets"), fields];
+        // What a post answers is no field of it by the newer names: it is shown to who expands it.
+        query.extend(newer.then_some(("expansions", "referenced_posts")));
         query.extend(after.map(|token| ("pagination_token", token)));
         let path = format!("/users/{}/tweets", self.user);
         let left = self.deadline.saturating_duration_since(Instant::now());
@@ -164,44 +161,32 @@ struct Search<'a> {
     lookup: Lookup<'a>,
     /// From the intent to the last moment at which its post can have come out.
     lasts: TimeDelta,
-    /// The oldest post that is the one.
-    found: Option<Receipt>,
-    /// Why absence would not be sure.
-    doubt: Option<String>,
+    findings: Findings,
 }
 
 impl<'a> Search<'a> {
     fn new(x: &X, lookup: Lookup<'a>) -> Self {
         let lasts = x.config.send_timeout + x.config.settle_time;
         let lasts = TimeDelta::from_std(lasts).expect("both are at most an hour");
-        Self { lookup, lasts, found: None, doubt: None }
+        Self { lookup, lasts, findings: Findings::default() }
     }
 
-    /// Takes in a page; a look if nothing can be told at all.
-    fn take(&mut self, page: &Timeline, server_now: Option<DateTime<Utc>>) -> Option<Look> {
-        let ahead = server_now.map_or(TimeDelta::zero(), |theirs| theirs - self.lookup.now);
-        let ahead = if ahead.abs() < NOTICEABLE { TimeDelta::zero() } else { ahead };
-        if ahead.abs() > MOST_SKEW {
-            let seconds = ahead.num_seconds();
-            return Some(Look::CannotTell(format!(
-                "x's clock is {seconds} s ahead of this host's: set the clock, or decide by hand"
-            )));
-        }
+    /// Takes in a page; `Err` if nothing can be told at all.
+    fn take(&mut self, page: &Timeline, server_now: Option<DateTime<Utc>>) -> Result<(), String> {
+        let window = Window::of(&self.lookup, self.lasts, server_now)?;
         if page.is_partial() {
-            self.doubt("x's list of own posts has errors in it".to_owned());
+            self.findings.doubt("x's list of own posts has errors in it");
         }
-        let sent = self.lookup.intent.made_at + ahead;
         for post in page.posts() {
-            let at = post.created_at.or_else(|| id_time(&post.id));
-            let in_window = |at| at >= sent - SKEW && at <= sent + self.lasts + SKEW;
-            if at.is_none_or(in_window) && !self.lookup.claimed.contains(&post.id) {
-                self.weigh(post, at);
+            if !self.lookup.claimed.contains(&post.id) {
+                self.weigh(post, window);
             }
         }
-        None
+        Ok(())
     }
 
-    fn weigh(&mut self, post: &ShownPost, at: Option<DateTime<Utc>>) {
+    fn weigh(&mut self, post: &ShownPost, window: Window) {
+        let at = post.created_at.or_else(|| id_time(&post.id));
         let intent = self.lookup.intent;
         let same_parent = match (intent.reply_to.as_deref(), post.parent()) {
             (Some(ours), Some(theirs)) if ours == theirs => Some(true),
@@ -211,53 +196,22 @@ impl<'a> Search<'a> {
             _ => Some(false),
         };
         let links = post.links();
-        match (same_parent, compare(&intent.text, post.shown(&links))) {
-            (Some(false), _) | (_, Sameness::Different) => {}
-            (Some(true), Sameness::Same) => self.keep_oldest(post, at),
-            _ => self.doubt(format!(
+        let same_text = compare(&intent.text, post.shown(&links));
+        match (window.place(at), same_parent, same_text) {
+            (Place::Before | Place::After, ..)
+            | (_, Some(false), _)
+            | (.., Sameness::Different) => {}
+            (Place::Within, Some(true), Sameness::Same) => self.findings.find(Receipt {
+                part: intent.part,
+                remote_id: post.id.clone(),
+                url: Some(post_url(&post.id)),
+                published_at: at.unwrap_or(self.lookup.now),
+                dry_run: false,
+            }),
+            _ => self.findings.doubt(format!(
                 "post {} is much like it and belongs to no other publication",
                 post.id
             )),
         }
     }
-
-    /// Of several that are the same, the oldest was the first to come out.
-    fn keep_oldest(&mut self, post: &ShownPost, at: Option<DateTime<Utc>>) {
-        let receipt = Receipt {
-            part: self.lookup.intent.part,
-            remote_id: post.id.clone(),
-            url: Some(post_url(&post.id)),
-            published_at: at.unwrap_or(self.lookup.now),
-            dry_run: false,
-        };
-        let older = self.found.as_ref().is_none_or(|known| {
-            receipt.published_at.cmp(&known.published_at).then_with(|| by_id(post, known))
-                == Order::Less
-        });
-        if older {
-            self.found = Some(receipt);
-        }
-    }
-
-    fn doubt(&mut self, why: String) {
-        self.doubt.get_or_insert(why);
-    }
-
-    fn conclude(self) -> Look {
-        match (self.found, self.doubt) {
-            (Some(receipt), _) => Look::Found(receipt),
-            (None, Some(why)) => Look::CannotTell(why),
-            (None, None) => Look::Absent,
-        }
-    }
-
-    fn inconclusive(mut self, why: &str) -> Look {
-        self.doubt(why.to_owned());
-        self.conclude()
-    }
-}
-
-/// Ids rise, and grow longer.
-fn by_id(post: &ShownPost, known: &Receipt) -> Order {
-    (post.id.len(), post.id.as_str()).cmp(&(known.remote_id.len(), known.remote_id.as_str()))
 }

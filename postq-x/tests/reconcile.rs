@@ -166,7 +166,11 @@ async fn the_window_follows_x_s_clock() {
 
     bench.server.answer(Target::List, list(theirs));
     assert_eq!(found(&bench.look(&intent).await.expect("a look")), "7");
+    // The clock that answers need not be the one that dates posts.
     bench.server.answer(Target::List, list(now()));
+    let look = bench.look(&intent).await.expect("a look");
+    assert!(cannot_tell(&look).contains("much like it"), "{look:?}");
+    bench.server.answer(Target::List, list(now() + TimeDelta::minutes(5)));
     assert_eq!(bench.look(&intent).await, Ok(Look::Absent));
 
     let hour = httpdate::fmt_http_date((now() - TimeDelta::hours(1)).into());
@@ -235,6 +239,38 @@ async fn the_dialect_is_found_out_once() {
         bench.server.seen().into_iter().filter(|seen| seen.method == "GET").collect::<Vec<_>>();
     let newer: Vec<bool> = lists.iter().map(|seen| seen.target.contains("post.fields")).collect();
     assert_eq!(newer, [false, true, true]);
+}
+
+/// By the newer names it is no field: a server that knows them refuses it among the fields.
+#[tokio::test]
+async fn what_a_post_answers_is_expanded_by_the_newer_names() {
+    let bench = bench_with(|config| config.fields = Fields::Post).await;
+    bench.server.set_faults(Faults { dialect: Dialect::Post, ..Faults::default() });
+    let first = bench.publish("one").await.expect("published").receipt.remote_id;
+    let answer = bench.send(&reply("two", &first)).await.expect("published").receipt.remote_id;
+
+    assert_eq!(found(&bench.look(&reply("two", &first)).await.expect("a look")), answer);
+    assert_eq!(bench.look(&reply("two", "77")).await.expect("a look"), Look::Absent);
+
+    let seen = bench.server.seen();
+    let lists: Vec<_> = seen.iter().filter(|seen| seen.method == "GET").collect();
+    assert!(lists.iter().all(|seen| seen.target.contains("&expansions=referenced_posts")));
+    assert!(lists.iter().all(|seen| seen.target.matches("referenced_posts").count() == 1));
+}
+
+#[tokio::test]
+async fn a_list_is_whole_without_a_post_that_one_of_it_answers() {
+    let bench = bench().await;
+    let gone = |parameter: &str| {
+        let gone = format!(r#"{{"parameter":"{parameter}","value":"9","type":"x"}}"#);
+        let body = format!(r#"{{"meta":{{"result_count":0}},"errors":[{gone}]}}"#);
+        bench.server.answer(Target::List, Canned::new(200, body));
+    };
+
+    gone("referenced_posts");
+    assert_eq!(bench.look(&intent("mine")).await.expect("a look"), Look::Absent);
+    gone("ids");
+    cannot_tell(&bench.look(&intent("mine")).await.expect("a look"));
 }
 
 #[tokio::test]
