@@ -23,8 +23,8 @@ pub struct Config {
     pub settle_time: Duration,
     /// Whether Bluesky's limits on writing are kept. Defaults to yes; no only on loopback.
     pub rate_limit: bool,
-    /// The longest that one call to publish, one look, or one step of an upload may take: a video is one
-    /// step. Defaults to 30 s; 100 ms to 300 s.
+    /// The longest that one call to publish or one look may take; one that uploads a file has a second more
+    /// for each 256 kB. Defaults to 30 s; 100 ms to 300 s.
     pub send_timeout: Duration,
     /// The largest picture, in bytes. Defaults to 1,000,000, which every server takes; the newest take
     /// 2,000,000.

@@ -37,8 +37,10 @@ pub(crate) fn unpublished(answer: &Answer, hidden: Hidden<'_>, now: DateTime<Utc
         100..=399 => unsure(FailureClass::Platform),
         400 if problem.is("InvalidSwap") => unsure(FailureClass::Platform).as_duplicate(),
         // The server has forgotten an upload that no post named: it is made again.
-        400 if problem.is("BlobNotFound") => sure(FailureClass::Platform),
+        400 if problem.is("BlobNotFound") => sure(FailureClass::Platform).as_media_gone(),
         400 | 404 if problem.concerns_the_account() => sure(FailureClass::Auth),
+        // Without a word of the protocol's it is what stands before the server that forbids, not the account's.
+        403 if problem.error.is_empty() => sure(FailureClass::Platform),
         401 | 403 => sure(FailureClass::Auth),
         // No such call: not the account's server any more, or one that is being changed.
         404 => sure(FailureClass::Platform),
@@ -172,6 +174,7 @@ mod tests {
             (401, "AuthenticationRequired", Auth, NotPublished),
             (401, "invalid_token", Auth, NotPublished),
             (403, "AccountNotFound", Auth, NotPublished),
+            (403, "", Platform, NotPublished),
             (404, "XRPCNotSupported", Platform, NotPublished),
             (408, "", Network, Unknown),
             (409, "", Platform, Unknown),
@@ -185,6 +188,7 @@ mod tests {
             let failure = failure(status, error);
             assert_eq!((failure.class, failure.outcome), (class, outcome), "{status} {error}");
             assert_eq!(failure.duplicate, error == "InvalidSwap");
+            assert_eq!(failure.media_gone, error == "BlobNotFound");
             assert_eq!(failure.wait.is_some(), status == 429);
         }
         assert_eq!(failure(429, "").wait.expect("a wait").scope, LimitScope::Account);

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use reqwest::Url;
-use unicode_segmentation::UnicodeSegmentation;
+use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 
 /// The longest hashtag, in graphemes, and in bytes.
 pub(crate) const MOST_OF_TAG: (usize, usize) = (64, 640);
@@ -41,8 +41,18 @@ pub(crate) fn spans(text: &str) -> Vec<Span> {
     spans.extend(
         words(text).filter_map(|(at, word)| marked(at, word)).filter(|s| is_free(&s.place)),
     );
+    spans.retain(|span| cuts_nothing(text, &span.place));
     spans.sort_by_key(|span| span.place.start);
     spans
+}
+
+/// Whether a place begins and ends between graphemes: what is shown as one sign is not a link by half. A joiner
+/// that is not seen may follow: Bluesky's own app ends tags there too.
+fn cuts_nothing(text: &str, place: &Range<usize>) -> bool {
+    [place.start, place.end].into_iter().all(|at| {
+        let is_between = GraphemeCursor::new(at, text.len(), true).is_boundary(text, 0);
+        is_between.unwrap_or(false) || text[at..].starts_with('\u{200c}')
+    })
 }
 
 /// Handles that a text mentions, each once.
@@ -64,7 +74,7 @@ fn links(text: &str) -> Vec<Span> {
     let mut from = 0;
     while let Some(at) = next_scheme(text, from) {
         let end = text[at..]
-            .find(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | '"'))
+            .find(|c: char| c.is_whitespace() || is_unseen(c) || matches!(c, '<' | '>' | '"'))
             .map_or(text.len(), |length| at + length);
         let link = without_tail(&text[at..end]);
         from = at + link.len().max(1);
@@ -105,8 +115,9 @@ fn without_tail(link: &str) -> &str {
         let opens =
             |open: char, close: char| link.matches(open).count() < link.matches(close).count();
         let ends = match last {
-            '.' | ',' | ';' | ':' | '!' | '?' | '\'' | '…' | '’' | '”' | '»' | '。' | '、'
-            | '！' | '？' | '」' | '』' | '）' | '】' => true,
+            '.' | ',' | ';' | ':' | '!' | '?' | '\'' | '…' | '’' | '”' | '“' | '»' | '›' | '。'
+            | '、' | '，' | '！' | '？' | '」' | '』' | '）' | '】' | '،' | '؛' | '؟' | '।'
+            | '۔' => true,
             ')' => opens('(', ')'),
             ']' => opens('[', ']'),
             '}' => opens('{', '}'),
@@ -138,7 +149,11 @@ fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// What a word marks that begins with `@` or `#`, or with an opening bracket before it.
 fn marked(at: usize, word: &str) -> Option<Span> {
-    let inner = word.trim_start_matches(['(', '[', '{', '"', '\'', '“', '„', '‘', '«', '「', '（']);
+    let opens = |c: char| {
+        is_unseen(c)
+            || matches!(c, '(' | '[' | '{' | '"' | '\'' | '“' | '„' | '‘' | '«' | '「' | '（')
+    };
+    let inner = word.trim_start_matches(opens);
     let at = at + (word.len() - inner.len());
     let mark = inner.chars().next()?;
     let rest = &inner[mark.len_utf8()..];
@@ -185,15 +200,28 @@ fn tag(word: &str) -> Option<&str> {
     }
     let end = word.find(|c: char| is_invisible(c) || matches!(c, '#' | '＃')).unwrap_or(word.len());
     let tag = word[..end].trim_end_matches(|c: char| is_punctuation(c));
-    let has_content = tag.chars().any(|c| !is_punctuation(c) && !c.is_numeric());
+    let has_content = tag.chars().any(tells);
     let (graphemes, bytes) = MOST_OF_TAG;
     let is_short = tag.len() <= bytes && tag.graphemes(true).count() <= graphemes;
     (has_content && is_short).then_some(tag)
 }
 
+/// Whether a sign makes a tag of what it is in: a letter, an emoji, any symbol; not what only joins or dresses
+/// others.
+fn tells(c: char) -> bool {
+    !is_punctuation(c) && !c.is_numeric() && !matches!(c, '\u{200d}' | '\u{fe0e}' | '\u{fe0f}')
+}
+
 fn is_invisible(c: char) -> bool {
+    is_unseen(c) || matches!(c, '\u{ad}' | '\u{200a}' | '\u{200c}' | '\u{20e2}')
+}
+
+/// What is never seen and belongs to no word: controls, zero-width spaces, and the marks that editors put around
+/// what is written from right to left. Joiners do belong to words, and to emoji.
+fn is_unseen(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{ad}' | '\u{2060}' | '\u{200a}' | '\u{200b}' | '\u{200c}' | '\u{20e2}')
+        || matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2060}' | '\u{feff}')
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// What ends a sentence or a bracket, in the scripts that people write in most.
@@ -205,6 +233,7 @@ fn is_punctuation(c: char) -> bool {
             '\u{3008}'..='\u{3011}' | '！' | '？' | '，' | '．' | '：' | '；' | '（' | '）'
         )
         || matches!(c, '«' | '»' | '¡' | '¿' | '·' | '\u{60c}' | '\u{61b}' | '\u{61f}')
+        || matches!(c, '\u{6d4}' | '\u{964}' | '\u{965}' | '\u{ff61}'..='\u{ff65}')
 }
 
 #[cfg(test)]
@@ -255,6 +284,13 @@ mod tests {
             ("http:// and ftp://a.example and a.example", vec![]),
             ("https://a.example,https://b.example", vec!["https://a.example,https://b.example"]),
             ("://://https://a.example", vec!["https://a.example"]),
+            ("https://a.example/b).", vec!["https://a.example/b"]),
+            ("“https://a.example/b”", vec!["https://a.example/b"]),
+            ("راجع https://a.example/ب؟ ثم", vec!["https://a.example/ب"]),
+            ("\u{2067}https://a.example/b\u{2069}", vec!["https://a.example/b"]),
+            ("https://a.example/b\u{200f}!", vec!["https://a.example/b"]),
+            ("https://a.example/b\u{200b}c", vec!["https://a.example/b"]),
+            ("https://a.example/e\u{301}.", vec!["https://a.example/e\u{301}"]),
         ] {
             assert_eq!(places(text), expected, "{text}");
         }
@@ -271,6 +307,13 @@ mod tests {
             ("@alice.test@mastodon.example", vec![]),
             ("@a_b.test @-a.test @a.1st @.test @a..test", vec![]),
             ("@ @@alice.test", vec![]),
+            (
+                "\u{200f}@alice.test\u{200f} \u{2067}@bob.test\u{2069}",
+                vec!["@alice.test", "@bob.test"],
+            ),
+            ("@alice.testさん", vec!["@alice.test"]),
+            ("@alice.test\u{1f44b}\u{1f3fd}", vec!["@alice.test"]),
+            ("@alice.test\u{301} @bob.test\u{fe0f}", vec![]),
         ] {
             assert_eq!(places(text), expected, "{text}");
         }
@@ -293,6 +336,10 @@ mod tests {
             ("#a#b", vec!["#a"]),
             ("https://a.example/#top #top", vec!["https://a.example/#top", "#top"]),
             ("#a\u{200b}b", vec!["#a"]),
+            ("\u{200f}#שלום\u{200f}, \u{2067}#سلام\u{2069}؟", vec!["#שלום", "#سلام"]),
+            ("#٢٠٢٦ #１２３ #\u{200d} #\u{fe0f}a #\u{fe0f}", vec![]),
+            ("#क्या। #हाँ॥", vec!["#क्या", "#हाँ"]),
+            ("#1\u{fe0f}\u{20e3}", vec!["#1\u{fe0f}\u{20e3}"]),
         ] {
             assert_eq!(places(text), expected, "{text}");
         }
@@ -317,6 +364,20 @@ mod tests {
                 prop_assert!(text.get(span.place.clone()).is_some_and(|part| !part.is_empty()));
             }
             prop_assert!(spans.is_sorted_by(|a, b| a.place.end <= b.place.start));
+        }
+
+        /// No emoji and no letter with its marks is cut in half, before or behind.
+        #[test]
+        fn what_is_found_begins_and_ends_between_graphemes(
+            text in r"(\PC|[@#]|https://a\.b/|a\.test|[\u{301}\u{200d}\u{fe0f}\u{200f}\u{20e3}👩🚀🇩🇪 .,!)]){0,40}"
+        ) {
+            let ends: Vec<usize> =
+                text.grapheme_indices(true).map(|(at, _)| at).chain([text.len()]).collect();
+            // A word joiner is left out of a tag, as Bluesky's own app does: it ends nothing that is seen.
+            for Span { place, .. } in spans(&text).iter().filter(|_| !text.contains('\u{200c}')) {
+                prop_assert!(ends.contains(&place.start), "{place:?} in {text:?}");
+                prop_assert!(ends.contains(&place.end), "{place:?} in {text:?}");
+            }
         }
     }
 }

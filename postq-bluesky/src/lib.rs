@@ -35,7 +35,8 @@
 //!   that one record. So an outcome that is not known is soon told, without a person.
 //! - **The author's record is what people see.** Nothing in a text is a link until it is said where it begins and
 //!   ends. Links with `http://` or `https://`, `@handles` that somebody has, and `#tags` are found and said; a
-//!   handle that nobody has stays text. Links count in full.
+//!   handle that nobody has stays text, and so does one that nobody tells of in three tries of 3 s. Links count in
+//!   full. No emoji and no letter with its marks is cut in half by any of them.
 //! - **300 graphemes and 3,000 bytes.** The length that is shown is graphemes, or tenths of the bytes where those
 //!   are more.
 //! - **A remote id is the record's address and the id of its content**, `at://DID/app.bsky.feed.post/KEY#CID`:
@@ -48,7 +49,8 @@
 //! - **GIFs** are not taken: Bluesky shows them as stills.
 //! - **Counts** come from a public index, without a token. Of a post that the index does not have and that is an
 //!   hour old, the account's own server tells whether it is gone or only not shown.
-//! - **A video** is sent in one call: `send_timeout` must be long enough for it.
+//! - **A video** is sent in one call, which has `send_timeout` and a second more for each 256 kB.
+//! - **What the server has forgotten** of files that no post named is uploaded again.
 
 mod client;
 mod config;

@@ -12,7 +12,7 @@ use postq_core::error::{ErrorKind, MediaError, chain};
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::media::{KindLimits, MediaClass, MediaKind, MediaLimits, whole};
 use postq_core::platform::{Identity, Media, PreparedMedia, UploadFile, UploadStep};
-use postq_http::{Answer, Hidden};
+use postq_http::{Answer, Hidden, time_to_send};
 use reqwest::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -72,22 +72,23 @@ impl Media for Bluesky {
         limits(&self.config)
     }
 
-    /// The first step of a video makes two calls, of which one uploads: the right to do so is asked for just
-    /// before, since it is a secret that is not to be written down.
+    /// A video goes in one call, whatever its size.
+    fn step_timeout(&self, bytes: u64) -> Option<Duration> {
+        Some(time_to_send(bytes, self.config.send_timeout))
+    }
+
+    /// The first step of a video writes down that it is begun. The next makes two calls, of which one uploads: the
+    /// right to do so is asked for just before, since it is a secret that is not to be written down.
     async fn step<'a>(
         &self,
         who: &Identity,
         file: UploadFile<'a>,
         state: Option<&'a Value>,
     ) -> Result<UploadStep, Failure> {
-        let deadline = self.deadline();
         let session = Session::read(who.secret.as_ref(), &self.places)?;
-        let step = Step { bluesky: self, session: &session, file, deadline };
-        match (file.facts.kind.class(), &self.places.video) {
-            (MediaClass::Video, Some(service)) => {
-                let did = self.did(who, &session, deadline).await?;
-                step.video(service, &did, state).await
-            }
+        let step = Step { bluesky: self, session: &session, file };
+        match file.facts.kind.class() {
+            MediaClass::Video => step.video(who, state).await,
             _ => step.blob().await,
         }
     }
@@ -115,7 +116,6 @@ pub(crate) struct Step<'a> {
     pub(crate) bluesky: &'a Bluesky,
     pub(crate) session: &'a Session,
     pub(crate) file: UploadFile<'a>,
-    pub(crate) deadline: Deadline,
 }
 
 #[derive(Deserialize)]
@@ -125,7 +125,7 @@ struct Uploaded {
 
 impl Step<'_> {
     /// Uploads the file as a blob of the account's own server.
-    async fn blob(&self) -> Result<UploadStep, Failure> {
+    pub(crate) async fn blob(&self) -> Result<UploadStep, Failure> {
         let mime = self.file.facts.kind.mime();
         let request =
             self.session.sign(self.bluesky.post(&self.session.pds, "com.atproto.repo.uploadBlob"));
@@ -137,7 +137,7 @@ impl Step<'_> {
             }
         };
         let answer = self
-            .deadline
+            .while_sent()
             .ask(request.header(CONTENT_TYPE, mime), MOST_OF_ONE)
             .await
             .map_err(|lost| not_published(lost.into_failure(self.hidden())))?;
@@ -145,6 +145,11 @@ impl Step<'_> {
             Some(Uploaded { blob }) => Ok(self.ready(blob)),
             None => Err(self.refused(&answer)),
         }
+    }
+
+    /// When the call that sends the file must have ended.
+    pub(crate) fn while_sent(&self) -> Deadline {
+        Deadline::after(time_to_send(self.file.bytes, self.bluesky.config.send_timeout))
     }
 
     pub(crate) fn ready(&self, blob: Value) -> UploadStep {

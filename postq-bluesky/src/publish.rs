@@ -97,11 +97,14 @@ impl Platform for Bluesky {
         }
         let deadline = self.deadline();
         let session = Session::read(who.secret.as_ref(), &self.places)?;
-        let hidden = Hidden::secret(session.expose()).with_texts([part.text]);
+        let [title, description, url] = ["card_title", "card_description", "card_url"]
+            .map(|name| part.options.text(name).unwrap_or_default());
+        let texts = [part.text, title, description, url];
+        let hidden = Hidden::secret(session.expose()).with_texts(texts);
         let did = self.did(who, &session, deadline).await?;
         let frozen = match part.container.and_then(Frozen::read) {
             Some(frozen) => frozen,
-            None => self.freeze(&session, part.text, self.clock.now(), deadline).await?,
+            None => self.freeze(&session, part.text, self.clock.now()).await?,
         };
         let place = Place { pds: &session.pds, did: &did, rkey: &tid::of_key(part.key) };
         let body = json!({
@@ -168,7 +171,9 @@ impl Measure for Bluesky {
 impl Bluesky {
     fn problems(&self, part: &Part, has_card: bool) -> impl Iterator<Item = String> + use<> {
         let Length { length, limit: most } = Measure::measure(self, &part.text);
-        let (files, mentions) = (part.media.len(), handles(&part.text).len());
+        let files = part.media.len();
+        // A text that is far too long is not looked through.
+        let mentions = if length > most { 0 } else { handles(&part.text).len() };
         let found = [
             crate::media::limits(&self.config).number_problem(files),
             (part.text.trim().is_empty() && files == 0 && !has_card)

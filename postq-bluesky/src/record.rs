@@ -161,7 +161,7 @@ fn embed(part: &Outgoing<'_>) -> Result<Option<Value>, Failure> {
         .collect::<Option<_>>()
         .ok_or_else(|| {
             let message = "what was uploaded for this part cannot be read; it is uploaded again";
-            Failure::not_published(FailureClass::Internal, message)
+            Failure::not_published(FailureClass::Internal, message).as_media_gone()
         })?;
     let refused = |why: &str| Err(Failure::not_published(FailureClass::Content, why));
     if let (Some(url), 0) = (part.options.text("card_url"), part.part) {

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use postq_core::failure::{Failure, FailureClass};
-use postq_core::platform::UploadStep;
+use postq_core::platform::{Identity, UploadStep};
 use postq_http::{Answer, FileBody, Hidden, Token};
 use reqwest::Url;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::client::{MOST_OF_ONE, not_published};
+use crate::client::{Deadline, MOST_OF_ONE, not_published};
 use crate::media::{Step, is_blob, unreadable};
 
 /// The wait between two questions whether the service is done.
@@ -25,13 +25,27 @@ const MOST_POLLS: u32 = 1_800;
 /// The right to upload ends after this many seconds.
 const RIGHT: i64 = 1_800;
 
+/// An upload is begun anew so often: each time the service has forgotten it.
+const MOST_BEGINNINGS: u32 = 5;
+
 /// How far an upload is: what is written down between two steps.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 struct Progress {
-    /// The service's job.
-    job: String,
+    /// The service's job; none before the file is sent.
+    job: Option<String>,
     /// It was asked so often.
     polls: u32,
+    /// How often it was begun.
+    begun: u32,
+}
+
+impl Progress {
+    /// The first step, or the first one after the service has forgotten it.
+    fn anew(begun: u32) -> UploadStep {
+        let progress = Self { begun: begun + 1, ..Self::default() };
+        UploadStep::Going { state: json!(progress), wait: Duration::ZERO }
+    }
 }
 
 #[derive(Deserialize)]
@@ -69,20 +83,33 @@ impl Step<'_> {
     /// The next step of a video.
     pub(crate) async fn video(
         &self,
-        service: &str,
-        did: &str,
+        who: &Identity,
         state: Option<&Value>,
     ) -> Result<UploadStep, Failure> {
         // What another version wrote down is begun anew.
         let progress = state.and_then(|state| Progress::deserialize(state).ok());
-        match progress.filter(|progress| is_job(&progress.job)) {
-            None => self.upload(service, did).await,
-            Some(progress) => self.poll(service, progress).await,
+        let Some(progress) = progress.filter(|it| it.job.as_deref().is_none_or(is_job)) else {
+            return Ok(Progress::anew(0));
+        };
+        match (&self.bluesky.places.video, &progress.job) {
+            (None, _) => self.blob().await,
+            (Some(service), Some(job)) => self.poll(service, job, &progress).await,
+            (Some(service), None) => {
+                let deadline = self.while_sent();
+                let did = self.bluesky.did(who, self.session, deadline).await?;
+                self.upload(service, &did, deadline, progress.begun).await
+            }
         }
     }
 
-    async fn upload(&self, service: &str, did: &str) -> Result<UploadStep, Failure> {
-        let right = self.right().await?;
+    async fn upload(
+        &self,
+        service: &str,
+        did: &str,
+        deadline: Deadline,
+        begun: u32,
+    ) -> Result<UploadStep, Failure> {
+        let right = self.right(deadline).await?;
         let right = Token::bare(right)
             .ok_or_else(|| failed("bluesky gave a right to upload that cannot be sent"))?;
         let hidden = Hidden::secret(right.expose());
@@ -94,22 +121,21 @@ impl Step<'_> {
             .header(CONTENT_TYPE, self.file.facts.kind.mime())
             .header(CONTENT_LENGTH, self.file.bytes)
             .body(self.stream().await?);
-        let answer = self
-            .deadline
+        let answer = deadline
             .ask(right.sign(request), MOST_OF_ONE)
             .await
             .map_err(|lost| not_published(lost.into_failure(hidden)))?;
         // Worked on before: an error by its status, and a job all the same.
         match Job::read(&answer) {
             Some(job) if answer.status.is_success() || answer.status.is_client_error() => {
-                self.worked(job, 0)
+                self.worked(job, Progress { begun, ..Progress::default() })
             }
             _ => Err(self.refused(&answer)),
         }
     }
 
     /// The right to upload a video in the account's name.
-    async fn right(&self) -> Result<SecretString, Failure> {
+    async fn right(&self, deadline: Deadline) -> Result<SecretString, Failure> {
         let host = Url::parse(&self.session.pds).ok();
         let host = host.as_ref().and_then(Url::host_str).unwrap_or_default();
         let ends = (self.file.now.timestamp() + RIGHT).to_string();
@@ -120,40 +146,51 @@ impl Step<'_> {
             ("exp", ends.as_str()),
         ];
         let request = self.bluesky.get(&self.session.pds, "com.atproto.server.getServiceAuth");
-        let answer = self
-            .deadline
+        let answer = deadline
             .ask(self.session.sign(request.query(&query)), MOST_OF_ONE)
             .await
             .map_err(|lost| not_published(lost.into_failure(self.hidden())))?;
         match answer.success::<Right>() {
             Some(Right { token }) => Ok(token.into()),
-            None => Err(self.refused(&answer)),
+            // Whatever is wrong (a clock, say), it is not the file.
+            None => Err(match self.refused(&answer) {
+                refused if refused.class == FailureClass::Content => {
+                    Failure { class: FailureClass::Platform, ..refused }
+                }
+                refused => refused,
+            }),
         }
     }
 
-    async fn poll(&self, service: &str, progress: Progress) -> Result<UploadStep, Failure> {
-        if progress.polls >= MOST_POLLS {
-            let message =
-                format!("bluesky still works on the video after {} questions", progress.polls);
-            return Err(Failure::not_published(FailureClass::Platform, message));
+    async fn poll(
+        &self,
+        service: &str,
+        job: &str,
+        progress: &Progress,
+    ) -> Result<UploadStep, Failure> {
+        let polls = progress.polls;
+        if polls >= MOST_POLLS {
+            let message = format!("bluesky still works on the video after {polls} questions");
+            return Err(failed(&message));
         }
-        let request = self
-            .bluesky
-            .get(service, "app.bsky.video.getJobStatus")
-            .query(&[("jobId", progress.job.as_str())]);
+        let request =
+            self.bluesky.get(service, "app.bsky.video.getJobStatus").query(&[("jobId", job)]);
         let answer = self
-            .deadline
+            .bluesky
+            .deadline()
             .ask(request, MOST_OF_ONE)
             .await
             .map_err(|lost| not_published(lost.into_failure(self.hidden())))?;
+        let asked = Progress { polls: polls + 1, ..progress.clone() };
         match Job::read(&answer).filter(|_| answer.status.is_success()) {
-            Some(job) => self.worked(Job { job_id: progress.job, ..job }, progress.polls + 1),
+            Some(told) => self.worked(Job { job_id: job.to_owned(), ..told }, asked),
+            None if matches!(answer.status.as_u16(), 400 | 404) => forgotten(progress.begun),
             None => Err(self.refused(&answer)),
         }
     }
 
     /// Whether the service is done.
-    fn worked(&self, job: Job, polls: u32) -> Result<UploadStep, Failure> {
+    fn worked(&self, job: Job, progress: Progress) -> Result<UploadStep, Failure> {
         if let Some(blob) = job.blob.filter(is_blob) {
             return Ok(self.ready(blob));
         }
@@ -163,7 +200,7 @@ impl Step<'_> {
                 self.hidden().hide(&format!("bluesky could not work on the video: {why}"));
             return Err(Failure::not_published(FailureClass::Content, message));
         }
-        let state = json!(Progress { job: job.job_id, polls });
+        let state = json!(Progress { job: Some(job.job_id), ..progress });
         Ok(UploadStep::Going { state, wait: WAIT })
     }
 
@@ -177,6 +214,14 @@ impl Step<'_> {
         };
         Ok(FileBody::new(reader, bytes))
     }
+}
+
+/// The service knows nothing of the job: the next step sends the file again.
+fn forgotten(begun: u32) -> Result<UploadStep, Failure> {
+    if begun >= MOST_BEGINNINGS {
+        return Err(failed(&format!("bluesky has forgotten the video {begun} times")));
+    }
+    Ok(Progress::anew(begun))
 }
 
 fn failed(message: &str) -> Failure {

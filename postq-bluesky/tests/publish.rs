@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use fake_bluesky::{Canned, Fault};
 use postq_bluesky::{Bluesky, Config};
-use postq_core::content::{Draft, MediaRef, Part};
+use postq_core::content::MediaRef;
 use postq_core::failure::{FailureClass, LimitScope, Outcome};
 use postq_core::intent::Intent;
 use postq_core::options::NO_OPTIONS;
-use postq_core::platform::{Measure, Platform};
+use postq_core::platform::Platform;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -385,25 +385,32 @@ async fn a_call_ends_in_time_however_many_it_takes() {
 }
 
 #[tokio::test]
-async fn whom_a_text_mentions_is_asked_before_anything_is_sent() {
+async fn what_a_card_says_is_kept_out_of_failures() {
     let bench = bench().await;
-    let resolve = "com.atproto.identity.resolveHandle";
-    bench.server.answer(resolve, Canned::error(502, "UpstreamFailure", "not now"));
+    let card = options(
+        r#"{"card_url":"https://a.example/a-secret-page","card_title":"A secret plan of ours",
+            "card_description":"Nobody must know of it"}"#,
+    );
+    let words =
+        "bad: A secret plan of ours, Nobody must know of it, https://a.example/a-secret-page";
+    bench.server.answer(PUT, Canned::error(400, "InvalidRequest", words));
 
-    let failure = bench.publish("hi @bob.test").await.expect_err("nobody can tell who that is");
+    let failure = bench.send(&Intent { options: card, ..intent("text") }).await.expect_err("no");
 
-    assert_eq!((failure.class, failure.outcome), (FailureClass::Platform, Outcome::NotPublished));
-    assert_eq!(bench.server.ledger().writes, 0);
+    assert_eq!(failure.message, "bluesky refused it (400): InvalidRequest: bad: …, …, …");
+}
 
-    // What was asked once is written down, and sent as it was.
-    let bob = bench.server.add_user("bob.test", "pw");
-    let mut intent = intent("hi @bob.test");
-    let staged = bench.stage(outgoing(&intent), now()).await.expect("staged");
-    assert!(staged.expires_at.is_some_and(|ends| ends > now()));
-    intent.container = Some(staged.remote_id);
-    bench.server.answer(resolve, Canned::error(400, "InvalidRequest", "Unable to resolve handle"));
-    bench.send(&intent).await.expect("published");
-    assert_eq!(bench.last()["facets"][0]["features"][0]["did"], json!(bob));
+/// A page of a proxy says nothing of the account, and nothing of the post.
+#[tokio::test]
+async fn what_stands_before_the_server_stops_no_account() {
+    let bench = bench().await;
+    for (status, outcome) in
+        [(403, Outcome::NotPublished), (200, Outcome::Unknown), (502, Outcome::Unknown)]
+    {
+        let page = Canned::new(status, "<html><title>Just a moment</title></html>");
+        let failure = bench.failure(page.with("content-type", "text/html")).await;
+        assert_eq!((failure.class, failure.outcome), (FailureClass::Platform, outcome), "{status}");
+    }
 }
 
 #[tokio::test]
@@ -415,82 +422,6 @@ async fn failures_are_told_without_the_text() {
     let failure = bench.publish(text).await.expect_err("refused");
 
     assert_eq!(failure.message, "bluesky refused it (400): InvalidRequest: bad text: …");
-}
-
-#[test]
-fn texts_are_measured_in_graphemes_and_bytes() {
-    let bluesky = Bluesky::new(Config::default()).expect("an adapter");
-    let family = "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}\u{200d}\u{1f466}";
-    for (text, length) in [
-        (String::new(), 0),
-        ("a".repeat(300), 300),
-        ("e\u{301}".repeat(300), 300),
-        ("日".repeat(300), 300),
-        (family.to_owned(), 3),
-        (family.repeat(120), 300),
-        (family.repeat(121), 303),
-        ("\u{1f1e9}\u{1f1ea}".repeat(300), 300),
-        ("\r\n".repeat(10), 10),
-        (format!("a{}", "\u{301}".repeat(1_500)), 301),
-    ] {
-        let measured = Measure::measure(&bluesky, &text);
-        assert_eq!((measured.length, measured.limit), (length, 300), "{}", text.len());
-        let violations = bluesky.validate((&[Part::text(text.clone())][..]).into());
-        assert_eq!(
-            violations.is_empty(),
-            length <= 300 && !text.trim().is_empty(),
-            "{violations:?}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn the_server_takes_what_is_just_short_enough() {
-    let bench = bench().await;
-    let family = "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}\u{200d}\u{1f466}";
-
-    for text in ["a".repeat(300), "e\u{301}".repeat(300), family.repeat(120)] {
-        bench.publish(&text).await.expect("published");
-    }
-    for text in ["a".repeat(301), family.repeat(121)] {
-        let failure = bench.publish(&text).await.expect_err("too long");
-        assert_eq!(
-            (failure.class, failure.outcome),
-            (FailureClass::Content, Outcome::NotPublished)
-        );
-    }
-}
-
-#[test]
-fn what_is_wrong_with_a_draft_is_named() {
-    let bluesky = Bluesky::new(Config::default()).expect("an adapter");
-    let of = |parts: &[Part], json: &str| -> Vec<(u16, String)> {
-        let options = options(json);
-        let violations = bluesky.validate(Draft { parts, options: &options });
-        violations.into_iter().map(|one| (one.part, one.message)).collect()
-    };
-    let media = |count| Part {
-        text: String::new(),
-        media: vec![MediaRef { source: "a.png".into(), alt: None }; count],
-    };
-    let says = |part, message: &str| vec![(part, message.to_owned())];
-
-    assert_eq!(of(&[], "{}"), says(0, "there is no text"));
-    assert_eq!(of(&[Part::text("a"), Part::text(" \n")], "{}"), says(1, "the text is empty"));
-    assert_eq!(of(&[media(4)], "{}"), []);
-    assert_eq!(of(&[media(5)], "{}"), says(0, "5 media files, at most 4"));
-    let card = r#"{"card_url":"https://a.example"}"#;
-    assert_eq!(of(&[Part::text("")], card), []);
-    assert_eq!(of(&[media(1), media(4)], card), []);
-    let two = "a card takes one picture as its thumbnail, here are 2";
-    assert_eq!(of(&[media(2)], card), says(0, two));
-    let mentions: String = (0..11).map(|i| format!("@a{i}.test ")).collect();
-    let eleven = "the text mentions 11 accounts, at most 10";
-    assert_eq!(of(&[Part::text(mentions)], "{}"), says(0, eleven));
-    let many = vec![Part::text("a"); 101];
-    assert_eq!(of(&many, "{}"), says(0, "the thread has 101 parts, at most 100"));
-    let lang = "\"english\" is no language, expected a tag like en or pt-BR";
-    assert_eq!(of(&[Part::text("a")], r#"{"langs":["english"]}"#), says(0, lang));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The same against the real server: a PDS with its directory, as `scripts/pds/start.cjs` starts them.
 //!
-//! `POSTQ_REAL_PDS` names a folder where `npm install` has been run on `scripts/pds/package.json`. Where there is
-//! none, nobody can run these; `scripts/pds/test` installs it and runs them.
+//! `POSTQ_TEST_PDS` names a folder where `npm ci` has been run on `scripts/pds/package.json`. Where there is none,
+//! nobody can run these; `scripts/test --real` installs it and runs them, `scripts/pds/test` these alone.
 
 mod support;
 
@@ -33,7 +33,7 @@ use tokio::process::{Child, Command};
 
 use support::{found, intent, now, options, outgoing, who};
 
-const NEEDED: &str = "POSTQ_REAL_PDS is not set: run scripts/pds/test";
+const NEEDED: &str = "POSTQ_TEST_PDS is not set: run scripts/pds/test";
 
 /// The servers, ended with the test: they end when their input does.
 struct Servers {
@@ -59,7 +59,7 @@ impl Drop for Servers {
 impl Servers {
     async fn start(rate_limits: bool) -> Self {
         #[allow(clippy::disallowed_methods, reason = "a test's own switch")]
-        let folder = std::env::var_os("POSTQ_REAL_PDS").expect(NEEDED);
+        let folder = std::env::var_os("POSTQ_TEST_PDS").expect(NEEDED);
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/pds/start.cjs");
         let mut child = Command::new("node")
             .arg(script)
@@ -165,10 +165,14 @@ impl Bench {
             url: None,
             now: now(),
         };
-        match Media::step(&self.bluesky, &self.who, file, None).await? {
-            UploadStep::Ready(prepared) => Ok(prepared),
-            UploadStep::Going { .. } => panic!("it is one step"),
+        let mut state = None;
+        for _ in 0..2 {
+            match Media::step(&self.bluesky, &self.who, file, state.as_ref()).await? {
+                UploadStep::Ready(prepared) => return Ok(prepared),
+                UploadStep::Going { state: begun, .. } => state = Some(begun),
+            }
         }
+        panic!("a picture is one step, a video is begun and sent");
     }
 }
 
@@ -257,49 +261,86 @@ async fn the_same_part_again_is_the_same_record_and_another_one_is_refused() {
     assert_eq!(found(&bench.look(&intent).await), first.remote_id);
 }
 
-/// What stands before the server and lets a request through, but no answer back.
-async fn swallow_one_answer(pds: &str) -> String {
+/// What goes wrong between a caller and the server.
+#[derive(Clone, Copy, PartialEq)]
+enum Trouble {
+    /// The request comes without its last byte, then both connections end.
+    CutBefore,
+    /// The request comes and is done; of the answer nothing comes back.
+    CutAfter,
+    /// The same, and something on the way says that it could not be done.
+    Lie,
+}
+
+/// What stands before the server; one connection meets trouble.
+async fn meddle(pds: &str, trouble: Trouble) -> String {
     let target = pds.trim_start_matches("http://").to_owned();
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
         let (mut client, _) = listener.accept().await.expect("a call");
         let mut server = TcpStream::connect(target).await.expect("the server");
-        let (mut heard, mut answered) = (vec![0; 64 * 1_024], vec![0; 1_024]);
-        // Whatever comes goes on, until the server begins to answer: then it has done what was asked.
-        loop {
-            tokio::select! {
-                read = client.read(&mut heard) => {
-                    let read = read.expect("a request");
-                    server.write_all(&heard[..read]).await.expect("passed on");
-                }
-                _ = server.read(&mut answered) => return,
-            }
+        let request = whole_request(&mut client).await;
+        if trouble == Trouble::CutBefore {
+            return server.write_all(&request[..request.len() - 1]).await.expect("passed on");
+        }
+        server.write_all(&request).await.expect("passed on");
+        // When it begins to answer it has done what was asked.
+        server.read_exact(&mut [0; 12]).await.expect("an answer");
+        if trouble == Trouble::Lie {
+            let lie = "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            client.write_all(lie.as_bytes()).await.expect("answered");
         }
     });
     format!("http://{address}")
 }
 
+/// A request, head and body.
+async fn whole_request(client: &mut TcpStream) -> Vec<u8> {
+    let (mut request, mut piece) = (Vec::new(), vec![0; 64 * 1_024]);
+    loop {
+        let read = client.read(&mut piece).await.expect("a request");
+        assert!(read > 0, "the request ends too early");
+        request.extend_from_slice(&piece[..read]);
+        let text = String::from_utf8_lossy(&request).to_ascii_lowercase();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.split("content-length: ").nth(1).expect("a length");
+        let length: usize = length.lines().next().expect("a length").parse().expect("a number");
+        // The texts of these tests are all of single bytes.
+        if body.len() >= length {
+            return request;
+        }
+    }
+}
+
 #[tokio::test]
 #[ignore = "needs the real server: scripts/pds/test"]
-async fn an_answer_that_is_lost_leaves_one_post_that_is_found() {
-    let bench = bench().await;
-    let intent = intent("exactly once");
-    let before = swallow_one_answer(&bench.servers.pds).await;
-    let secret = bench.grant.access_token.expose_secret().replace(&bench.servers.pds, &before);
-    let cut = who(&secret, Some(&bench.did));
+async fn whatever_becomes_of_a_call_there_is_one_post_and_it_is_found() {
+    for trouble in [Trouble::CutBefore, Trouble::CutAfter, Trouble::Lie] {
+        let bench = bench().await;
+        let intent = intent("exactly once");
+        let before = meddle(&bench.servers.pds, trouble).await;
+        let secret = bench.grant.access_token.expose_secret().replace(&bench.servers.pds, &before);
+        let meddled = who(&secret, Some(&bench.did));
 
-    let failure = bench.bluesky.publish(&cut, outgoing(&intent)).await.expect_err("no answer");
+        let failure = bench.bluesky.publish(&meddled, outgoing(&intent)).await;
 
-    assert_eq!((failure.class, failure.outcome), (FailureClass::Network, Outcome::Unknown));
-    let look = bench.look(&intent).await;
-    let records = bench.records().await;
-    assert_eq!(records.len(), 1);
-    assert!(found(&look).starts_with(records[0]["uri"].as_str().expect("an address")));
-    // Nobody need look: it may as well be sent again.
-    let receipt = bench.send(&intent).await.expect("it is out").receipt;
-    assert_eq!(receipt.remote_id, found(&look));
-    assert_eq!(bench.records().await.len(), 1);
+        let failure = failure.expect_err("no answer that tells of it");
+        assert_eq!(failure.outcome, Outcome::Unknown, "{failure}");
+        let (look, records) = (bench.look(&intent).await, bench.records().await);
+        if trouble == Trouble::CutBefore {
+            assert_eq!((look, records.len()), (Look::Absent, 0));
+        } else {
+            assert_eq!(records.len(), 1);
+            assert!(found(&look).starts_with(records[0]["uri"].as_str().expect("an address")));
+        }
+        // Nobody need look: it may as well be sent again, and by two at once.
+        let (one, two) = tokio::join!(bench.send(&intent), bench.send(&intent));
+        let id = one.expect("it is out").receipt.remote_id;
+        assert_eq!(two.expect("it is out").receipt.remote_id, id);
+        assert_eq!(found(&bench.look(&intent).await), id);
+        assert_eq!(bench.records().await.len(), 1);
+    }
 }
 
 #[tokio::test]

@@ -98,6 +98,9 @@ pub struct Failure {
     /// The app has no credits left: a person must pay before the wait makes sense.
     #[serde(default)]
     pub no_credits: bool,
+    /// The platform does not have the media any more that were uploaded for it: they are uploaded again.
+    #[serde(default)]
+    pub media_gone: bool,
 }
 
 /// A wait that a platform asks for.
@@ -129,6 +132,7 @@ impl Failure {
             limits: Vec::new(),
             duplicate: false,
             no_credits: false,
+            media_gone: false,
         }
     }
 
@@ -150,6 +154,13 @@ impl Failure {
     #[must_use]
     pub fn as_no_credits(mut self) -> Self {
         self.no_credits = true;
+        self
+    }
+
+    /// The same, because the platform has forgotten what was uploaded.
+    #[must_use]
+    pub fn as_media_gone(mut self) -> Self {
+        self.media_gone = true;
         self
     }
 

@@ -12,7 +12,10 @@ const LONGEST: usize = 4_000;
 
 /// One value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "an option is true or false, a whole number, a text or a list of texts"
+)]
 pub enum OptionValue {
     /// Yes or no.
     Flag(bool),
@@ -108,12 +111,21 @@ impl PostOptions {
                 }
             }
         }
-        let missing = fields.iter().filter(|field| field.required && self.lacks(field.name));
-        problems.extend(
-            missing
-                .map(|field| format!("the option \"{}\" is missing: {}", field.name, field.about)),
-        );
+        problems.extend(self.missing(fields));
         problems
+    }
+
+    /// The same, but for what is missing: of options for a platform that the post does not go to yet.
+    pub fn malformed(&self, fields: &[OptionField]) -> Vec<String> {
+        let missing = self.missing(fields).count();
+        let mut problems = self.problems(fields);
+        problems.truncate(problems.len() - missing);
+        problems
+    }
+
+    fn missing(&self, fields: &[OptionField]) -> impl Iterator<Item = String> {
+        let missing = fields.iter().filter(|field| field.required && self.lacks(field.name));
+        missing.map(|field| format!("the option \"{}\" is missing: {}", field.name, field.about))
     }
 
     fn lacks(&self, name: &str) -> bool {
@@ -124,6 +136,14 @@ impl PostOptions {
             Some(_) => false,
         }
     }
+}
+
+/// The option that a violation is about, where its message names one as `the option "NAME"`, and what is wrong:
+/// the message, without the name where it begins with that.
+pub fn told(message: &str) -> Option<(&str, &str)> {
+    let (before, after) = message.split_once("the option \"")?;
+    let (name, rest) = after.split_once('"')?;
+    Some((name, if before.is_empty() { rest.trim_start() } else { message }))
 }
 
 impl FromIterator<(String, OptionValue)> for PostOptions {
@@ -311,6 +331,26 @@ mod tests {
             read(r#"{"a":1}"#).problems(&[]),
             ["the option \"a\" is not known: there are none"]
         );
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_by_its_name() {
+        let told_all = |problems: &[String]| -> Vec<(String, String)> {
+            let told = problems.iter().filter_map(|one| told(one));
+            told.map(|(name, what)| (name.to_owned(), what.to_owned())).collect()
+        };
+        let options = read(r#"{"nsfw":"x"}"#);
+
+        let problems = told_all(&options.problems(&FIELDS));
+        let malformed = told_all(&options.malformed(&FIELDS));
+
+        let nsfw = ("nsfw".to_owned(), "is \"x\", expected true or false".to_owned());
+        let board = ("board".to_owned(), "is missing: which board".to_owned());
+        assert_eq!(problems, [nsfw.clone(), board]);
+        assert_eq!(malformed, [nsfw]);
+        let card = "a card needs the option \"card_url\"";
+        assert_eq!(told(card), Some(("card_url", card)));
+        assert_eq!(told("the text is 301 long, at most 300"), None);
     }
 
     #[test]

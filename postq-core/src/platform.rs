@@ -434,7 +434,8 @@ pub enum UploadStep {
 ///
 /// # Contract
 ///
-/// 1. A step makes at most one call, and ends within [`Pace::send_timeout`].
+/// 1. A step makes at most one call, and ends within [`step_timeout`](Media::step_timeout) of its file, where
+///    that tells one, else within [`Pace::send_timeout`].
 /// 2. A step may be repeated with the same state: a crash came before the new state was written down.
 /// 3. What the platform has forgotten meanwhile is begun anew by the adapter, which counts how often.
 /// 4. A failure of class `content` says that this file will never be taken.
@@ -449,6 +450,12 @@ pub trait Media: fmt::Debug + Send + Sync {
     /// How it comes by a file. Where it fetches them itself, [`UploadFile::url`] is there.
     fn transfer(&self) -> Transfer {
         Transfer::Sent
+    }
+
+    /// The longest that one step of a file of so many bytes may take, where a file goes in one call whatever its
+    /// size; none where [`Pace::send_timeout`] does for any. Pure. More than three hours are not waited for.
+    fn step_timeout(&self, _bytes: u64) -> Option<Duration> {
+        None
     }
 
     /// Makes the next step of an upload; without a state the first.
@@ -472,7 +479,8 @@ pub trait Media: fmt::Debug + Send + Sync {
 ///    of a call without an answer.
 ///
 /// The caller bounds the steps and the time, writes the state down after each step, and has the container in
-/// the intent before it is published.
+/// the intent before it is published. Where it keeps no media, it writes down no steps: a part without media is then
+/// published without a container.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Stage: fmt::Debug + Send + Sync {

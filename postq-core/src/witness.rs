@@ -2,13 +2,13 @@
 //! platforms without an idempotency key have in common.
 //!
 //! The list of own posts is the witness. [`Window`] says which of them can be the one by when they were made,
-//! and [`Findings`] gathers what they show, so that nothing is sent again because of a clock, a list that ends
-//! too early, or a post that is nearly the same.
+//! an adapter says how alike each is, and [`Findings`] draws the conclusion, so that nothing is sent again because
+//! of a clock, a list that ends too early, or a post that is nearly the same.
 //!
 //! ```
 //! use chrono::{TimeDelta, Utc};
 //! use postq_core::platform::{Look, Lookup};
-//! use postq_core::witness::{Findings, Place, Window};
+//! use postq_core::witness::{Findings, Likeness, Window};
 //! # use postq_core::{id::JobId, intent::{Intent, PlatformKey, Receipt}, job::Fence};
 //! # let intent = Intent { job: JobId::new(), fence: Fence::default(), part: 0, key: PlatformKey::from_raw("k"), text: "t".into(),
 //! #     options: Default::default(), media: vec![], reply_to: None, container: None, revision: 1, made_at: Utc::now() };
@@ -16,21 +16,19 @@
 //! # let lookup = Lookup { intent: &intent, claimed: &claimed, now };
 //! let window = Window::of(&lookup, TimeDelta::minutes(5), Some(lookup.now))?;
 //! let mut findings = Findings::default();
-//! // For each own post that nobody has claimed and whose text is the same:
-//! let (id, made_at) = ("42".to_owned(), intent.made_at + TimeDelta::seconds(1));
-//! match window.place(Some(made_at)) {
-//!     Place::Within => findings.find(Receipt {
-//!         part: intent.part, remote_id: id, url: None, published_at: made_at, dry_run: false,
-//!     }),
-//!     Place::Doubtful => findings.doubt(format!("post {id} may be it")),
-//!     Place::Before | Place::After => {}
-//! }
+//! // For each own post that no other publication has claimed:
+//! let made_at = intent.made_at + TimeDelta::seconds(1);
+//! let post = Receipt {
+//!     part: intent.part, remote_id: "42".to_owned(), url: None, published_at: made_at, dry_run: false,
+//! };
+//! findings.weigh(Likeness::Same, window.place(Some(made_at)), post);
 //! assert!(matches!(findings.conclude(), Look::Found(_)));
 //! # Ok::<(), String>(())
 //! ```
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::failure::{Failure, Outcome};
 use crate::intent::{Intent, Receipt};
 use crate::platform::{Look, Lookup};
 
@@ -50,6 +48,19 @@ pub struct Window {
     until: DateTime<Utc>,
     earliest: DateTime<Utc>,
     latest: DateTime<Utc>,
+}
+
+/// How alike a post is to what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Likeness {
+    /// It has what no other can have: the very files that were taken in for it.
+    Exact,
+    /// All that was sent is the same.
+    Same,
+    /// It may be the one, changed or only partly shown.
+    Near,
+    /// It is another one.
+    Other,
 }
 
 /// Where a post is, by when it was made.
@@ -127,15 +138,30 @@ impl Window {
 /// What the posts that were seen so far come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    found: Option<Receipt>,
+    /// The best: the most alike, then the oldest.
+    found: Option<(Likeness, Receipt)>,
     doubt: Option<String>,
 }
 
 impl Findings {
-    /// This is the one. Of several that are the same, the oldest was the first to come out.
-    pub fn find(&mut self, receipt: Receipt) {
-        if self.found.as_ref().is_none_or(|known| order(&receipt) < order(known)) {
-            self.found = Some(receipt);
+    /// Weighs an own post that no other publication has claimed; `post` is its receipt, if it is the one.
+    pub fn weigh(&mut self, likeness: Likeness, place: Place, post: Receipt) {
+        match (likeness, place) {
+            (Likeness::Other, _) => {}
+            // Nobody else's has that: it does not matter when.
+            (Likeness::Exact, _) | (Likeness::Same, Place::Within) => self.keep((likeness, post)),
+            (_, Place::Before | Place::After) => {}
+            (Likeness::Same, Place::Doubtful) | (Likeness::Near, _) => self.doubt(format!(
+                "post {} is much like it and belongs to no other publication",
+                post.remote_id
+            )),
+        }
+    }
+
+    /// Of several that are as alike, the oldest was the first to come out.
+    fn keep(&mut self, candidate: (Likeness, Receipt)) {
+        if self.found.as_ref().is_none_or(|known| order(&candidate) < order(known)) {
+            self.found = Some(candidate);
         }
     }
 
@@ -147,7 +173,7 @@ impl Findings {
     /// All was seen: what was found, else the doubt, else nothing.
     pub fn conclude(self) -> Look {
         match (self.found, self.doubt) {
-            (Some(receipt), _) => Look::Found(receipt),
+            (Some((_, receipt)), _) => Look::Found(receipt),
             (None, Some(why)) => Look::CannotTell(why),
             (None, None) => Look::Absent,
         }
@@ -160,9 +186,15 @@ impl Findings {
     }
 }
 
+/// What a failed look is to whoever asked for it: it says nothing about what is out, and its limits are those of
+/// reading.
+pub fn failed_look(failure: Failure) -> Failure {
+    Failure { outcome: Outcome::Unknown, limits: Vec::new(), ..failure }
+}
+
 /// Ids rise, and grow longer: of two that were made at the same moment, the lesser was the first.
-fn order(receipt: &Receipt) -> (DateTime<Utc>, usize, &str) {
-    (receipt.published_at, receipt.remote_id.len(), &receipt.remote_id)
+fn order((likeness, post): &(Likeness, Receipt)) -> (Likeness, DateTime<Utc>, usize, &str) {
+    (*likeness, post.published_at, post.remote_id.len(), &post.remote_id)
 }
 
 #[cfg(test)]
@@ -170,6 +202,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::failure::{FailureClass, LimitReading, LimitScope};
     use crate::id::JobId;
     use crate::intent::PlatformKey;
     use crate::job::Fence;
@@ -272,16 +305,42 @@ mod tests {
         Receipt { part: 0, remote_id: id.to_owned(), url: None, published_at, dry_run: false }
     }
 
+    fn found(likeness: Likeness, place: Place) -> Look {
+        let mut findings = Findings::default();
+        findings.weigh(likeness, place, receipt("7", 0));
+        findings.conclude()
+    }
+
     #[test]
-    fn the_oldest_is_found_whatever_the_order() {
+    fn likeness_and_time_decide_together() {
+        let places = [Place::Before, Place::Within, Place::Doubtful, Place::After];
+        let near = "post 7 is much like it and belongs to no other publication";
+        let (is, may_be) = (Look::Found(receipt("7", 0)), Look::CannotTell(near.to_owned()));
+        let not = Look::Absent;
+
+        for (likeness, expected) in [
+            (Likeness::Exact, [&is, &is, &is, &is]),
+            (Likeness::Same, [&not, &is, &may_be, &not]),
+            (Likeness::Near, [&not, &may_be, &may_be, &not]),
+            (Likeness::Other, [&not, &not, &not, &not]),
+        ] {
+            let looks = places.map(|place| found(likeness, place));
+            assert_eq!(looks.each_ref(), expected, "{likeness:?}");
+        }
+    }
+
+    #[test]
+    fn the_most_alike_is_found_and_then_the_oldest() {
         for ids in [["9", "10", "11"], ["11", "9", "10"], ["10", "11", "9"]] {
             let mut findings = Findings::default();
             for id in ids {
-                findings.find(receipt(id, 5));
+                findings.weigh(Likeness::Same, Place::Within, receipt(id, 5));
             }
-            findings.find(receipt("1", 6));
+            findings.weigh(Likeness::Same, Place::Within, receipt("1", 6));
+            assert_eq!(findings.clone().conclude(), Look::Found(receipt("9", 5)));
 
-            assert_eq!(findings.conclude(), Look::Found(receipt("9", 5)));
+            findings.weigh(Likeness::Exact, Place::Doubtful, receipt("2", 7));
+            assert_eq!(findings.conclude(), Look::Found(receipt("2", 7)));
         }
     }
 
@@ -299,7 +358,21 @@ mod tests {
         assert!(told(doubtful().conclude()) && told(doubtful().inconclusive("it ends")));
         assert!(matches!(Findings::default().inconclusive("it ends"), Look::CannotTell(_)));
         let mut found = doubtful();
-        found.find(receipt("1", 0));
+        found.weigh(Likeness::Same, Place::Within, receipt("1", 0));
         assert!(matches!(found.inconclusive("it ends"), Look::Found(_)));
+    }
+
+    #[test]
+    fn a_failed_look_says_nothing_of_the_call() {
+        let limits = vec![LimitReading {
+            scope: LimitScope::App,
+            remaining: 0,
+            resets_in: std::time::Duration::from_secs(1),
+        }];
+        let refused = Failure::not_published(FailureClass::Content, "no").with_limits(limits);
+
+        let failure = failed_look(refused);
+
+        assert_eq!((failure.outcome, failure.limits.len()), (Outcome::Unknown, 0));
     }
 }

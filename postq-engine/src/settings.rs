@@ -42,7 +42,8 @@ pub struct Settings {
     pub max_attempts: u32,
     /// An attempt that takes longer than this gets a warning. Defaults to 240 s.
     pub warn_after: Duration,
-    /// An attempt is given up after so long. Defaults to 300 s.
+    /// An attempt is given up after so long; a platform's call that takes a whole large file is not counted.
+    /// Defaults to 300 s.
     pub time_limit: Duration,
     /// A lost wake-up, a job whose worker died, a job that no queue knows: found after so long.
     /// Defaults to 5 s, each time shortened by up to a quarter so that nodes do not beat together.

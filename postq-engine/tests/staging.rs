@@ -107,7 +107,9 @@ impl Platform for Gallery {
     }
 
     async fn publish<'a>(&self, _: &Identity, part: Outgoing<'a>) -> Result<Published, Failure> {
-        let container = part.container.expect("it was built").to_owned();
+        let Some(container) = part.container.map(str::to_owned) else {
+            return Ok(Published { receipt: receipt(part.part, "nothing"), limits: Vec::new() });
+        };
         let mut world = self.world();
         let trouble = world.troubles.pop();
         let unknown = |why: &str| Err(Failure::unknown(FailureClass::Network, why));
@@ -193,6 +195,11 @@ struct Bench {
 }
 
 async fn bench() -> Bench {
+    bench_with(true).await
+}
+
+/// With or without a place where media are kept.
+async fn bench_with(keeps_media: bool) -> Bench {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let memory = MemoryBackend::new(Arc::clone(&clock));
     let backend = memory.backend();
@@ -214,12 +221,9 @@ async fn bench() -> Bench {
         sweep_every: Duration::from_millis(100),
         ..Settings::default()
     };
-    let engine = Engine::builder(backend.clone())
-        .platform(Arc::new(gallery.clone()))
-        .media(media)
-        .settings(settings)
-        .build()
-        .expect("an engine");
+    let builder = Engine::builder(backend.clone()).platform(Arc::new(gallery.clone()));
+    let builder = if keeps_media { builder.media(media) } else { builder };
+    let engine = builder.settings(settings).build().expect("an engine");
     Bench { gallery, backend, engine }
 }
 
@@ -306,4 +310,14 @@ async fn rules_that_nobody_tells_refuse_nothing() {
         assert_eq!(bench.ended().await, (JobState::Succeeded, None), "{rules:?}");
     };
     tokio::join!(case(Rules::Unknown), case(Rules::Hangs));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_media_are_kept_a_text_goes_as_it_is() {
+    let bench = bench_with(false).await;
+    bench.submit().await.expect("taken in");
+
+    assert_eq!(bench.ended().await, (JobState::Succeeded, None));
+
+    assert!(bench.gallery.world().containers.is_empty(), "nothing was built");
 }

@@ -9,9 +9,11 @@
 //! | `answer` | [`ask`]: one call, within a time and a size, and its whole [`Answer`] |
 //! | `no_answer` | [`NoAnswer`]: whether a call without an answer surely never left |
 //! | `base` | [`Base`]: where a platform is, if nobody reads along on the way; [`ConfigError`] |
+//! | `times` | [`ensure_settles`], [`ensure_ends`], [`ensure_paced`]: what an adapter may not be set to |
 //! | `token` | [`Token`]: an account's access token, ready to be sent |
 //! | `hide` | [`Hidden`]: keeps secrets and content out of messages |
 //! | `form`, `multipart`, `body` | [`form()`], [`FileForm`], [`FileBody`]: fields and files as they are sent |
+//! | `upload` | [`time_to_send`]: how long a call with a file may take |
 //! | `headers` | [`server_time`], [`retry_after`]: what any server may say |
 //!
 //! ```
@@ -48,7 +50,9 @@ mod headers;
 mod hide;
 mod multipart;
 mod no_answer;
+mod times;
 mod token;
+mod upload;
 
 pub use answer::{Answer, ask, within};
 pub use base::{Base, ConfigError, ensure_safe, is_loopback};
@@ -59,4 +63,6 @@ pub use headers::{LONGEST_WAIT, SHORTEST_WAIT, header, retry_after, server_time,
 pub use hide::{Hidden, MOST_TEXTS};
 pub use multipart::{FileForm, FilePart};
 pub use no_answer::NoAnswer;
+pub use times::{ensure_ends, ensure_paced, ensure_settles};
 pub use token::Token;
+pub use upload::time_to_send;

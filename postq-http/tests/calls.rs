@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use postq_core::failure::Outcome;
-use postq_http::{Answer, Base, Calls, FileBody, Hidden, NoAnswer, ask, client, within};
+use postq_http::{Answer, Base, Calls, FileBody, Hidden, NoAnswer, Token, ask, client, within};
 use reqwest::header::HeaderValue;
 use reqwest::{Client, RequestBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -256,6 +256,27 @@ async fn no_redirect_is_followed_and_nothing_is_repeated() {
         let head = server.only_request().await;
         assert!(!head.contains("referer"), "{head}");
         assert_eq!(server.connections(), 1);
+    }
+}
+
+#[tokio::test]
+async fn no_redirect_takes_a_token_elsewhere() {
+    for status in [301, 302, 303, 307, 308] {
+        let elsewhere = Server::start(Then::Says("HTTP/1.1 200 OK\r\n\r\n")).await;
+        let there = elsewhere.url();
+        let says = format!(
+            "HTTP/1.1 {status} Moved\r\nlocation: {there}\r\nrefresh: 0; url={there}\r\n\
+             content-length: 0\r\n\r\n"
+        );
+        let server = Server::start(Then::Says(says.leak())).await;
+        let token = Token::bare("tok-1".to_owned().into()).expect("a token");
+
+        for request in [http(&server.url()).get(server.url()), post(&server)] {
+            let answer = call(token.sign(request), TIME).await.expect("an answer");
+            assert_eq!(answer.status.as_u16(), status);
+        }
+
+        assert_eq!((server.connections(), elsewhere.connections()), (2, 0), "{status}");
     }
 }
 

@@ -26,6 +26,8 @@ use crate::error::unread;
 pub(crate) const MOST_OF_ONE: usize = 64 * 1_024;
 /// The longest page of a list.
 pub(crate) const MOST_OF_LIST: usize = 1_024 * 1_024;
+/// The longest address that is believed.
+const MOST_URL: usize = 1_000;
 /// Connections kept for the next burst.
 const MOST_IDLE: usize = 128;
 
@@ -172,6 +174,11 @@ pub(crate) fn is_id(id: &str) -> bool {
     (1..=100).contains(&id.len())
         && id.bytes().all(|c| c.is_ascii_digit() || c == b'_')
         && !id.starts_with('_')
+}
+
+/// Whether an address that Meta tells of a post can be shown to people.
+pub(crate) fn is_address(url: &str) -> bool {
+    url.starts_with("https://") && url.len() <= MOST_URL && !url.chars().any(char::is_whitespace)
 }
 
 /// Which node calls are made for: a Page, or an Instagram account.

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use postq_http::{Base, ConfigError, ensure_safe};
+use postq_http::{Base, ConfigError, ensure_ends, ensure_safe, ensure_settles};
 use secrecy::SecretString;
 
 const FACEBOOK: &str = "https://graph.facebook.com/v25.0";
@@ -68,7 +68,8 @@ impl FacebookConfig {
             let problem = "it needs app_secret, which is not set";
             return Err(ConfigError::new("send_proof", problem));
         }
-        check_times(&base, self.settle_time, self.send_timeout)?;
+        ensure_settles(&base, self.settle_time, SETTLE_TIME)?;
+        ensure_ends(self.send_timeout)?;
         Ok((base, video))
     }
 }
@@ -128,32 +129,14 @@ impl InstagramConfig {
         if let Some(uri) = &self.redirect_uri {
             ensure_safe("redirect_uri", uri)?;
         }
-        check_times(&base, self.settle_time, self.send_timeout)?;
+        ensure_settles(&base, self.settle_time, SETTLE_TIME)?;
+        ensure_ends(self.send_timeout)?;
         Ok(base)
     }
 }
 
 /// The default settle time.
 const SETTLE_TIME: Duration = Duration::from_secs(300);
-const MOST_SETTLE_TIME: Duration = Duration::from_secs(3_600);
-const SEND_TIMEOUT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(300));
-
-fn check_times(base: &Base, settle: Duration, send: Duration) -> Result<(), ConfigError> {
-    if settle < SETTLE_TIME && !base.is_loopback {
-        return Err(ConfigError::new(
-            "settle_time",
-            "less than 300 s could publish twice, so it is only allowed with a base_url on loopback",
-        ));
-    }
-    if settle > MOST_SETTLE_TIME {
-        return Err(ConfigError::new("settle_time", "expected at most 3,600 s"));
-    }
-    let (least, most) = SEND_TIMEOUT;
-    if send < least || send > most {
-        return Err(ConfigError::new("send_timeout", "expected 100 ms to 300 s"));
-    }
-    Ok(())
-}
 
 /// A base without its version: `https://graph.instagram.com`.
 pub(crate) fn unversioned(base: &Base) -> &str {

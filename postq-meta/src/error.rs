@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use postq_core::failure::{Failure, FailureClass, LimitScope, Outcome};
 use postq_http::{Answer, Hidden};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::limits::wait_after_limit;
 
@@ -77,7 +79,8 @@ impl Meaning {
         Some(match code {
             1 | 2 => Self::Trouble,
             4 | 341 => Self::Limited(LimitScope::App),
-            17 | 32 | 613 | 80_001 | 80_002 => Self::Limited(LimitScope::Account),
+            // From 80000 on: one number for each kind of use.
+            17 | 32 | 613 | 80_000..=80_014 => Self::Limited(LimitScope::Account),
             10 | 102 | 190 | 200..=299 => Self::Denied,
             368 => Self::Blocked,
             506 => Self::Duplicate,
@@ -95,20 +98,35 @@ pub(crate) struct Problem {
     error: Told,
 }
 
+/// Each where it is told: what is null or of another shape hides nothing else.
 #[derive(Debug, Deserialize)]
 struct Told {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     message: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "number")]
     code: i64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "number")]
     error_subcode: i64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     is_transient: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     error_user_title: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     error_user_msg: String,
+}
+
+fn or_default<'de, D: Deserializer<'de>, T: Default + DeserializeOwned>(
+    from: D,
+) -> Result<T, D::Error> {
+    let value = Value::deserialize(from)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
+}
+
+/// A number, or a text that is one.
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+    let value = Value::deserialize(from)?;
+    let spelled = || value.as_str()?.trim().parse().ok();
+    Ok(value.as_i64().or_else(spelled).unwrap_or_default())
 }
 
 impl Problem {
@@ -212,6 +230,9 @@ pub(crate) fn unpublished(answer: &Answer, (name, hidden): (&str, Hidden<'_>)) -
             Meaning::Denied => sure(FailureClass::Auth),
             Meaning::Duplicate => sure(FailureClass::Content).as_duplicate(),
             Meaning::Unfetched | Meaning::NoContainer => sure(FailureClass::Platform),
+            // A number that says nothing beside a status that does.
+            Meaning::Refused if status == 401 => sure(FailureClass::Auth),
+            Meaning::Refused if status == 429 => limited(LimitScope::Account),
             Meaning::Refused => sure(FailureClass::Content),
         },
     }
@@ -267,7 +288,7 @@ mod tests {
             ),
             (&[(-1, 2_207_001), (1, 2_207_032), (100, 2_207_053)], Platform, Unknown, None),
             (
-                &[(4, 0), (17, 0), (32, 0), (341, 0), (613, 0), (80_001, 0), (80_002, 0)],
+                &[(4, 0), (17, 0), (32, 0), (341, 0), (613, 0), (80_001, 0), (80_014, 0)],
                 RateLimit,
                 NotPublished,
                 Some(900),
@@ -354,6 +375,35 @@ mod tests {
         }
         for status in [200, 500, 503] {
             assert_eq!(failure(status, &told(190, 0)).outcome, Outcome::Unknown, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_status_counts_where_the_number_says_nothing() {
+        for (status, class) in [
+            (400, FailureClass::Content),
+            (401, FailureClass::Auth),
+            (429, FailureClass::RateLimit),
+        ] {
+            let failed = failure(status, &told(12_345, 0));
+            assert_eq!((failed.class, failed.outcome), (class, Outcome::NotPublished), "{status}");
+            assert_eq!(failure(status, &told(368, 0)).wait.map(|wait| wait.for_), Some(BLOCKED));
+        }
+    }
+
+    #[test]
+    fn what_is_null_or_odd_hides_nothing_else() {
+        for (body, class) in [
+            (r#"{"error":{"message":null,"code":190,"error_subcode":null}}"#, FailureClass::Auth),
+            (
+                r#"{"error":{"code":"190","error_user_title":7,"is_transient":null}}"#,
+                FailureClass::Auth,
+            ),
+            (r#"{"error":{"code":100,"error_subcode":"2207042"}}"#, FailureClass::RateLimit),
+            (r#"{"error":{"message":"no","code":{},"error_user_msg":[]}}"#, FailureClass::Content),
+        ] {
+            let failure = failure(400, body);
+            assert_eq!((failure.class, failure.outcome), (class, Outcome::NotPublished), "{body}");
         }
     }
 

@@ -26,8 +26,11 @@
 //!
 //! # Quirks
 //!
-//! - Facebook has no idempotency key. A call whose answer is lost is looked for among what the Page has
-//!   published; what is left is stated in `facebook::reconcile`.
+//! - Facebook has no idempotency key. A post whose answer is lost is looked for among what the Page has
+//!   published: by the ids of its photos, else by its text, its link and its time. What is left of publishing
+//!   twice, or not at all: a text that Facebook shows only after the settle time is sent again; and what somebody
+//!   posts by hand with the same text in the same minutes is taken for the post whose answer was lost.
+//! - A video of a Page has an id before it is published, so its own status says what became of a lost answer.
 //! - Instagram publishes in two steps. The first makes a container, which nobody sees; the second publishes
 //!   it, and a container is published at most once. So after a lost answer its status says what became of it.
 //!   A post cannot be edited or taken back.

@@ -22,6 +22,9 @@ pub(crate) fn compare(sent: &str, shown: &str) -> Sameness {
     if ours == theirs {
         return if ours.is_empty() { Sameness::Near } else { Sameness::Same };
     }
+    if seen(&ours) == seen(&theirs) {
+        return Sameness::Near;
+    }
     let (ours, theirs) = (letters(&ours), letters(&theirs));
     let is_cut = theirs.chars().count() >= TELLING && ours.starts_with(&theirs);
     let is_like = ours == theirs && !ours.is_empty();
@@ -32,6 +35,18 @@ pub(crate) fn compare(sent: &str, shown: &str) -> Sameness {
 fn normal(text: &str) -> String {
     let text: String = text.nfc().collect();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What is left without spaces, and without what nobody sees by itself: joiners, marks of direction, selectors of
+/// a form.
+fn seen(text: &str) -> String {
+    let is_unseen = |c: char| {
+        matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{e0000}'..='\u{e0fff}')
+    };
+    text.chars().filter(|c| !c.is_whitespace() && !is_unseen(*c)).collect()
 }
 
 fn letters(text: &str) -> String {
@@ -59,7 +74,14 @@ mod tests {
     #[test]
     fn what_is_much_alike_is_told_apart_from_what_is_not() {
         let long = "A sentence that goes on for more than forty letters, and then some more";
-        for (sent, shown) in [("Hello, world!", "hello world"), (long, &long[..50]), ("", " ")] {
+        for (sent, shown) in [
+            ("Hello, world!", "hello world"),
+            (long, &long[..50]),
+            ("", " "),
+            // No letters, and a difference that nobody sees.
+            ("\u{2764}\u{fe0f}", "\u{2764}"),
+            ("\u{1f389} \u{200b}\u{1f389}", "\u{1f389}\u{1f389}"),
+        ] {
             assert_eq!(compare(sent, shown), Sameness::Near, "{sent}");
         }
         for (sent, shown) in [

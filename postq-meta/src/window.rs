@@ -11,13 +11,27 @@ const SKEW: TimeDelta = TimeDelta::seconds(10);
 /// Below this a difference to Meta's `Date` is its whole seconds and the way of the answer.
 const NOTICEABLE: TimeDelta = TimeDelta::seconds(3);
 /// With a clock that is more wrong than this nobody can tell.
-pub(crate) const MOST_SKEW: TimeDelta = TimeDelta::minutes(15);
+const MOST_SKEW: TimeDelta = TimeDelta::minutes(15);
 
-/// From the intent to the last moment at which its post can have come out, by Meta's clock.
+/// From the intent to the last moment at which its post can have come out, by Meta's clock; and around it what
+/// would be in it if that clock were wrong.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     from: DateTime<Utc>,
     until: DateTime<Utc>,
+    earliest: DateTime<Utc>,
+    latest: DateTime<Utc>,
+}
+
+/// Where a moment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// What follows in a list is older still.
+    Before,
+    Within,
+    /// Outside, and yet not surely.
+    Doubtful,
+    After,
 }
 
 impl Window {
@@ -28,31 +42,41 @@ impl Window {
         (send, settle): (Duration, Duration),
         server_now: Option<DateTime<Utc>>,
     ) -> Result<Self, String> {
-        let ahead = server_now.map_or(TimeDelta::zero(), |theirs| theirs - lookup.now);
-        let ahead = if ahead.abs() < NOTICEABLE { TimeDelta::zero() } else { ahead };
-        if ahead.abs() > MOST_SKEW {
-            let seconds = ahead.num_seconds();
+        let told = server_now.map(|theirs| theirs - lookup.now);
+        let told = told.map(|by| if by.abs() < NOTICEABLE { TimeDelta::zero() } else { by });
+        if let Some(by) = told.filter(|by| by.abs() > MOST_SKEW) {
+            let seconds = by.num_seconds();
             return Err(format!(
                 "Meta's clock is {seconds} s ahead of this host's: set the clock, or decide by hand"
             ));
         }
+        // The clock that answers need not be the one that dates posts. Where none is told, this host's may be as
+        // wrong as is bearable.
+        let by = told.unwrap_or_default();
+        let (least, most) = match told {
+            Some(by) => (by.min(TimeDelta::zero()), by.max(TimeDelta::zero())),
+            None => (-MOST_SKEW, MOST_SKEW),
+        };
         let lasts = TimeDelta::from_std(send + settle).expect("both are at most an hour");
-        let sent = lookup.intent.made_at + ahead;
-        Ok(Self { from: sent - SKEW, until: sent + lasts + SKEW })
+        let sent = lookup.intent.made_at;
+        Ok(Self {
+            from: sent + by - SKEW,
+            until: sent + by + lasts + SKEW,
+            earliest: sent + least - SKEW,
+            latest: sent + most + lasts + SKEW,
+        })
     }
 
-    pub(crate) fn has(&self, at: DateTime<Utc>) -> bool {
-        (self.from..=self.until).contains(&at)
-    }
-
-    /// The same, begun earlier.
-    pub(crate) fn with_earlier(self, by: TimeDelta) -> Self {
-        Self { from: self.from - by, ..self }
-    }
-
-    /// Whether something is older than all of it: what follows in a list is older still.
-    pub(crate) fn is_past(&self, at: DateTime<Utc>) -> bool {
-        at < self.from
+    pub(crate) fn place(&self, at: DateTime<Utc>) -> Place {
+        if (self.from..=self.until).contains(&at) {
+            Place::Within
+        } else if at < self.earliest {
+            Place::Before
+        } else if at > self.latest {
+            Place::After
+        } else {
+            Place::Doubtful
+        }
     }
 }
 

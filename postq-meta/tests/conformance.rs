@@ -9,11 +9,12 @@ use async_trait::async_trait;
 use fake_meta::{Canned, Fault};
 use postq_core::conformance::platform::{Live, PlatformHarness, Trouble};
 use postq_core::content::Part;
+use postq_core::media::MediaKind;
 use postq_core::options::PostOptions;
-use postq_core::platform::{Identity, Platform};
+use postq_core::platform::{Identity, Platform, PreparedMedia};
 use postq_meta::{Facebook, Instagram};
 
-use support::{Bench, insta_with, media, page_with};
+use support::{Bench, File, insta_with, media, page_with};
 
 const QUICK: Duration = Duration::from_millis(500);
 
@@ -64,6 +65,62 @@ impl PlatformHarness for Bench<Facebook> {
     }
 }
 
+/// The same with files: photos in one post, or a video alone.
+struct WithFiles {
+    bench: Bench<Facebook>,
+    kinds: &'static [MediaKind],
+}
+
+#[async_trait]
+impl PlatformHarness for WithFiles {
+    fn platform(&self) -> &dyn Platform {
+        &self.bench.platform
+    }
+
+    fn who(&self) -> Identity {
+        self.bench.who.clone()
+    }
+
+    async fn live(&self) -> Option<Vec<Live>> {
+        Some(self.bench.out())
+    }
+
+    fn good(&self) -> Vec<Part> {
+        let text = "conformance of postq: a post of a Page with files".to_owned();
+        vec![Part { text, media: media(&vec!["a"; self.kinds.len()]) }]
+    }
+
+    async fn prepared(&self, _part: usize) -> Vec<PreparedMedia> {
+        let mut prepared = Vec::new();
+        for kind in self.kinds {
+            let file = File::new(*kind, b"content");
+            prepared.push(self.bench.upload(&file).await.expect("uploaded"));
+        }
+        prepared
+    }
+
+    fn bad(&self) -> Option<Vec<Part>> {
+        self.bench.bad()
+    }
+
+    async fn next(&self, trouble: Trouble) -> bool {
+        // The phase that publishes a video has the path of those that upload it: it cannot be refused alone.
+        if self.kinds == VIDEO && matches!(trouble, Trouble::Refuse) {
+            return false;
+        }
+        self.bench.meets("POST feed", &self.good()[0].text, trouble);
+        true
+    }
+}
+
+const PHOTOS: &[MediaKind] = &[MediaKind::Jpeg, MediaKind::Png];
+const VIDEO: &[MediaKind] = &[MediaKind::Mp4];
+
+async fn with_files(kinds: &'static [MediaKind]) -> Arc<dyn PlatformHarness> {
+    let bench = page_with(|config| config.send_timeout = QUICK).await;
+    Arc::new(WithFiles { bench, kinds })
+}
+
 #[async_trait]
 impl PlatformHarness for Bench<Instagram> {
     fn platform(&self) -> &dyn Platform {
@@ -104,6 +161,18 @@ mod facebook {
         let bench = page_with(|config| config.send_timeout = QUICK).await;
         Arc::new(bench) as Arc<dyn PlatformHarness>
     });
+}
+
+mod facebook_photos {
+    use super::*;
+
+    postq_core::platform_conformance!(async || with_files(PHOTOS).await);
+}
+
+mod facebook_video {
+    use super::*;
+
+    postq_core::platform_conformance!(async || with_files(VIDEO).await);
 }
 
 mod instagram {

@@ -283,6 +283,7 @@ async fn what_facebook_would_refuse_is_named_before() {
         ("a", 0, option("link", "example.com"), "is no address"),
         ("a", 1, option("link", "https://example.com"), "either a link or media"),
         ("a", 0, option("title", "T"), "is for a video"),
+        ("a", 2, option("title", "T"), "which goes alone"),
         ("a", 0, option("lnik", "x"), "is not known; expected link, title"),
     ] {
         let found = check(text, &vec!["a.jpg"; files], &options);

@@ -329,6 +329,18 @@ async fn what_instagram_would_refuse_is_named_before() {
         ("", 1, option("kind", "carousel"), "a carousel has 1 file"),
         ("", 2, option("kind", "reel"), "2 files, expected 1"),
         ("hi", 1, option("kind", "story"), "a story shows no text"),
+        (
+            "",
+            1,
+            options(&json!({ "kind": "story", "location_id": "7" })),
+            "\"location_id\" is not for stories",
+        ),
+        (
+            "",
+            1,
+            options(&json!({ "kind": "story", "collaborators": ["ann"] })),
+            "\"collaborators\" is not for stories",
+        ),
         ("", 1, option("kind", "poll"), "expected image, carousel, reel, story"),
         ("", 2, option("cover_url", "https://a.b/c"), "\"cover_url\" is for reels"),
         ("", 1, options(&json!({ "thumb_offset": -1 })), "expected 0 to 900000"),

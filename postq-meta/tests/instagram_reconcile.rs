@@ -10,7 +10,7 @@ use postq_core::intent::Intent;
 use postq_core::options::PostOptions;
 use postq_core::platform::Look;
 
-use support::{cannot_tell, found, insta, option};
+use support::{cannot_tell, found, insta, now, option};
 
 #[tokio::test]
 async fn the_container_tells_what_is_out_and_is_never_published_twice() {
@@ -126,4 +126,59 @@ async fn a_published_container_that_the_list_does_not_show_yet_is_not_told() {
         bench.server.answer("GET media", canned);
         assert_eq!(bench.look(&sent).await.expect_err("failed").outcome, Outcome::Unknown);
     }
+}
+
+#[tokio::test]
+async fn an_expired_container_is_not_absent_while_something_may_be_it() {
+    let bench = insta().await;
+    let sent = bench.built("text", PostOptions::default()).await;
+    let container = sent.container.clone().expect("built");
+    let expire = |world: &mut fake_meta::World| {
+        world.containers.get_mut(&container).expect("built").status_code = "EXPIRED";
+    };
+    bench.server.change(expire);
+    let written = |seconds: i64, format: &str| {
+        (now() + chrono::TimeDelta::seconds(seconds)).format(format).to_string()
+    };
+    let shown = |id: &str, at: &str| {
+        format!(r#"{{"data":[{{"id":"{id}","caption":"text","timestamp":"{at}"}}]}}"#)
+    };
+    let (early, late) =
+        (written(0, "%Y-%m-%dT%H:%M:%S+0000"), written(600, "%Y-%m-%dT%H:%M:%S+0000"));
+    let ahead = written(600, "%a, %d %b %Y %H:%M:%S GMT");
+    for (body, is_found) in [
+        (shown("9", &late), true),
+        // In the window by the other of two clocks.
+        (shown("9", &early), false),
+        (shown("9", "once"), false),
+        (shown("../me", &late), false),
+    ] {
+        bench.server.answer("GET media", Canned::new(200, &*body).with("date", &ahead));
+
+        let look = bench.look(&sent).await.expect("a look");
+
+        assert_eq!(matches!(look, Look::Found(_)), is_found, "{body}: {look:?}");
+        assert_ne!(look, Look::Absent, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_not_shown_to_people() {
+    let bench = insta().await;
+    let sent = bench.built("text", PostOptions::default()).await;
+    bench.server.answer("POST media_publish", Canned::new(200, r#"{"id":"77"}"#));
+    let odd = r#"{"permalink":"javascript:alert(1)","timestamp":"2026-11-22T03:00:00+0000"}"#;
+    bench.server.answer("GET 77", Canned::new(200, odd));
+    assert_eq!(bench.send(&sent).await.expect("published").receipt.url, None);
+
+    bench.send(&sent).await.expect("published");
+    let at = now().format("%Y-%m-%dT%H:%M:%S+0000");
+    let body = format!(
+        r#"{{"data":[{{"id":"77","caption":"text","timestamp":"{at}","permalink":"http://a.b/ c"}}]}}"#
+    );
+    bench.server.answer("GET media", Canned::new(200, body));
+    let Look::Found(receipt) = bench.look(&sent).await.expect("a look") else {
+        panic!("not found")
+    };
+    assert_eq!((receipt.remote_id.as_str(), receipt.url), ("77", None));
 }

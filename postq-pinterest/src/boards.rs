@@ -1,28 +1,24 @@
-//! Boards and their sections: by name or by id, and [`Preflight`], which names those that there are.
+//! Boards and their sections, by name or by id.
 //!
 //! Digits are taken for an id. What Pinterest listed is remembered for ten minutes; a name that is not in it
-//! is looked for in a new list before it is said to be unknown.
+//! is looked for in a new list before it is said to be unknown, and after a Pin was refused for a place that is not
+//! there nothing is remembered.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use postq_core::content::Draft;
 use postq_core::failure::Failure;
 use postq_core::id::AccountId;
 use postq_core::options::PostOptions;
-use postq_core::platform::{Identity, Preflight, Violation};
 use serde::Deserialize;
 
-use crate::client::{Caller, Pinterest, Texts, is_id};
+use crate::client::{Caller, Pinterest, is_id};
 
 /// How long a list is remembered.
 const FRESH: Duration = Duration::from_secs(600);
 /// Lists that are remembered: of many more accounts than one app commonly has.
 const MOST_LISTS: usize = 2_000;
-/// The longest that asking ahead of time may take; shorter where `send_timeout` is.
-const PREFLIGHT: Duration = Duration::from_secs(5);
 /// Entries asked for at once: Pinterest's most.
 const PAGE: &str = "250";
 /// Pages of one list: Pinterest allows a user 2,000 boards.
@@ -90,6 +86,11 @@ impl Known {
         known.get(key).filter(|(at, _)| at.elapsed() < FRESH).map(|(_, list)| list.clone())
     }
 
+    /// Forgets what was listed for an account.
+    pub(crate) fn forget(&self, account: AccountId) {
+        self.lock().retain(|(own, _), _| *own != account);
+    }
+
     fn put(&self, key: Key, list: List) {
         let mut known = self.lock();
         if known.len() >= MOST_LISTS {
@@ -103,25 +104,13 @@ impl Known {
 }
 
 /// What is looked for.
-struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     /// "board" or "section".
-    what: &'static str,
+    pub(crate) what: &'static str,
     /// A name or an id.
-    text: &'a str,
+    pub(crate) text: &'a str,
     /// The board whose section it is.
-    of: Option<&'a str>,
-}
-
-#[async_trait]
-impl Preflight for Pinterest {
-    async fn check<'a>(&self, who: &Identity, draft: Draft<'a>) -> Result<Vec<Violation>, Failure> {
-        let caller = self.caller(who, Texts::default())?.within(PREFLIGHT);
-        match self.ensure_there(&caller, who.account, draft.options).await {
-            Ok(()) => Ok(Vec::new()),
-            Err(Unplaced::Wrong(message)) => Ok(vec![Violation { part: 0, message }]),
-            Err(Unplaced::Failed(failure)) => Err(failure),
-        }
-    }
+    pub(crate) of: Option<&'a str>,
 }
 
 impl Pinterest {
@@ -150,25 +139,8 @@ impl Pinterest {
         Ok(Place { board, section })
     }
 
-    /// Looks for the board and the section, whether they are named or given by id.
-    async fn ensure_there(
-        &self,
-        caller: &Caller<'_>,
-        account: AccountId,
-        options: &PostOptions,
-    ) -> Result<(), Unplaced> {
-        // What is missing is told by whoever asks for the options.
-        let Some(text) = options.text("board").map(str::trim) else { return Ok(()) };
-        let board = self.find(caller, account, Wanted { what: "board", text, of: None }).await?;
-        if let Some(text) = options.text("section").map(str::trim) {
-            let wanted = Wanted { what: "section", text, of: Some(&board) };
-            self.find(caller, account, wanted).await?;
-        }
-        Ok(())
-    }
-
     /// The id of what is wanted.
-    async fn find(
+    pub(crate) async fn find(
         &self,
         caller: &Caller<'_>,
         account: AccountId,

@@ -22,8 +22,8 @@ pub struct Config {
     pub settle_time: Duration,
     /// Whether Pinterest's limits are kept. Defaults to yes; no only on loopback.
     pub rate_limit: bool,
-    /// The longest that one call to publish, one look, or the sending of one video may take. Defaults to
-    /// 60 s; 100 ms to 300 s.
+    /// The longest that one call to publish or one look may take; the sending of a video has a second more
+    /// for each 256 kB. Defaults to 60 s; 100 ms to 300 s.
     pub send_timeout: Duration,
     /// The id of the app at Pinterest that accounts are connected through, and their tokens renewed.
     /// Defaults to none: then accounts are added with an access token, which nothing renews.

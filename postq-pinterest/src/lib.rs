@@ -4,11 +4,11 @@
 //! |---|---|
 //! | `config` | what a user may set |
 //! | `client` | [`Pinterest`] itself, and how it is called |
-//! | `publish`, `pin` | its [`Platform`](postq_core::platform::Platform): the creating call, and what is in it |
-//! | `boards` | its [`Preflight`](postq_core::platform::Preflight): boards and sections by name or id |
+//! | `publish`, `pin`, `options` | its [`Platform`](postq_core::platform::Platform): the creating call, and what is in it |
+//! | `preflight`, `boards` | its [`Preflight`](postq_core::platform::Preflight): boards and sections by name or id |
 //! | `media`, `upload` | its [`Media`](postq_core::platform::Media): videos are sent ahead, pictures with the Pin |
 //! | `connect` | its [`Connect`](postq_core::connect::Connect) and [`Refresh`](postq_core::connect::Refresh): OAuth 2 |
-//! | `reconcile`, `text` | its [`Reconcile`](postq_core::platform::Reconcile): finds a Pin again on its board |
+//! | `reconcile`, `sent`, `text` | its [`Reconcile`](postq_core::platform::Reconcile): finds a Pin again on its board |
 //! | `metrics` | its [`Metrics`](postq_core::platform::Metrics): what a Pin was counted to |
 //! | `error` | answers as failures, without secrets and content |
 //! | `limits` | what the headers say about limits |
@@ -35,9 +35,12 @@
 //!   cover is the frame at `cover_at` seconds.
 //! - A picture has no place of its own at Pinterest: its bytes are in the creating call, read from the store that
 //!   the adapter is given.
-//! - A video goes to Pinterest in one call, which ends within [`Config::send_timeout`].
+//! - A video goes to Pinterest in one call, which has [`Config::send_timeout`] and a second more for each 256 kB.
+//!   Pictures are in the creating call itself: that ends within [`Config::send_timeout`], however many there are.
 //! - There is no idempotency key, and the same Pin twice is two Pins. A call whose answer is lost is looked for
-//!   on the board.
+//!   on the board, by description, title, link and kind of media. A Pin that says nothing at all is known by the
+//!   shape of its one picture; other Pins without words cannot be told apart, and a person decides.
+//! - A secret board is not seen by the rights that are asked for: nothing is published there.
 //! - With Trial access nobody but its creator sees a Pin.
 
 mod boards;
@@ -48,9 +51,12 @@ mod error;
 mod limits;
 mod media;
 mod metrics;
+mod options;
 mod pin;
+mod preflight;
 mod publish;
 mod reconcile;
+mod sent;
 mod text;
 mod upload;
 

@@ -13,7 +13,7 @@ use postq_core::error::{ErrorKind, MediaError, chain};
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::media::{KindLimits, MediaClass, MediaId, MediaKind, MediaLimits, whole};
 use postq_core::platform::{Identity, Media, PreparedMedia, UploadFile, UploadStep};
-use postq_http::{Answer, FileForm, FilePart, Hidden, NoAnswer, ask};
+use postq_http::{Answer, FileForm, FilePart, Hidden, NoAnswer, ask, time_to_send, within};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -26,8 +26,9 @@ use crate::upload::{Registered, Ticket};
 
 /// Files of one Pin.
 pub(crate) const MOST_FILES: usize = 5;
-/// The largest picture: Pinterest's specifications name 10 MB for what is sent.
-const MOST_OF_PICTURE: u64 = 10 * 1_000 * 1_000;
+/// The largest picture: Pinterest takes 10 MB as they are sent, which is four characters for three bytes. Whether
+/// it counts these or those nobody documents.
+const MOST_OF_PICTURE: u64 = 7_500_000;
 /// The largest video.
 const MOST_OF_VIDEO: u64 = 2 * 1_000 * 1_000 * 1_000;
 /// How long a video plays.
@@ -88,6 +89,11 @@ enum At {
 impl Media for Pinterest {
     fn limits(&self) -> MediaLimits {
         limits()
+    }
+
+    /// A video goes in one call, whatever its size.
+    fn step_timeout(&self, bytes: u64) -> Option<Duration> {
+        Some(time_to_send(bytes, self.config.send_timeout))
     }
 
     async fn step<'a>(
@@ -162,15 +168,16 @@ impl Upload<'_> {
             .header(CONTENT_TYPE, form.content_type)
             .header(CONTENT_LENGTH, form.body.length())
             .body(form.body);
-        let asked = ask("pinterest", request, MOST_OF_ONE, self.caller.left()).await;
-        let answer = asked.map_err(|lost| self.unsent(lost))?;
+        let time = within(time_to_send(self.file.bytes, pinterest.config.send_timeout));
+        let asked = ask("pinterest", request, MOST_OF_ONE, time).await;
+        let answer = asked.map_err(|lost| self.unsent(lost, time))?;
         match answer.status.as_u16() {
             200..=299 => {
                 pinterest.tickets.remove(&progress.id);
                 going(&Progress { at: At::Working(0), ..progress }, FIRST_WAIT)
             }
             // What was signed has ended.
-            403 => self.register(progress.begun).await,
+            403 => self.begin_anew(progress),
             status => Err(stored(status, &answer)),
         }
     }
@@ -184,7 +191,7 @@ impl Upload<'_> {
         let answer =
             self.caller.get(&path, &[], MOST_OF_ONE).await.map_err(|lost| self.lost(lost))?;
         if answer.status.as_u16() == 404 {
-            return self.register(progress.begun).await;
+            return self.begin_anew(progress);
         }
         self.ensure_taken(&answer)?;
         let told: Option<Told> = answer.read();
@@ -207,6 +214,12 @@ impl Upload<'_> {
         }
     }
 
+    /// Pinterest has forgotten it: the next step registers it again.
+    fn begin_anew(&self, progress: Progress) -> Result<UploadStep, Failure> {
+        self.caller.pinterest.tickets.remove(&progress.id);
+        going(&Progress { at: At::Send, ..progress }, Duration::ZERO)
+    }
+
     fn ensure_taken(&self, answer: &Answer) -> Result<(), Failure> {
         if answer.status.is_success() {
             return Ok(());
@@ -220,12 +233,12 @@ impl Upload<'_> {
         not_published(lost.into_failure(self.caller.hidden()))
     }
 
-    /// A video is one call, so that a slow line needs more time for it.
-    fn unsent(&self, lost: NoAnswer) -> Failure {
+    /// A video is one call, which a line may be too slow for.
+    fn unsent(&self, lost: NoAnswer, time: Duration) -> Failure {
         let failure = self.lost(lost);
-        let (bytes, within) = (self.file.bytes, self.caller.pinterest.config.send_timeout);
+        let (bytes, seconds) = (self.file.bytes, time.as_secs());
         let message = format!(
-            "the video of {bytes} bytes was not sent within {within:?}: {}; a longer send_timeout may help",
+            "the video of {bytes} bytes was not sent ({seconds} s at most): {}",
             failure.message
         );
         Failure { message, ..failure }
@@ -295,12 +308,14 @@ impl Tickets {
     }
 }
 
-/// A picture between its preparation and its Pin. Written as `image/jpeg:HASH`.
+/// A picture between its preparation and its Pin. Written as `image/jpeg:HASH:640x480`; without the size by earlier
+/// versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kept {
     kind: MediaKind,
     content_type: &'static str,
     id: MediaId,
+    size: Option<(u32, u32)>,
 }
 
 impl Kept {
@@ -310,26 +325,39 @@ impl Kept {
             let message = format!("the picture is of type {kind}, expected jpeg, png");
             Failure::not_published(FailureClass::Content, message)
         })?;
-        Ok(Self { kind, content_type, id })
+        let size = Some((file.facts.width, file.facts.height));
+        Ok(Self { kind, content_type, id, size })
     }
 
     /// Reads what was written.
     pub(crate) fn read(text: &str) -> Result<Self, Failure> {
         let read = || {
-            let (content_type, id) = text.split_once(':')?;
+            let (content_type, rest) = text.split_once(':')?;
+            let (id, size) = rest.split_once(':').unwrap_or((rest, ""));
             let kind = MediaKind::ALL.into_iter().find(|kind| kind.mime() == content_type)?;
-            Some(Self { kind, content_type: type_of(kind)?, id: id.parse().ok()? })
+            let size = size.split_once('x').and_then(|(w, h)| w.parse().ok().zip(h.parse().ok()));
+            Some(Self { kind, content_type: type_of(kind)?, id: id.parse().ok()?, size })
         };
         read().ok_or_else(|| {
             let message = "what was prepared is neither a video nor a picture of Pinterest's";
-            Failure::not_published(FailureClass::Internal, message)
+            Failure::not_published(FailureClass::Internal, message).as_media_gone()
         })
+    }
+
+    /// Its width by its height.
+    pub(crate) fn shape(&self) -> Option<f64> {
+        let (width, height) = self.size.filter(|&(width, height)| width > 0 && height > 0)?;
+        Some(f64::from(width) / f64::from(height))
     }
 }
 
 impl std::fmt::Display for Kept {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.content_type, self.id)
+        write!(f, "{}:{}", self.content_type, self.id)?;
+        match self.size {
+            Some((width, height)) => write!(f, ":{width}x{height}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -357,8 +385,10 @@ mod tests {
 
     #[test]
     fn a_picture_is_read_as_it_is_written() {
-        let written = format!("image/png:{}", "0".repeat(64));
-        assert_eq!(Kept::read(&written).expect("a picture").to_string(), written);
+        let earlier = format!("image/png:{}", "0".repeat(64));
+        for written in [format!("{earlier}:640x480"), earlier] {
+            assert_eq!(Kept::read(&written).expect("a picture").to_string(), written);
+        }
         for bad in ["", "image/png", "image/webp:00", "video/mp4:00", "image/png:../x"] {
             assert!(Kept::read(bad).is_err(), "{bad}");
         }

@@ -92,6 +92,9 @@ pub(crate) struct ShownPin {
     description: Option<String>,
     link: Option<String>,
     pub(crate) pin_metrics: Option<Value>,
+    /// What it shows.
+    #[serde(default)]
+    pub(crate) media: Value,
 }
 
 impl ShownPin {

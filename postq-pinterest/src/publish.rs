@@ -6,19 +6,20 @@ use postq_core::connect::{Connect, Refresh};
 use postq_core::content::{Draft, MediaRef, Part};
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::intent::Receipt;
-use postq_core::options::{OptionField, OptionKind, PostOptions};
+use postq_core::options::{OptionField, PostOptions};
 use postq_core::platform::{
     Identity, Length, Measure, Media, Metrics, Outgoing, Pace, Platform, PlatformName, Preflight,
     PreparedMedia, Published, Reconcile, Violation,
 };
 use postq_http::Answer;
-use reqwest::Url;
+use reqwest::StatusCode;
 
 use crate::boards::{Place, Unplaced};
 use crate::client::{Pinterest, is_id};
 use crate::error::{not_published, unpublished};
 use crate::limits::readings;
 use crate::media::{Kept, MOST_FILES, limits};
+use crate::options;
 use crate::pin::{CreatePin, ShownPin, Source, Video, pin_url};
 
 /// The longest description, in characters.
@@ -29,34 +30,6 @@ pub(crate) const MOST_ALT: usize = 500;
 const BETWEEN_ALTS: &str = " / ";
 /// The time of a Pin that is further from now than this is not believed.
 const SANE: TimeDelta = TimeDelta::minutes(10);
-
-/// What Pinterest wants to know besides text and media. A section's name has 180 characters at most; Pinterest
-/// tells no limit for a board's. A video plays 15 minutes at most.
-const OPTIONS: &[OptionField] = &[
-    OptionField::new(
-        "board",
-        OptionKind::Text { most: 180 },
-        "the board that the Pin goes to: its name, or its id (digits)",
-    )
-    .required(),
-    OptionField::new(
-        "section",
-        OptionKind::Text { most: 180 },
-        "the section of the board: its name, or its id (digits)",
-    ),
-    OptionField::new("title", OptionKind::Text { most: 100 }, "the title"),
-    OptionField::new("link", OptionKind::Text { most: 2_048 }, "the address that the Pin leads to"),
-    OptionField::new(
-        "dominant_color",
-        OptionKind::Text { most: 7 },
-        "the colour that is shown until the picture is: #RRGGBB",
-    ),
-    OptionField::new(
-        "cover_at",
-        OptionKind::Number { least: 0, most: 900 },
-        "the second of a video whose frame is its cover; 0 if neither it nor a cover picture is there",
-    ),
-];
 
 const NO_MEDIA: &str = "a Pin needs a picture or a video";
 const NOT_UPLOADED: &str = "the media of this part was not uploaded first";
@@ -83,7 +56,7 @@ impl Platform for Pinterest {
             return vec![Violation { part: 0, message: NO_MEDIA.to_owned() }];
         };
         let several = draft.parts.len();
-        let found = problems(part).into_iter().chain(option_problems(draft.options));
+        let found = problems(part).into_iter().chain(options::problems(draft.options));
         let found = found.chain(
             (several > 1).then(|| format!("{several} parts, and a Pin has one: no threads")),
         );
@@ -91,7 +64,7 @@ impl Platform for Pinterest {
     }
 
     fn options(&self) -> &'static [OptionField] {
-        OPTIONS
+        options::FIELDS
     }
 
     async fn publish<'a>(&self, who: &Identity, part: Outgoing<'a>) -> Result<Published, Failure> {
@@ -127,6 +100,10 @@ impl Platform for Pinterest {
         let (now, access) = (self.server_now(&answer), self.config.access);
         let told = self.config.rate_limit.then(|| readings(&answer.headers, access, now));
         let limits = told.unwrap_or_default();
+        if answer.status == StatusCode::NOT_FOUND {
+            // The board may be another one by now, under the same name.
+            self.known.forget(who.account);
+        }
         match receipt(&answer, part.part, now) {
             Some(receipt) => Ok(Published { receipt, limits }),
             None => Err(unpublished(&answer, caller.hidden(), access, now).with_limits(limits)),
@@ -263,31 +240,6 @@ fn problems(part: &Part) -> Vec<String> {
         }),
     ];
     found.into_iter().flatten().collect()
-}
-
-fn option_problems(options: &PostOptions) -> Vec<String> {
-    let wrong = |name, expected| {
-        move |value: &str| {
-            let value: String = value.chars().take(40).collect();
-            format!("the option \"{name}\" is \"{value}\", expected {expected}")
-        }
-    };
-    let link = options.text("link").filter(|link| !is_web_address(link));
-    let color = options.text("dominant_color").filter(|color| !is_color(color));
-    let found = [
-        link.map(wrong("link", "an address that begins with https:// or http://")),
-        color.map(wrong("dominant_color", "a colour like #6E7874")),
-    ];
-    found.into_iter().flatten().collect()
-}
-
-fn is_web_address(link: &str) -> bool {
-    Url::parse(link).is_ok_and(|url| matches!(url.scheme(), "https" | "http"))
-}
-
-fn is_color(text: &str) -> bool {
-    text.len() == 7
-        && text.strip_prefix('#').is_some_and(|hex| hex.bytes().all(|c| c.is_ascii_hexdigit()))
 }
 
 fn described(media: &MediaRef) -> Option<&str> {

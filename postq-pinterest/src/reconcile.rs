@@ -6,10 +6,13 @@
 //! - it was created between 10 s before the intent and 10 s after the settle time's end, by Pinterest's own
 //!   clock: where the `Date` of its answer differs from ours, the window moves with it;
 //! - no other publication has claimed it, and it is the account's own;
-//! - its description, title and link are the same after what may be changed in every text is undone.
+//! - its description, title and link are the same after what may be changed in every text is undone;
+//! - it shows what was sent, a video or as many pictures; and where it says nothing at all, one picture of the same
+//!   shape.
 //!
 //! An unclaimed Pin in the window that says nearly the same, leads elsewhere on the same page, says more than was
-//! sent, or was saved from another Pin is a near match: nobody can tell, and a person decides.
+//! sent, says the same and shows something else, or was saved from another Pin is a near match: nobody can tell,
+//! and a person decides.
 //!
 //! Pinterest does not document the list's order, and people may arrange a board by hand. So at least two pages are
 //! read; the rest is left out only where all that was read is newest first and reaches back behind the window.
@@ -30,7 +33,8 @@ use serde_json::Value;
 use crate::boards::{Place, Unplaced};
 use crate::client::{Caller, Pinterest, is_id};
 use crate::pin::{ShownPin, pin_url};
-use crate::text::{Sameness, compare, compare_links};
+use crate::sent::Sent;
+use crate::text::Sameness;
 
 /// What two clocks may differ by without anybody knowing, and what whole seconds cut off.
 const SKEW: TimeDelta = TimeDelta::seconds(10);
@@ -218,18 +222,10 @@ impl<'a> Search<'a> {
         if pin.board_id.as_ref().is_some_and(|board| *board != self.board) {
             return;
         }
-        let intent = self.lookup.intent;
-        let option = |name| intent.options.text(name).unwrap_or_default();
-        let alike = alike(&[
-            (&intent.text, pin.description(), compare(&intent.text, pin.description())),
-            (option("title"), pin.title(), compare(option("title"), pin.title())),
-            (option("link"), pin.link(), compare_links(option("link"), pin.link())),
-        ]);
-        let is_saved = pin.parent_pin_id.is_some();
-        match (alike, is_saved) {
-            (Sameness::Different, _) => {}
-            (Sameness::Same, false) => self.keep_oldest(pin, at),
-            _ => self.doubt(format!(
+        match Sent::of(self.lookup.intent).compare(pin) {
+            Sameness::Different => {}
+            Sameness::Same => self.keep_oldest(pin, at),
+            Sameness::Near => self.doubt(format!(
                 "Pin {} is much like it and belongs to no other publication",
                 pin.id
             )),
@@ -275,20 +271,6 @@ impl<'a> Search<'a> {
         self.doubt(why.to_owned());
         self.conclude()
     }
-}
-
-/// How alike two Pins are, of what was sent, what is shown, and how alike that is.
-///
-/// What was not sent and is shown, Pinterest may have taken from where the link leads: that alone does not make
-/// another Pin of one of which something else is the same.
-fn alike(fields: &[(&str, &str, Sameness)]) -> Sameness {
-    let said = |text: &str| !text.trim().is_empty();
-    let known = fields.iter().any(|(sent, _, alike)| said(sent) && *alike == Sameness::Same);
-    let each = fields.iter().map(|(sent, shown, alike)| match alike {
-        Sameness::Different if known && !said(sent) && said(shown) => Sameness::Near,
-        alike => *alike,
-    });
-    each.min().unwrap_or(Sameness::Different)
 }
 
 /// Ids rise, and grow longer.

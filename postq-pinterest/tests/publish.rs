@@ -100,6 +100,21 @@ async fn a_board_is_found_by_its_name_once() {
 }
 
 #[tokio::test]
+async fn a_board_that_went_and_came_back_under_its_name_is_found() {
+    let bench = bench().await;
+    let named = intent_with("text", &[("board", BOARDS[0].1)]);
+    bench.send(&named).await.expect("published");
+    let gone = r#"{"code":40,"message":"Board not found."}"#;
+    bench.server.answer(Target::Create, Canned::new(404, gone));
+
+    let failure = bench.send(&named).await.expect_err("the id that is remembered is gone");
+    bench.send(&named).await.expect("published");
+
+    assert_eq!((failure.class, failure.outcome), (FailureClass::Content, Outcome::NotPublished));
+    assert_eq!(bench.calls("GET", "/v5/boards?"), 2, "listed again");
+}
+
+#[tokio::test]
 async fn a_board_that_is_not_there_is_named_and_nothing_is_sent() {
     let bench = bench().await;
 

@@ -195,6 +195,54 @@ async fn what_may_be_ours_is_for_a_person() {
     assert!(cannot_tell(&odd).contains("make no sense"));
 }
 
+/// Somebody pinned by hand what has the same words, or none: it is not taken for the post.
+#[tokio::test]
+async fn what_shows_something_else_is_for_a_person() {
+    let bench = bench().await;
+    let hash = "0".repeat(64);
+    let picture = format!("image/jpeg:{hash}:1000x1500");
+    let of = |text: &str, media: &[&str]| Intent {
+        media: media.iter().map(|id| (*id).to_owned()).collect(),
+        ..intent(text)
+    };
+    let pin = |text: &str, media: Value| {
+        let mut pin = shown(7, text, 0);
+        pin["media"] = media;
+        pin
+    };
+    let sized = |width: u32, height: u32| {
+        let whole =
+            json!({ "width": width, "height": height, "url": "https://i.pinimg.com/a.jpg" });
+        json!({ "media_type": "image", "images": { "600x": whole } })
+    };
+    let kind = |kind: &str| json!({ "media_type": kind });
+    let two = [picture.as_str(), picture.as_str()];
+    for (ours, theirs) in [
+        (of("words", &[&picture]), pin("words", sized(600, 900))),
+        (of("words", &[&picture]), pin("words", kind("image"))),
+        (of("words", &[&picture]), pin("words", Value::Null)),
+        (of("words", &[]), pin("words", kind("video"))),
+        (of("words", &["5001"]), pin("words", kind("video"))),
+        (of("words", &two), pin("words", kind("multiple_images"))),
+        (of("", &[&picture]), pin("", sized(600, 900))),
+    ] {
+        let look = look_at(&bench, &ours, &[std::slice::from_ref(&theirs)]).await;
+        assert_eq!(found(&look), "7", "{theirs}");
+    }
+    for (ours, theirs) in [
+        (of("words", &[&picture]), pin("words", kind("video"))),
+        (of("words", &["5001"]), pin("words", kind("image"))),
+        (of("words", &two), pin("words", json!({ "media_type": "multiple_images", "items": [1] }))),
+        (of("", &[&picture]), pin("", sized(600, 600))),
+        (of("", &[&picture]), pin("", kind("image"))),
+        (of("", &["5001"]), pin("", kind("video"))),
+        (of("", &[]), pin("", sized(600, 900))),
+    ] {
+        let look = look_at(&bench, &ours, &[std::slice::from_ref(&theirs)]).await;
+        assert!(cannot_tell(&look).starts_with("Pin 7 is much like it"), "{theirs}");
+    }
+}
+
 #[tokio::test]
 async fn of_several_that_are_the_same_the_oldest_is_the_one() {
     let bench = bench().await;

@@ -2,23 +2,18 @@
 
 mod support;
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chrono::{DateTime, Utc};
 use fake_pinterest::BOARDS;
-use postq_core::error::MediaError;
 use postq_core::failure::{FailureClass, Outcome};
-use postq_core::job::Applied;
-use postq_core::media::{MediaId, MediaKind, MediaReader, MediaStore, Stored};
-use postq_core::memory::MemoryMedia;
+use postq_core::media::MediaKind;
 use postq_pinterest::{Config, Pinterest};
 use serde_json::{Value, json};
 
+use support::bucket::Bucket;
 use support::{Bench, bench, bench_with, content, intent, intent_with};
 
 /// More than a scheduler takes from a busy machine.
@@ -84,67 +79,6 @@ async fn a_video_has_a_cover() {
 
     let many = bench.send_files(&intent("many"), &[VIDEO, PNG, PNG]).await.expect_err("too many");
     assert_eq!((many.class, many.outcome), (FailureClass::Content, Outcome::NotPublished));
-}
-
-/// A store that serves its files itself, and may be stuck.
-#[derive(Debug)]
-struct Bucket {
-    files: MemoryMedia,
-    /// It serves files of this kind alone.
-    only: Option<MediaKind>,
-    stuck: bool,
-}
-
-impl Bucket {
-    fn over(files: &MemoryMedia) -> Self {
-        Self { files: files.clone(), only: None, stuck: false }
-    }
-}
-
-#[async_trait]
-impl MediaStore for Bucket {
-    async fn put(&self, content: MediaReader, at_most: u64) -> Result<Stored, MediaError> {
-        self.files.put(content, at_most).await
-    }
-
-    async fn open(
-        &self,
-        id: MediaId,
-        range: Option<Range<u64>>,
-    ) -> Result<Option<MediaReader>, MediaError> {
-        if self.stuck {
-            std::future::pending::<()>().await;
-        }
-        self.files.open(id, range).await
-    }
-
-    async fn size(&self, id: MediaId) -> Result<Option<u64>, MediaError> {
-        self.files.size(id).await
-    }
-
-    async fn kept(
-        &self,
-        from: MediaId,
-        before: DateTime<Utc>,
-        limit: usize,
-    ) -> Result<Vec<MediaId>, MediaError> {
-        self.files.kept(from, before, limit).await
-    }
-
-    async fn remove(&self, id: MediaId) -> Result<Applied, MediaError> {
-        self.files.remove(id).await
-    }
-
-    async fn link(
-        &self,
-        id: MediaId,
-        kind: MediaKind,
-        within: Duration,
-    ) -> Result<Option<String>, MediaError> {
-        assert_eq!(within, Duration::from_secs(3_600));
-        let serves = self.only.is_none_or(|only| only == kind);
-        Ok(serves.then(|| format!("https://bucket.example.com/{id}.{kind}")))
-    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postq_http::{Base, ConfigError, ensure_safe};
+use postq_http::{Base, ConfigError, ensure_ends, ensure_paced, ensure_safe, ensure_settles};
 use reqwest::header::HeaderValue;
 use secrecy::SecretString;
 
@@ -19,13 +19,13 @@ pub struct Config {
     /// who it is; so set your own. 1 to 256 printable ASCII characters.
     pub user_agent: String,
     /// How long after a call its post may still become visible. Defaults to 15 min, at most 1 h; less than
-    /// 5 min only on loopback. Longer than elsewhere: Reddit works on a video before it shows the post, and
-    /// a post that is believed to be absent is sent again.
+    /// 5 min only on loopback. Longer than elsewhere: Reddit works on a picture before it shows the post, and
+    /// a post that is believed to be absent is sent again; a video never is.
     pub settle_time: Duration,
     /// Whether our own and Reddit's limits are kept. Defaults to yes; no only on loopback.
     pub rate_limit: bool,
     /// The longest that one call to publish, one look, or one step of an upload may take. Defaults to 30 s;
-    /// 100 ms to 300 s. A video goes up in one call: large ones need a longer time.
+    /// 100 ms to 300 s. A file goes up in one call, and has a second more for each 256 kB.
     pub send_timeout: Duration,
     /// The id of the app at Reddit that accounts are connected through, and their tokens renewed. Defaults
     /// to none: then accounts are added with an access token, which nothing renews.
@@ -57,9 +57,6 @@ impl Config {
     /// The default settle time.
     pub const SETTLE_TIME: Duration = Duration::from_secs(900);
     const LEAST_SETTLE_TIME: Duration = Duration::from_secs(300);
-    const MOST_SETTLE_TIME: Duration = Duration::from_secs(3_600);
-    const SEND_TIMEOUT: (Duration, Duration) =
-        (Duration::from_millis(100), Duration::from_secs(300));
     const MOST_USER_AGENT: usize = 256;
 
     /// Checks all settings and tells the base URLs.
@@ -78,26 +75,9 @@ impl Config {
                  \"server:my-app:1.0 (by /u/me)\"",
             ));
         }
-        if self.settle_time < Self::LEAST_SETTLE_TIME && !api.is_loopback {
-            return Err(ConfigError::new(
-                "settle_time",
-                "less than 300 s could publish twice, so it is only allowed with a base_url on \
-                 loopback",
-            ));
-        }
-        if self.settle_time > Self::MOST_SETTLE_TIME {
-            return Err(ConfigError::new("settle_time", "expected at most 3,600 s"));
-        }
-        if !self.rate_limit && !api.is_loopback {
-            return Err(ConfigError::new(
-                "rate_limit",
-                "it can only be switched off with a base_url on loopback",
-            ));
-        }
-        let (least, most) = Self::SEND_TIMEOUT;
-        if self.send_timeout < least || self.send_timeout > most {
-            return Err(ConfigError::new("send_timeout", "expected 100 ms to 300 s"));
-        }
+        ensure_settles(&api, self.settle_time, Self::LEAST_SETTLE_TIME)?;
+        ensure_paced(&api, self.rate_limit)?;
+        ensure_ends(self.send_timeout)?;
         Ok(Bases { api, auth })
     }
 

@@ -107,7 +107,8 @@ pub(crate) fn unpublished(answer: &Answer, hidden: Hidden<'_>, now: DateTime<Utc
     {
         return refused(&reply, hidden);
     }
-    let told = |what: &str| hidden.hide(&tell(what, answer));
+    let problem: Problem = answer.read().unwrap_or_default();
+    let told = |what: &str| hidden.hide(&problem.tell(what, answer));
     let sure = |class| Failure::not_published(class, told("reddit refused it"));
     let unsure = |class| Failure::unknown(class, told("reddit answered"));
     match status {
@@ -123,6 +124,9 @@ pub(crate) fn unpublished(answer: &Answer, hidden: Hidden<'_>, now: DateTime<Utc
             let wait = wait_after_429(&answer.headers, now);
             sure(FailureClass::RateLimit).with_wait(wait.scope, wait.for_)
         }
+        413 => sure(FailureClass::Content),
+        // Not Reddit's own words: a page of something in between, or half an answer.
+        400..=499 if !problem.is_told() => unsure(FailureClass::Platform),
         400..=499 => sure(FailureClass::Content),
         _ => unsure(FailureClass::Platform),
     }
@@ -170,7 +174,8 @@ pub(crate) fn unread(answer: &Answer, hidden: Hidden<'_>, now: DateTime<Utc>) ->
         FailureClass::Content => FailureClass::Platform,
         class => class,
     };
-    let told = hidden.hide(&tell("reddit could not be asked", answer));
+    let problem: Problem = answer.read().unwrap_or_default();
+    let told = hidden.hide(&problem.tell("reddit could not be asked", answer));
     let failure = Failure::unknown(class, told);
     match as_call.wait {
         Some(wait) => failure.with_wait(wait.scope, wait.for_),
@@ -178,7 +183,8 @@ pub(crate) fn unread(answer: &Answer, hidden: Hidden<'_>, now: DateTime<Utc>) ->
     }
 }
 
-/// What Reddit says is wrong where it has no list of errors.
+/// What Reddit says is wrong where it has no list of errors. What is not JSON (a page) tells nothing that the
+/// status does not.
 #[derive(Default, Deserialize)]
 struct Problem {
     explanation: Option<Value>,
@@ -186,14 +192,20 @@ struct Problem {
     reason: Option<Value>,
 }
 
-/// The words of an answer. What is not JSON (a page) tells nothing that the status does not.
-fn tell(what: &str, answer: &Answer) -> String {
-    let problem: Problem = answer.read().unwrap_or_default();
-    let words = [problem.message, problem.reason, problem.explanation];
-    let words = words.iter().flatten().filter_map(Value::as_str).map(str::trim);
-    words
-        .filter(|words| !words.is_empty())
-        .fold(format!("{what} ({})", answer.status.as_u16()), |told, words| told + ": " + words)
+impl Problem {
+    fn words(&self) -> impl Iterator<Item = &str> {
+        let words = [&self.message, &self.reason, &self.explanation].into_iter().flatten();
+        words.filter_map(Value::as_str).map(str::trim).filter(|words| !words.is_empty())
+    }
+
+    fn is_told(&self) -> bool {
+        self.words().next().is_some()
+    }
+
+    fn tell(&self, what: &str, answer: &Answer) -> String {
+        let told = format!("{what} ({})", answer.status.as_u16());
+        self.words().fold(told, |told, words| told + ": " + words)
+    }
 }
 
 /// Whether a 403 is about what the token may do, by the words that OAuth has for it.
@@ -234,10 +246,11 @@ mod tests {
         for (status, class, outcome) in [
             (200, Platform, Unknown),
             (302, Platform, Unknown),
-            (400, Content, NotPublished),
+            (400, Platform, Unknown),
             (401, Auth, NotPublished),
-            (403, Content, NotPublished),
-            (404, Content, NotPublished),
+            (403, Platform, Unknown),
+            (404, Platform, Unknown),
+            (407, Platform, Unknown),
             (408, Network, Unknown),
             (409, Platform, Unknown),
             (413, Content, NotPublished),
@@ -254,6 +267,10 @@ mod tests {
                 assert_eq!((failure.class, failure.outcome), (class, outcome), "{status} {body}");
                 assert!(!failure.duplicate);
             }
+        }
+        for status in [400, 403, 404, 410] {
+            let failure = failure(status, r#"{"message":"No","error":400}"#);
+            assert_eq!((failure.class, failure.outcome), (Content, NotPublished), "{status}");
         }
     }
 

@@ -8,7 +8,7 @@
 //! | `publish`, `submit` | its [`Platform`](postq_core::platform::Platform), and the body of the creating call |
 //! | `preflight`, `rules` | its [`Preflight`](postq_core::platform::Preflight): what a community takes |
 //! | `connect` | its [`Connect`](postq_core::connect::Connect) and [`Refresh`](postq_core::connect::Refresh): OAuth 2 |
-//! | `reconcile`, `listing`, `same` | its [`Reconcile`](postq_core::platform::Reconcile): finds a post again among the account's own |
+//! | `reconcile`, `listing`, `sent`, `text`, `window` | its [`Reconcile`](postq_core::platform::Reconcile): finds a post again among the account's own |
 //! | `metrics` | its [`Metrics`](postq_core::platform::Metrics): counts of up to 100 posts in one call |
 //! | `media` | its [`Media`](postq_core::platform::Media): a lease, then the file in one piece |
 //! | `error` | answers as failures, without secrets and content |
@@ -42,15 +42,21 @@
 //! - **A refusal is an answer with status 200**; see `error`.
 //! - **Picture and video posts bring no id.** Reddit answers that it took them and makes the post when it has
 //!   worked on them. Their outcome is unknown until the post is found in the account's list, most often at
-//!   the first looks. Reddit works on a long video for minutes, therefore the long settle time.
-//! - **Rules are the community's own**, so they are asked for before and remembered for an hour.
+//!   the first looks. A picture that is not there after the settle time is absent, and sent again.
+//! - **A video that is not found is never sent again by itself.** Reddit works on a long one for minutes, and
+//!   says neither when it is done nor that it has failed. After the settle time a person decides, or the
+//!   account's `on_unknown`: with `resend` a video may come out twice.
+//! - **Rules are the community's own**, so they are asked for before and remembered for an hour. What they only
+//!   write for people, and their regular expressions, are left to Reddit, which checks again.
 //! - **How fast an account may post** Reddit says only when it refuses; the wait is obeyed.
 //! - A post that moderators or their bots remove was published: it is not sent again, and its metrics say that
 //!   it is hidden. What its author has deleted is gone; Reddit's terms want copies of it deleted as well.
+//! - A score below zero is told as 0. `locked` is 1 once a moderator has ended the comments.
 //! - Pictures have no description for those who cannot see them; in a gallery it becomes the caption.
 //!
-//! What is left of publishing twice is stated in `reconcile`: a post that Reddit shows only after the settle
-//! time, or that somebody makes by hand with the same title in the same community in the same minutes.
+//! What is left of publishing twice, or not at all: a text, link or picture that Reddit shows only after the
+//! settle time is sent again; and what somebody makes by hand with the same title and text in the same community
+//! in the same minutes is taken for the post whose answer was lost, unless its files tell the two apart.
 
 mod client;
 mod config;
@@ -65,8 +71,10 @@ mod preflight;
 mod publish;
 mod reconcile;
 mod rules;
-mod same;
+mod sent;
 mod submit;
+mod text;
+mod window;
 
 pub use client::{Reddit, Whoami};
 pub use config::Config;

@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use postq_http::Answer;
+use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::client::is_id;
+use crate::options::Kind;
 use crate::publish::bare;
 
 /// One page of posts.
@@ -71,6 +73,9 @@ pub(crate) struct ShownPost {
     permalink: Option<String>,
     created_utc: Option<f64>,
     pub(crate) is_self: Option<bool>,
+    is_gallery: Option<bool>,
+    is_video: Option<bool>,
+    gallery_data: Option<Value>,
     pub(crate) author: Option<String>,
     pub(crate) removed_by_category: Option<Value>,
     pub(crate) crosspost_parent: Option<String>,
@@ -97,6 +102,30 @@ impl ShownPost {
     /// What it leads to, by each of its names.
     pub(crate) fn targets(&self) -> impl Iterator<Item = &str> {
         self.url_overridden_by_dest.iter().chain(&self.url).map(String::as_str)
+    }
+
+    /// What kind of post it is, where that is told. A link may lead to a picture of Reddit's own, and is told as
+    /// one.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        let leads_to = |host: &str| {
+            let urls = self.targets().filter_map(|target| Url::parse(target).ok());
+            urls.into_iter().any(|url| url.host_str() == Some(host))
+        };
+        match (self.is_self, self.is_gallery, self.is_video) {
+            (Some(true), ..) => Some(Kind::Own),
+            (_, Some(true), _) => Some(Kind::Gallery),
+            (.., Some(true)) => Some(Kind::Video),
+            _ if leads_to("i.redd.it") => Some(Kind::Image),
+            _ if leads_to("v.redd.it") => Some(Kind::Video),
+            _ => None,
+        }
+    }
+
+    /// The assets of a gallery, where they are told.
+    pub(crate) fn gallery(&self) -> Vec<&str> {
+        let items = self.gallery_data.as_ref().and_then(|data| data.get("items")?.as_array());
+        let items = items.into_iter().flatten();
+        items.filter_map(|item| item.get("media_id")?.as_str()).collect()
     }
 
     /// Where people see it.

@@ -20,7 +20,10 @@ use postq_core::error::{ErrorKind, chain};
 use postq_core::failure::{Failure, FailureClass, Outcome};
 use postq_core::media::{KindLimits, MediaClass, MediaKind, MediaLimits, MediaReader};
 use postq_core::platform::{Identity, Media, PreparedMedia, UploadFile, UploadStep};
-use postq_http::{Answer, FileForm, FilePart, Hidden, NoAnswer, Token, ask, form, is_loopback};
+use postq_http::{
+    Answer, FileForm, FilePart, Hidden, NoAnswer, Token, ask, form, is_loopback, time_to_send,
+    within,
+};
 use reqwest::Url;
 use reqwest::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
@@ -78,10 +81,24 @@ pub(crate) struct Taken {
 
 impl Taken {
     pub(crate) fn read(prepared: &PreparedMedia) -> Result<Self, Failure> {
-        serde_json::from_str(&prepared.remote_id).map_err(|_| {
+        Self::named(&prepared.remote_id).ok_or_else(|| {
             let message = "a file's remote id was not made by this adapter";
             Failure::not_published(FailureClass::Internal, message)
         })
+    }
+
+    /// The file of a remote id, if this adapter made it.
+    pub(crate) fn named(remote_id: &str) -> Option<Self> {
+        serde_json::from_str(remote_id).ok()
+    }
+
+    /// Whether this is its address: the one that it was sent to, or one that Reddit makes of its asset, such as
+    /// `https://i.redd.it/ASSET.png` or `https://v.redd.it/ASSET`.
+    pub(crate) fn is_at(&self, address: &str) -> bool {
+        let url = Url::parse(address);
+        let mut names = url.iter().filter_map(Url::path_segments).flatten();
+        let is_asset = |name: &str| name.split('.').next() == Some(self.asset.as_str());
+        address == self.url || names.any(is_asset)
     }
 
     fn ready(self, file: UploadFile<'_>) -> UploadStep {
@@ -164,6 +181,11 @@ impl Media for Reddit {
         limits()
     }
 
+    /// A file goes in one call, whatever its size.
+    fn step_timeout(&self, bytes: u64) -> Option<Duration> {
+        Some(time_to_send(bytes, self.config.send_timeout))
+    }
+
     async fn step<'a>(
         &self,
         who: &Identity,
@@ -234,13 +256,14 @@ impl Reddit {
             Some(_) => ((Box::new(Cursor::new(POSTER)), POSTER.len() as u64), MediaKind::Png),
             None => ((self.open(call).await?, call.file.bytes), call.file.facts.kind),
         };
+        let patience = self.step_timeout(content.1).map_or(self.patience(), within);
         let part = FilePart { name: "file", filename: file_name(kind), mime: kind.mime() };
         let form = FileForm::streamed(&lease.fields, part, content);
         let request = self
             .post_file(lease.action.as_str())
             .header(CONTENT_TYPE, form.content_type)
             .body(form.body);
-        let asked = ask("reddit", request, MOST_OF_ONE, self.patience()).await;
+        let asked = ask("reddit", request, MOST_OF_ONE, patience).await;
         let answer = asked.map_err(store_is_silent)?;
         match answer.status.as_u16() {
             200..=299 => Ok(sent(call, progress, lease.url)),

@@ -83,8 +83,9 @@ impl Metrics for Reddit {
         })?;
         let page = Listing::read(&answer)
             .ok_or_else(|| unread(&answer, hidden, self.server_now(&answer)))?;
-        // What cannot be read may be any of them.
-        let missing = if page.is_partial { Fetched::Untold } else { Fetched::Gone };
+        // What cannot be read may be any of them; and if none of several is there, Reddit has trouble.
+        let says_nothing = page.is_partial || (names.len() > 1 && page.posts.is_empty());
+        let missing = if says_nothing { Fetched::Untold } else { Fetched::Gone };
         let told: BTreeMap<&str, Fetched> =
             page.posts.iter().map(|post| (post.id(), fetched(post))).collect();
         let answers = asked.iter().enumerate().map(|(place, one)| {

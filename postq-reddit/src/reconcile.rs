@@ -7,38 +7,42 @@
 //!   where the `Date` of an answer differs from ours, the window moves with it;
 //! - no other publication has claimed it, and it is no crosspost;
 //! - it is in the same community, and has the same title: a title cannot be changed;
-//! - a link leads to the same address; the text is the same, or not shown under a link or picture, or nothing
-//!   is left of it because it was removed: what a moderator or a bot removed was published.
+//! - it is of the same kind, where the list tells that; a link leads to the same address; the text is the same,
+//!   or not shown under a link or picture, or nothing is left of it because it was removed: what a moderator or
+//!   a bot removed was published.
 //!
-//! An unclaimed post in the window, or up to an hour after it, in the same community and with the same title, that differs otherwise, or
-//! whose title is the same only without letter case, spaces and punctuation, is a near match: nobody can
-//! tell, and a person decides. Reddit may show its lists from a cache of some 30 s, far less than the
-//! settle time.
+//! A post that shows the very files that were sent is the one, whatever else became of it, and it comes before
+//! others that are as alike.
+//!
+//! An unclaimed post in the same community that is much like it and differs in something is a near match: nobody
+//! can tell, and a person decides. So it is where the kind, the text or the address is another; where the title
+//! is the same only without letter case, spaces, punctuation and what cannot be seen, or Reddit has blotted it
+//! out; where the post came up to an hour after the window, or would be in it by the other of two clocks that do
+//! not agree. Reddit may show its lists from a cache of some 30 s, far less than the settle time.
+//!
+//! A list that is empty although posts of the account are known is no list: the look fails, and is made again.
+//!
+//! A video that is not found is never absent: Reddit may work on it for longer than anybody waits, and does not
+//! say so. A picture is worked on for seconds; its absence is believed after the settle time.
 
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use postq_core::failure::{Failure, FailureClass, Outcome};
+use postq_core::failure::{Failure, FailureClass};
 use postq_core::intent::Receipt;
 use postq_core::platform::{Identity, Look, Lookup, Reconcile};
+use postq_core::witness::{Findings, Place, Window, failed_look};
 use postq_http::{Answer, Hidden, Token, server_time};
 
 use crate::client::{Reddit, is_name, token_of};
 use crate::error::unread;
 use crate::listing::{Listing, ShownPost};
-use crate::options::{Kind, Wanted};
 use crate::publish::post_url;
-use crate::same::{Sameness, compare, is_blotted_out};
+use crate::sent::Sent;
 
-/// What two clocks may differ by without anybody knowing, and what whole seconds cut off.
-const SKEW: TimeDelta = TimeDelta::seconds(5);
-/// Below this a difference to Reddit's `Date` is its whole seconds and the way of the answer.
-const NOTICEABLE: TimeDelta = TimeDelta::seconds(3);
-/// A post that is as ours and so much later may be a video that Reddit worked on for long, or another one.
-const LATE: TimeDelta = TimeDelta::hours(1);
-/// Clocks that are further apart tell nothing.
-const MOST_SKEW: TimeDelta = TimeDelta::minutes(15);
+/// A post that is as ours and so much later is one that Reddit worked on for long, or another one.
+const WORKED_ON: TimeDelta = TimeDelta::hours(1);
 /// Posts asked for at once: Reddit gives up to 100, which with long texts is a long answer.
 const PAGE: &str = "25";
 /// Pages read in one look: far more than one account may post between an intent and the last look.
@@ -54,14 +58,8 @@ impl Reconcile for Reddit {
 
     /// Ends within `send_timeout`.
     async fn look<'a>(&self, who: &Identity, lookup: Lookup<'a>) -> Result<Look, Failure> {
-        self.search(who, lookup).await.map_err(about_the_look)
+        self.search(who, lookup).await.map_err(failed_look)
     }
-}
-
-/// A failed look must not be taken for a refused call: it says nothing about what is out, and its
-/// limits are those of reading.
-fn about_the_look(failure: Failure) -> Failure {
-    Failure { outcome: Outcome::Unknown, limits: Vec::new(), ..failure }
 }
 
 impl Reddit {
@@ -73,33 +71,42 @@ impl Reddit {
             Some(_) => return Err(no_user()),
             None => self.ask_whoami(&token, self.patience()).await?.name,
         };
-        let wanted = Wanted::read(&lookup.intent.options);
-        let hidden =
-            Hidden::secret(token.expose()).with_texts([&wanted.title, &lookup.intent.text]);
+        let sent = Sent::of(lookup.intent);
+        let hidden = Hidden::secret(token.expose()).with_texts([sent.title(), sent.text]);
         let list = Own { reddit: self, token: &token, user: &user, hidden, deadline };
-        let mut search = Search::new(self, lookup, &wanted);
+        let mut search = Search::new(self, lookup, &sent);
         let mut next: Option<String> = None;
         for _ in 0..MOST_PAGES {
             let answer = list.page(next.as_deref()).await?;
             if answer.status.is_success() && answer.body.is_empty() {
-                return Ok(search.inconclusive("the list of own posts is larger than 6 MiB"));
+                return Ok(search.findings.inconclusive("the list of own posts is larger than 6 MiB"));
             }
             let page = list.read(&answer)?;
-            if let Some(look) = search.take(&page, server_time(&answer.headers)) {
-                return Ok(look);
+            if next.is_none() && page.posts.is_empty() && !search.lookup.claimed.is_empty() {
+                return Err(no_list());
+            }
+            if let Err(why) = search.take(&page, server_time(&answer.headers)) {
+                return Ok(Look::CannotTell(why));
             }
             next = page.after;
             if next.is_none() || search.is_past {
                 return Ok(search.conclude());
             }
         }
-        Ok(search.inconclusive("the list of own posts does not reach back to when it was sent"))
+        let why = "the list of own posts does not reach back to when it was sent";
+        Ok(search.findings.inconclusive(why))
     }
 }
 
 fn no_user() -> Failure {
     let message = "the account's remote id is no name of a Reddit user; add the account again";
     Failure::unknown(FailureClass::Auth, message)
+}
+
+/// As it is when Reddit has trouble: absence is not believed then.
+fn no_list() -> Failure {
+    let message = "reddit shows no posts of the account, although there are some";
+    Failure::unknown(FailureClass::Platform, message)
 }
 
 /// The list of an account's own posts, newest first.
@@ -130,127 +137,58 @@ impl Own<'_> {
 /// What the pages read so far have shown.
 struct Search<'a> {
     lookup: Lookup<'a>,
-    wanted: &'a Wanted<'a>,
+    sent: &'a Sent<'a>,
     /// From the intent to the last moment at which its post can have come out.
     lasts: TimeDelta,
     /// The list was read back to before the intent.
     is_past: bool,
-    /// The oldest post that is the one.
-    found: Option<Receipt>,
-    /// Why absence would not be sure.
-    doubt: Option<String>,
+    findings: Findings,
 }
 
 impl<'a> Search<'a> {
-    fn new(reddit: &Reddit, lookup: Lookup<'a>, wanted: &'a Wanted<'a>) -> Self {
+    fn new(reddit: &Reddit, lookup: Lookup<'a>, sent: &'a Sent<'a>) -> Self {
         let lasts = reddit.config.send_timeout + reddit.config.settle_time;
         let lasts = TimeDelta::from_std(lasts).expect("both are at most an hour");
-        Self { lookup, wanted, lasts, is_past: false, found: None, doubt: None }
+        Self { lookup, sent, lasts, is_past: false, findings: Findings::default() }
     }
 
-    /// Takes in a page; a look if nothing can be told at all.
-    fn take(&mut self, page: &Listing, server_now: Option<DateTime<Utc>>) -> Option<Look> {
-        let ahead = server_now.map_or(TimeDelta::zero(), |theirs| theirs - self.lookup.now);
-        let ahead = if ahead.abs() < NOTICEABLE { TimeDelta::zero() } else { ahead };
-        if ahead.abs() > MOST_SKEW {
-            let seconds = ahead.num_seconds();
-            return Some(Look::CannotTell(format!(
-                "reddit's clock is {seconds} s ahead of this host's: set the clock, or decide by hand"
-            )));
-        }
+    /// Takes in a page; `Err` if nothing can be told at all.
+    fn take(&mut self, page: &Listing, server_now: Option<DateTime<Utc>>) -> Result<(), String> {
+        let window = Window::of(&self.lookup, self.lasts, server_now)?.or_later(WORKED_ON);
         if page.is_partial {
-            self.doubt("reddit's list of own posts has something in it that is no post".to_owned());
+            self.findings.doubt("reddit's list of own posts has something in it that is no post");
         }
-        let sent = self.lookup.intent.made_at + ahead;
-        let end = sent + self.lasts + SKEW;
         for post in &page.posts {
-            let at = post.created_at();
-            let is_older = at.is_some_and(|at| at < sent - SKEW);
-            let is_newer = at.is_some_and(|at| at > end + LATE);
-            if !is_older && !is_newer && !self.lookup.claimed.contains(post.id()) {
-                self.weigh(post, at.filter(|at| *at <= end));
+            if !self.lookup.claimed.contains(post.id()) {
+                let at = post.created_at();
+                let receipt = self.receipt(post, at);
+                self.findings.weigh(self.sent.likeness(post), window.place(at), receipt);
             }
         }
         let last = page.posts.last().and_then(ShownPost::created_at);
-        self.is_past = last.is_some_and(|at| at < sent - SKEW);
-        None
+        self.is_past = window.place(last) == Place::Before;
+        Ok(())
     }
 
-    /// Weighs a post that was made at that time; none where it is not told, or late.
-    fn weigh(&mut self, post: &ShownPost, at: Option<DateTime<Utc>>) {
-        let elsewhere = |name: &String| !name.eq_ignore_ascii_case(&self.wanted.community);
-        if post.subreddit.as_ref().is_some_and(elsewhere) || post.crosspost_parent.is_some() {
-            return;
-        }
-        let title = compare(&self.wanted.title, post.title.as_deref().unwrap_or_default());
-        match (title, self.is_ours_within(post)) {
-            (Sameness::Different, _) => {}
-            (Sameness::Same, true) if post.subreddit.is_some() && at.is_some() => {
-                self.keep_oldest(post, at);
-            }
-            _ => self.doubt(format!(
-                "post {} is much like it and belongs to no other publication",
-                post.id()
-            )),
-        }
-    }
-
-    /// Whether what is under the title is the same.
-    fn is_ours_within(&self, post: &ShownPost) -> bool {
-        let text = post.selftext.as_deref().unwrap_or_default();
-        let same_text = is_blotted_out(text)
-            || compare(&self.lookup.intent.text, text) == Sameness::Same
-            // Under a link or picture, the text may not be shown.
-            || (post.is_self == Some(false) && text.trim().is_empty());
-        let same_kind = match (self.wanted.url, self.wanted.kind, post.is_self) {
-            (Some(_), _, Some(true)) => false,
-            (Some(url), ..) => {
-                let ours = with_path(url);
-                let same = |target: &str| compare(&ours, &with_path(target)) == Sameness::Same;
-                post.targets().any(same)
-            }
-            (None, Some(Kind::Own), Some(false)) => false,
-            (None, Some(Kind::Image | Kind::Gallery | Kind::Video), Some(true)) => false,
-            // Nothing tells which of the two it was.
-            (None, ..) => true,
-        };
-        same_kind && same_text
-    }
-
-    /// Of several that are the same, the oldest was the first to come out.
-    fn keep_oldest(&mut self, post: &ShownPost, at: Option<DateTime<Utc>>) {
-        let receipt = Receipt {
+    fn receipt(&self, post: &ShownPost, at: Option<DateTime<Utc>>) -> Receipt {
+        Receipt {
             part: self.lookup.intent.part,
             remote_id: post.id().to_owned(),
-            url: post.address().or_else(|| Some(post_url(&self.wanted.community, post.id()))),
+            url: post.address().or_else(|| Some(post_url(self.sent.community(), post.id()))),
             published_at: at.unwrap_or(self.lookup.now),
             dry_run: false,
-        };
-        let order = |one: &Receipt| (one.published_at, one.remote_id.len(), one.remote_id.clone());
-        if self.found.as_ref().is_none_or(|known| order(&receipt) < order(known)) {
-            self.found = Some(receipt);
         }
     }
 
-    fn doubt(&mut self, why: String) {
-        self.doubt.get_or_insert(why);
-    }
-
-    fn conclude(self) -> Look {
-        match (self.found, self.doubt) {
-            (Some(receipt), _) => Look::Found(receipt),
-            (None, Some(why)) => Look::CannotTell(why),
-            (None, None) => Look::Absent,
+    /// The whole list was seen.
+    fn conclude(mut self) -> Look {
+        if self.sent.may_come_late() {
+            self.findings.doubt(LATE);
         }
-    }
-
-    fn inconclusive(mut self, why: &str) -> Look {
-        self.doubt(why.to_owned());
-        self.conclude()
+        self.findings.conclude()
     }
 }
 
-/// An address as it is compared: a host without a path has the path `/`.
-fn with_path(url: &str) -> String {
-    reqwest::Url::parse(url).map_or_else(|_| url.to_owned(), String::from)
-}
+/// Why a video that is not found may be out all the same.
+const LATE: &str = "reddit shows no such video, and may still be working on it: look at the account's posts, and \
+                    send it again only if it stays away";

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use fake_reddit::{Canned, MediaFault, Target};
 use postq_core::failure::{FailureClass, Outcome};
 use postq_core::media::{Attached, MediaFacts, MediaKind};
@@ -42,6 +44,24 @@ async fn a_picture_is_leased_and_sent_whole() {
     assert_eq!(prepared.remote_id, told);
     let left = prepared.expires_at.expect("a lease ends") - now();
     assert!((119..=120).contains(&left.num_minutes()), "{left}");
+}
+
+#[tokio::test]
+async fn a_large_file_has_more_time_than_a_small_one() {
+    let bench =
+        support::bench_with(|config| config.send_timeout = Duration::from_millis(300)).await;
+    let longest = |bytes| bench.reddit.step_timeout(bytes).expect("a time of its own");
+    assert_eq!(longest(10), Duration::from_millis(300));
+    assert_eq!(longest(1_024 * 1_024 * 1_024), Duration::from_millis(4_194_300));
+    for (bytes, is_sent) in [(10, false), (300_000, true)] {
+        let mut uploading = Uploading::of(&bench, MediaKind::Png, content(bytes)).await;
+        uploading.step().await.expect("a lease");
+        bench.server.media_faults([MediaFault::SlowStore]);
+
+        let sent = uploading.step().await;
+
+        assert_eq!(sent.is_ok(), is_sent, "{bytes}: {sent:?}");
+    }
 }
 
 #[tokio::test]

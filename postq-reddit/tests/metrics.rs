@@ -106,6 +106,16 @@ async fn what_cannot_be_read_says_nothing() {
 }
 
 #[tokio::test]
+async fn an_answer_without_any_of_several_says_nothing() {
+    let bench = bench().await;
+    let body = r#"{"kind":"Listing","data":{"after":null,"children":[]}}"#;
+    bench.server.answer(Target::Info, Canned::new(200, body));
+    assert_eq!(fetch(&bench, &[asked("a"), asked("b")]).await, [Fetched::Untold, Fetched::Untold]);
+    bench.server.answer(Target::Info, Canned::new(200, body));
+    assert_eq!(fetch(&bench, &[asked("a")]).await, [Fetched::Gone]);
+}
+
+#[tokio::test]
 async fn a_failed_read_is_a_failure() {
     let bench = bench().await;
     use FailureClass::{Auth, Platform, RateLimit};

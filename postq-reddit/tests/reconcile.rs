@@ -8,11 +8,10 @@ use std::time::Duration;
 use fake_reddit::{Canned, Fault, Standing, Target};
 use postq_core::failure::{FailureClass, Outcome};
 use postq_core::intent::Intent;
-use postq_core::media::MediaKind;
 use postq_core::platform::{Look, Reconcile};
 use serde_json::{Value, json};
 
-use support::{Bench, bench, bench_with, cannot_tell, files, found, intent, now, options, titled};
+use support::{Bench, bench, bench_with, cannot_tell, found, intent, now, options, titled};
 
 const LINK: &str = r#","url":"https://example.com/a?b=1&c=2""#;
 
@@ -99,31 +98,6 @@ async fn every_ambiguous_outcome_ends_with_one_live_post() {
             Look::CannotTell(why) => panic!("{fault:?}: {why}"),
         }
         assert_eq!(bench.server.accepted().len(), 1, "{fault:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_picture_s_post_is_found_when_reddit_has_made_it() {
-    for (kind, text) in [(MediaKind::Png, ""), (MediaKind::Mp4, ""), (MediaKind::Gif, "a text")] {
-        let bench = bench().await;
-        bench.server.work_for(Duration::from_millis(400));
-        let file = bench.uploaded(kind, b"content").await;
-        let intent = intent(text, titled("a title", ""));
-        bench.send_with(&intent, &files(&[None]), &[file]).await.expect_err("no id yet");
-
-        assert_eq!(bench.look(&intent).await, Ok(Look::Absent), "not yet");
-        let receipt = tokio::time::timeout(Duration::from_secs(5), async {
-            loop {
-                if let Look::Found(receipt) = bench.look(&intent).await.expect("a look") {
-                    return receipt;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        });
-
-        let receipt = receipt.await.expect("it is made");
-        assert_eq!(receipt.remote_id, bench.server.accepted()[0].id);
-        assert_eq!(bench.server.accepted().len(), 1);
     }
 }
 
@@ -231,6 +205,11 @@ async fn a_near_match_cannot_be_told() {
         json!({ "created_utc": now().timestamp() + 60 }),
         json!({ "subreddit": null }),
         json!({ "created_utc": null }),
+        // Blotted out, or not told: it may be any post.
+        json!({ "title": null }),
+        json!({ "title": "[ Removed by Reddit ]", "selftext": "[removed]" }),
+        // Nobody sees the difference.
+        json!({ "title": "a\u{200b} title\u{feff}" }),
     ] {
         let look = look_at(&bench, &ours(), &[shown(near.clone())]).await;
         let why = cannot_tell(&look);
@@ -323,6 +302,35 @@ async fn the_window_moves_with_reddit_s_clock() {
 }
 
 #[tokio::test]
+async fn where_two_clocks_do_not_agree_a_post_of_one_of_them_cannot_be_told() {
+    let bench = bench().await;
+    let date = |seconds: i64| {
+        let at = std::time::SystemTime::from(now() + chrono::TimeDelta::seconds(seconds));
+        httpdate::fmt_http_date(at)
+    };
+    let post = |seconds: i64| shown(json!({ "created_utc": now().timestamp() + seconds }));
+    for (ahead, at, is_told) in
+        [(600, 600, true), (600, 0, false), (-600, -600, true), (-600, 0, false)]
+    {
+        bench.server.answer(Target::List, list(&[post(at)], None).with("date", &date(ahead)));
+        let look = bench.look(&ours()).await.expect("a look");
+        assert_eq!(matches!(look, Look::Found(_)), is_told, "{ahead} {at}: {look:?}");
+        assert_ne!(look, Look::Absent, "{ahead} {at}");
+    }
+    // Longer ago by both.
+    for (ahead, at) in [(600, -10), (-600, -610)] {
+        bench.server.answer(Target::List, list(&[post(at)], None).with("date", &date(ahead)));
+        assert_eq!(bench.look(&ours()).await, Ok(Look::Absent), "{ahead} {at}");
+    }
+    // No clock is told: this host's may be as wrong as is bearable.
+    for (at, is_absent) in [(0, false), (-600, false), (-1_000, true)] {
+        bench.server.answer(Target::List, list(&[post(at)], None).with("date", "today"));
+        let look = bench.look(&ours()).await.expect("a look");
+        assert_eq!(look == Look::Absent, is_absent, "{at}: {look:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_failed_look_is_no_answer() {
     let bench = bench().await;
     use FailureClass::{Auth, Platform, RateLimit};
@@ -348,6 +356,10 @@ async fn a_failed_look_is_no_answer() {
         assert!(failure.limits.is_empty());
         assert_eq!(failure.wait.is_some(), status == 429);
     }
+    bench.server.answer(Target::List, list(&[], None));
+    let failure =
+        bench.look_besides(&ours(), &["4bbe4a"]).await.expect_err("there is one at least");
+    assert_eq!((failure.class, failure.outcome), (Platform, Outcome::Unknown));
     bench.server.answer(Target::List, Canned::new(200, ""));
     cannot_tell(&bench.look(&ours()).await.expect("a look"));
 }

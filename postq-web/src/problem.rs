@@ -233,7 +233,7 @@ impl From<DeskError> for Problem {
                     .problems
                     .iter()
                     .map(|problem| FieldProblem {
-                        field: problem.field.to_owned(),
+                        field: problem.path(),
                         message: problem.message.clone(),
                     })
                     .collect();

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use postq_core::limiter::Rate;
-use postq_http::{Base, ConfigError, ensure_safe};
+use postq_http::{Base, ConfigError, ensure_ends, ensure_paced, ensure_safe, ensure_settles};
 use secrecy::SecretString;
 
 /// How the adapter talks to X.
@@ -64,9 +64,6 @@ impl Default for Config {
 impl Config {
     /// The default settle time.
     pub const SETTLE_TIME: Duration = Duration::from_secs(300);
-    const MOST_SETTLE_TIME: Duration = Duration::from_secs(3_600);
-    const SEND_TIMEOUT: (Duration, Duration) =
-        (Duration::from_millis(100), Duration::from_secs(300));
     const MOST_LENGTH: usize = 25_000;
 
     /// Checks all settings and tells the base URL, without a slash at its end.
@@ -76,26 +73,9 @@ impl Config {
             ensure_safe("redirect_uri", uri)?;
         }
         ensure_safe("authorize_url", &self.authorize_url)?;
-        if self.settle_time < Self::SETTLE_TIME && !base.is_loopback {
-            return Err(ConfigError::new(
-                "settle_time",
-                "less than 300 s could publish twice, so it is only allowed with a base_url on \
-                 loopback",
-            ));
-        }
-        if self.settle_time > Self::MOST_SETTLE_TIME {
-            return Err(ConfigError::new("settle_time", "expected at most 3,600 s"));
-        }
-        if !self.rate_limit && !base.is_loopback {
-            return Err(ConfigError::new(
-                "rate_limit",
-                "it can only be switched off with a base_url on loopback",
-            ));
-        }
-        let (least, most) = Self::SEND_TIMEOUT;
-        if self.send_timeout < least || self.send_timeout > most {
-            return Err(ConfigError::new("send_timeout", "expected 100 ms to 300 s"));
-        }
+        ensure_settles(&base, self.settle_time, Self::SETTLE_TIME)?;
+        ensure_paced(&base, self.rate_limit)?;
+        ensure_ends(self.send_timeout)?;
         if !(1..=Self::MOST_LENGTH).contains(&self.max_length) {
             return Err(ConfigError::new("max_length", "expected 1 to 25,000"));
         }

@@ -20,10 +20,10 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use postq_core::failure::{Failure, FailureClass, Outcome};
+use postq_core::failure::{Failure, FailureClass};
 use postq_core::intent::{Intent, Receipt};
 use postq_core::platform::{Identity, Look, Lookup, Reconcile};
-use postq_core::witness::{Findings, Place, Window};
+use postq_core::witness::{Findings, Likeness, Window, failed_look};
 use postq_http::{Answer, Hidden, Token, server_time};
 use reqwest::StatusCode;
 
@@ -49,14 +49,8 @@ impl Reconcile for X {
 
     /// Ends within `send_timeout`.
     async fn look<'a>(&self, who: &Identity, lookup: Lookup<'a>) -> Result<Look, Failure> {
-        self.search(who, lookup).await.map_err(about_the_look)
+        self.search(who, lookup).await.map_err(failed_look)
     }
-}
-
-/// A failed look must not be taken for a refused call: it says nothing about what is out, and its
-/// limits are those of reading.
-fn about_the_look(failure: Failure) -> Failure {
-    Failure { outcome: Outcome::Unknown, limits: Vec::new(), ..failure }
 }
 
 impl X {
@@ -197,21 +191,18 @@ impl<'a> Search<'a> {
         };
         let links = post.links();
         let same_text = compare(&intent.text, post.shown(&links));
-        match (window.place(at), same_parent, same_text) {
-            (Place::Before | Place::After, ..)
-            | (_, Some(false), _)
-            | (.., Sameness::Different) => {}
-            (Place::Within, Some(true), Sameness::Same) => self.findings.find(Receipt {
-                part: intent.part,
-                remote_id: post.id.clone(),
-                url: Some(post_url(&post.id)),
-                published_at: at.unwrap_or(self.lookup.now),
-                dry_run: false,
-            }),
-            _ => self.findings.doubt(format!(
-                "post {} is much like it and belongs to no other publication",
-                post.id
-            )),
-        }
+        let likeness = match (same_parent, same_text) {
+            (Some(false), _) | (_, Sameness::Different) => Likeness::Other,
+            (Some(true), Sameness::Same) => Likeness::Same,
+            _ => Likeness::Near,
+        };
+        let receipt = Receipt {
+            part: intent.part,
+            remote_id: post.id.clone(),
+            url: Some(post_url(&post.id)),
+            published_at: at.unwrap_or(self.lookup.now),
+            dry_run: false,
+        };
+        self.findings.weigh(likeness, window.place(at), receipt);
     }
 }

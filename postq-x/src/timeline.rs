@@ -11,7 +11,20 @@ use crate::text::{Shown, ShownLink};
 pub(crate) struct Timeline {
     data: Option<Vec<ShownPost>>,
     meta: Option<Meta>,
-    errors: Option<Vec<Value>>,
+    errors: Option<Vec<Trouble>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Trouble {
+    parameter: Option<Value>,
+}
+
+impl Trouble {
+    /// About a post that one of these answers or quotes, gone or not to be seen: the list is whole without it.
+    fn is_of_another_post(&self) -> bool {
+        let parameter = self.parameter.as_ref().and_then(Value::as_str);
+        parameter.is_some_and(|name| name.starts_with("referenced_"))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -35,7 +48,7 @@ impl Timeline {
     /// none.
     pub(crate) fn is_partial(&self) -> bool {
         let none_told = self.meta.as_ref().and_then(|meta| meta.result_count) == Some(0);
-        self.errors.as_ref().is_some_and(|errors| !errors.is_empty())
+        self.errors.iter().flatten().any(|trouble| !trouble.is_of_another_post())
             || (self.data.is_none() && !none_told)
     }
 }
@@ -146,6 +159,12 @@ mod tests {
         assert!(timeline("{}").is_partial());
         assert!(timeline(r#"{"meta":{"result_count":2}}"#).is_partial());
         assert!(timeline(r#"{"meta":{"result_count":0},"errors":[{}]}"#).is_partial());
+        let parent_gone =
+            r#"{"data":[{"id":"1"}],"errors":[{"parameter":"referenced_posts","value":"9"}]}"#;
+        assert!(
+            !timeline(parent_gone).is_partial(),
+            "a list is whole without a post that one of it answers"
+        );
     }
 
     #[test]

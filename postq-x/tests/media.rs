@@ -5,7 +5,7 @@ mod support;
 use std::io::Cursor;
 use std::time::Duration;
 
-use fake_x::{Faults, MediaFault};
+use fake_x::{Dialect, Faults, MediaFault};
 use postq_core::content::MediaRef;
 use postq_core::failure::{Failure, FailureClass, Outcome};
 use postq_core::media::{MediaFacts, MediaId, MediaKind, MediaStore};
@@ -185,6 +185,14 @@ async fn what_x_cannot_work_on_is_refused_for_good() {
 
     assert_eq!(failure.class, FailureClass::Content);
     assert!(failure.message.contains("file is unsupported"), "{failure}");
+
+    // By the newer names X does not say why.
+    let newer = Faults { dialect: Dialect::Post, ..with([MediaFault::ProcessingFails]) };
+    bench.server.set_faults(newer);
+    let mut uploading = Uploading::of(&bench, MediaKind::Mp4, content(10)).await;
+    let failure = uploading.finish().await.expect_err("refused");
+    assert_eq!(failure.class, FailureClass::Content);
+    assert!(failure.message.contains("it does not say why"), "{failure}");
 }
 
 #[tokio::test]

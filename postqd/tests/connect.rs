@@ -98,7 +98,10 @@ fn ends_well(child: Child) -> String {
 fn the_doctor_says_whether_accounts_can_be_connected() {
     let place = Place::new();
 
-    place.run(&["doctor"]).exits(0).tells("without X_CLIENT_ID accounts are added with");
+    place
+        .run(&["doctor"])
+        .exits(0)
+        .tells("accounts are added by access token alone: X_CLIENT_ID is not set");
     place.write("postqd.toml", format!("x_client_id = \"{CLIENT_ID}\"\n"));
     place.run(&["doctor"]).exits(0).tells("X_REDIRECT_URI is not");
 }

@@ -4,7 +4,8 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Cursor, Write};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use fake_bluesky::FakeBluesky;
@@ -23,6 +24,28 @@ fn given(place: &Place, args: &[&str], input: &str) -> Ended {
     Ended::of(child.wait_with_output().unwrap())
 }
 
+/// All files below a folder.
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_in(&path) } else { vec![path] }).collect()
+}
+
+/// A place where nothing is sent, with accounts by the names of their platforms.
+fn dry(platforms: &[&str], settings: &str) -> Place {
+    let place = Place::new();
+    place.write("postqd.toml", format!("dry_run = true\n{settings}"));
+    for platform in platforms {
+        let add = ["account", "add", platform, "--name", platform, "--access-token-stdin"];
+        given(&place, &add, "t").exits(0);
+    }
+    place
+}
+
+/// A post as programs are shown it.
+fn post(place: &Place, key: &str) -> Value {
+    place.run(&["post", "show", key, "--json"]).exits(0).values().remove(0)["post"].take()
+}
+
 #[test]
 fn every_platform_is_there_and_doctor_says_how_to_get_in() {
     let place = Place::new();
@@ -33,6 +56,12 @@ fn every_platform_is_there_and_doctor_says_how_to_get_in() {
     let names: Vec<&str> =
         told[0].as_array().unwrap().iter().map(|one| one["platform"].as_str().unwrap()).collect();
     assert_eq!(names, ALL);
+    let table = place.run(&["platforms"]).exits(0);
+    let lines: Vec<&str> = table.out.lines().collect();
+    assert_eq!(lines.len(), 1 + ALL.len(), "{}", table.out);
+    for (line, name) in lines[1..].iter().zip(ALL) {
+        assert!(line.starts_with(name), "{line}");
+    }
     doctor.tells("https://oauth.reddit.com; accounts are added by access token alone");
     doctor.tells("REDDIT_CLIENT_ID");
     doctor.tells("https://bsky.social; postqd account add bluesky adds accounts");
@@ -52,7 +81,6 @@ fn a_setting_that_cannot_be_is_told_by_its_name() {
     for (name, value, expected) in [
         ("REDDIT_API_BASE_URL", "http://example.com", "reddit_api_base_url (REDDIT_API_BASE_URL)"),
         ("REDDIT_SETTLE_TIME", "1s", "reddit_settle_time (REDDIT_SETTLE_TIME)"),
-        ("FACEBOOK_PAGE_ID", "acme", "facebook_page_id (FACEBOOK_PAGE_ID)"),
         ("INSTAGRAM_CODE_URL", "x", "instagram_code_url (INSTAGRAM_CODE_URL)"),
         ("INSTAGRAM_DAILY", "many", "INSTAGRAM_DAILY (environment)"),
         ("PINTEREST_ACCESS", "gold", "PINTEREST_ACCESS (environment)"),
@@ -91,7 +119,8 @@ fn an_app_password_lets_in_and_is_kept_nowhere() {
     ];
 
     given(&place, &add, "wrong").exits(1).tells("does not take the handle and the app password");
-    given(&place, &add, "abcd-efgh-ijkl-mnop\n").exits(0).tells(&format!("is id {did}"));
+    let added = given(&place, &add, "abcd-efgh-ijkl-mnop\n").exits(0);
+    added.tells(&format!("is id {did}"));
     let posted = place.run(&["post", "Hello #postq", "--account", "alice"]).exits(0);
     let shown = place.run(&["account", "show", "alice"]).exits(0);
 
@@ -99,10 +128,17 @@ fn an_app_password_lets_in_and_is_kept_nowhere() {
     shown.tells("credentials  sealed");
     shown.tells("renewed before");
     assert_eq!(bluesky.ledger().posts.len(), 1);
-    for file in ["postq.db", "postq.db-wal"] {
-        let kept = std::fs::read(place.path("postq-data").join(file)).unwrap_or_default();
+    let served = place.serve_into("daemon.log", &[]);
+    drop(served);
+    let files = files_in(&place.path(""));
+    assert!(files.iter().any(|file| file.ends_with("postq.db")), "{files:?}");
+    for file in files {
+        let kept = std::fs::read(&file).unwrap();
         let has = |secret: &str| kept.windows(secret.len()).any(|own| own == secret.as_bytes());
-        assert!(!has("abcd-efgh-ijkl-mnop"), "{file}");
+        assert!(!has("abcd-efgh-ijkl-mnop"), "{}", file.display());
+    }
+    for told in [&added, &posted, &shown] {
+        assert!(!format!("{}{}", told.out, told.err).contains("abcd-efgh"), "{}", told.out);
     }
     given(
         &place,
@@ -137,7 +173,9 @@ fn options_reach_the_platform_and_can_be_changed() {
         place.run(&[&base, more].concat())
     };
 
-    post(&[]).exits(1).tells("the option \"subreddit\" is missing");
+    let missing = post(&[]).exits(1);
+    missing.tells("--option reddit.subreddit: is missing: the community");
+    missing.tells("--option reddit.title: is missing");
     post(&["--option", "reddit.subredit=rust"]).exits(2).tells("did you mean \"subreddit\"");
     post(&[
         "--option",
@@ -156,7 +194,7 @@ fn options_reach_the_platform_and_can_be_changed() {
     let edit = ["post", "edit", "story", "--option", "reddit.nsfw=", "--option", "reddit.title=43"];
     place.run(&edit).exits(0).tells("options changed, revision 2");
     let missing = ["post", "edit", "story", "--option", "reddit.subreddit="];
-    place.run(&missing).exits(1).tells("the option \"subreddit\" is missing");
+    place.run(&missing).exits(1).tells("--option reddit.subreddit: is missing");
 
     let values = place.run(&["post", "show", "story", "--json"]).exits(0).values();
     let expected = json!({ "reddit": { "subreddit": "rust", "title": "43" } });
@@ -182,7 +220,193 @@ fn a_text_is_made_to_fit_where_that_is_asked_for() {
     post(&["--fit", "shorten"]).exits(0);
 
     let shown = place.run(&["post", "show", "k"]).exits(0);
-    shown.tells("on x:");
+    shown.tells("on x (shortened):");
     let post: Value = place.run(&["post", "show", "k", "--json"]).values().remove(0);
     assert_eq!(post["post"]["variants"]["x"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn one_platform_is_told_in_full() {
+    let place = Place::new();
+
+    let reddit = place.run(&["platforms", "reddit"]).exits(0);
+    let json = place.run(&["platforms", "reddit", "--json"]).exits(0).values().remove(0);
+    let wrong = place.run(&["platforms", "redit"]);
+
+    for option in json["options"].as_array().unwrap() {
+        reddit.tells(&format!("reddit.{}", option["name"].as_str().unwrap()));
+        reddit.tells(option["about"].as_str().unwrap());
+    }
+    reddit.tells("needed: the community");
+    reddit.tells("self, link, image, gallery, video");
+    assert_ne!(wrong.code, 0);
+    wrong.tells("there is bluesky, dry_run, facebook, instagram, pinterest, reddit, x");
+}
+
+#[test]
+fn a_text_that_was_made_to_fit_is_made_so_again() {
+    let place = dry(&["x", "bluesky"], "");
+    let text = |what: &str| format!("{what} is said again. ").repeat(20);
+    let new = ["--account", "x", "--account", "bluesky", "--at", "+1h", "--key", "k"];
+    let refused = place.run(&[&["post", &text("It")], &new[..]].concat()).exits(1);
+    refused.tells("text: x: the text is");
+    refused.tells("fit: shorten or thread makes the text fit x");
+    place.run(&[&["post", &text("It"), "--fit", "thread"], &new[..]].concat()).exits(0);
+
+    place.run(&["post", "edit", "k", "--text", &text("That")]).exits(0);
+    let again = post(&place, "k");
+    assert_eq!(again["fitted"], json!({ "x": "thread", "bluesky": "thread" }));
+    for platform in ["x", "bluesky"] {
+        let parts = again["variants"][platform].as_array().unwrap();
+        assert!(parts.len() > 1, "{again}");
+        assert!(parts[0]["text"].as_str().unwrap().starts_with("That is said again."), "{again}");
+    }
+    place
+        .run(&["post", "edit", "k", "--fit", "shorten"])
+        .exits(0)
+        .tells("text changed, revision 3");
+    let shown = place.run(&["post", "show", "k"]).exits(0);
+    shown.tells("on x (shortened):");
+    // With another time it is looked at first: nothing is changed by what is refused.
+    let link = format!("https://example.com/{}", "a".repeat(400));
+    let edit = ["post", "edit", "k", "--text", &link, "--at", "+2h"];
+    place.run(&edit).exits(1).tells("is too long by itself, and is not cut in half");
+    assert_eq!(post(&place, "k")["schedules"], again["schedules"]);
+    assert_eq!(post(&place, "k")["revision"], 3);
+    place.run(&["post", "edit", "k", "--text", "Short.", "--at", "+2h"]).exits(0);
+    assert_eq!(post(&place, "k")["variants"], json!({}));
+}
+
+#[test]
+fn options_that_no_platform_wants_are_told() {
+    let place = dry(&["x", "reddit"], "");
+    let told = |more: &[&str]| {
+        place.run(&[&["post", "hello", "--account", "x", "--at", "+1h"], more].concat())
+    };
+
+    told(&["--option", "reddit.subreddit=rust"])
+        .exits(1)
+        .tells("--option reddit: none of the accounts is on reddit");
+    told(&["--option", "redit.subreddit=rust"]).exits(2).tells("did you mean \"reddit\"");
+    told(&["--option", "x.title=A"]).exits(2).tells("x has no option \"title\"");
+    told(&["--option", "reddit.nsfw=perhaps"]).exits(2).tells("expected true or false");
+    let kind = ["--account", "reddit", "--option", "reddit.kind=poll"];
+    told(&kind).exits(1).tells("--option reddit.kind: is \"poll\", expected self, link");
+}
+
+const AT: &str = "2100-01-07T09:00Z";
+
+#[test]
+fn calendars_have_options_and_fitting_in_every_format() {
+    let place = dry(&["x", "reddit"], "");
+    let long = "This sentence is said again. ".repeat(12);
+    let long = long.trim();
+    place.write(
+        "a.csv",
+        format!(
+            "key,at,accounts,text,fit,reddit.subreddit,reddit.title,reddit.nsfw\n\
+             a,{AT},reddit,Hello,,rust,42,yes\naa,{AT},x,{long},thread,,,\n"
+        ),
+    );
+    place.write(
+        "b.toml",
+        format!(
+            "[[post]]\nkey = \"b\"\nat = \"{AT}\"\naccounts = [\"reddit\"]\ntext = \"Hello\"\n\
+             [post.options.reddit]\nsubreddit = \"rust\"\ntitle = 42\nnsfw = true\n\
+             [[post]]\nkey = \"bb\"\nat = \"{AT}\"\naccounts = [\"x\"]\ntext = \"{long}\"\nfit = \"thread\"\n"
+        ),
+    );
+    let options = json!({ "reddit": { "subreddit": "rust", "title": "42", "nsfw": true } });
+    let rows = json!([
+        { "key": "c", "at": AT, "accounts": ["reddit"], "text": "Hello", "options": options },
+        { "key": "cc", "at": AT, "accounts": ["x"], "text": long, "fit": "thread" },
+    ]);
+    place.write("c.json", rows.to_string());
+
+    place.run(&["import", "a.csv", "b.toml", "c.json", "--apply"]).exits(0);
+
+    for key in ["a", "b", "c"] {
+        assert_eq!(post(&place, key)["options"], options, "{key}");
+        let long = post(&place, &key.repeat(2));
+        assert_eq!(long["variants"]["x"].as_array().map(Vec::len), Some(2), "{long}");
+    }
+    place.run(&["import", "a.csv", "b.toml", "c.json"]).exits(0).tells("known, scheduled");
+}
+
+#[test]
+fn what_is_wrong_in_a_calendar_is_told_at_its_place() {
+    let place = dry(&["x", "reddit"], "");
+    let told = |name: &str, text: &str, expected: &[&str]| {
+        place.write(name, text);
+        let told = place.run(&["import", name]).exits(1);
+        expected.iter().for_each(|line| told.tells(line));
+    };
+    let header = "at,accounts,text,reddit.subreddit,reddit.title,reddit.nsfw,fit";
+
+    told(
+        "f.csv",
+        &format!(
+            "{header}\n{AT},reddit,hi,,A,,\n{AT},reddit,hi,rust,A,perhaps,\n{AT},x,hi,rust,,,\n\
+             {AT},x,hi,,,,tight\n{AT},x,#{},,,,shorten\n",
+            "a".repeat(300)
+        ),
+        &[
+            "f.csv:2: options.reddit.subreddit: is missing: the community",
+            "f.csv:3:36: options.reddit.nsfw: is \"perhaps\", expected true or false",
+            "f.csv:4:24: options.reddit: none of the accounts is on reddit",
+            "f.csv:5:27: fit: \"tight\" cannot be; expected shorten or thread",
+            "f.csv:6:326: fit: x: \"#aaa",
+        ],
+    );
+    told(
+        "f.toml",
+        &format!(
+            "[[post]]\nat = \"{AT}\"\naccounts = [\"reddit\"]\ntext = \"hi\"\n[post.options.reddit]\n\
+             subreddit = \"rust\"\ntitle = \"A\"\nnsfw = \"perhaps\"\nkind = \"poll\"\n"
+        ),
+        &[
+            "f.toml:8:8: options.reddit.nsfw: is \"perhaps\", expected true or false",
+            "f.toml:9:8: options.reddit.kind: is \"poll\", expected self, link",
+        ],
+    );
+    told(
+        "f.json",
+        &format!(
+            "[\n {{\"at\": \"{AT}\", \"accounts\": \"reddit\", \"text\": \"hi\",\n  \"options\": {{\"reddit\": {{\"subredit\": \"rust\"}}}}}}\n]"
+        ),
+        &["f.json:3:38: options.reddit.subredit: is not known; expected subreddit, title"],
+    );
+}
+
+#[test]
+fn a_day_that_is_full_is_told_by_the_plan() {
+    let place = dry(&["instagram"], "instagram_daily = 2\n");
+    let mut picture = Cursor::new(Vec::new());
+    image::RgbImage::from_pixel(400, 400, image::Rgb([1, 2, 3]))
+        .write_to(&mut picture, image::ImageFormat::Png)
+        .unwrap();
+    place.write("p.png", picture.into_inner());
+    // A day of the next week, by the clock that the command goes by.
+    let soon =
+        place.run(&["preview", "--every", "24h", "--count", "4", "--json"]).exits(0).values();
+    let day = soon[0]["occurrences"][3].as_str().unwrap()[..10].to_owned();
+    let row = |hour: u32| format!("k{hour},{day}T{hour:02}:00Z,instagram,hi,p.png\n");
+    let write = |hours: &[u32]| {
+        let rows: String = hours.iter().map(|hour| row(*hour)).collect();
+        place.write("c.csv", format!("key,at,accounts,text,media\n{rows}"));
+    };
+
+    write(&[8, 9, 10]);
+    let plan = place.run(&["import", "c.csv"]).exits(1);
+    plan.tells("c.csv:4:5: at: ");
+    plan.tells("breaks instagram's daily limit: account \"instagram\" would have 3 posts");
+    write(&[8, 9]);
+    place.run(&["import", "c.csv", "--apply"]).exits(0);
+    let at = format!("{day}T12:00Z");
+    let third = ["post", "hi", "--account", "instagram", "--media", "p.png", "--at", &at];
+    place.run(&third).exits(1).tells("breaks instagram's daily limit");
+    let preview = place.run(&[&third[..], &["--preview"]].concat()).exits(1);
+    preview.tells("it would not be taken in: at: ");
+    let other = format!("{day}T07:00Z");
+    place.run(&["post", "edit", "k8", "--at", &other]).exits(0);
 }

@@ -46,6 +46,7 @@ async fn all_pages() {
         ("job-held", format!("/jobs/{}", town.held)),
         ("dead-letters", "/dead-letters".to_owned()),
         ("accounts", "/accounts".to_owned()),
+        ("platforms", "/platforms".to_owned()),
         ("nodes", "/nodes".to_owned()),
         ("settings", "/settings".to_owned()),
     ];

@@ -21,6 +21,7 @@ mod page;
 mod past;
 mod phone;
 mod picture;
+mod platforms;
 mod signing_in;
 mod slots;
 #[path = "../support/mod.rs"]

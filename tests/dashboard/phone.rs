@@ -14,9 +14,17 @@ async fn a_post_is_written_and_published_on_a_phone() {
     page.browser.resize(Size::Phone).await;
     page.reload().await;
     page.sees("Calendar").await;
-    for place in
-        ["Posts", "Queue", "Analytics", "Dead letters", "Accounts", "Nodes", "Settings", "Compose"]
-    {
+    for place in [
+        "Posts",
+        "Queue",
+        "Analytics",
+        "Dead letters",
+        "Accounts",
+        "Platforms",
+        "Nodes",
+        "Settings",
+        "Compose",
+    ] {
         page.click("link", place).await;
         page.until_true(
             &format!("the page {place}"),

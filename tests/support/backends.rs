@@ -15,6 +15,7 @@ use postq::core::content::{Content, Part, Post};
 use postq::core::fallback::{Beside, Breaker, BreakerSettings, LimiterMode, LocalMode};
 use postq::core::id::{AccountId, JobId, PostId, ScheduleId, TenantId};
 use postq::core::job::{Job, JobKind};
+use postq::core::media::{MediaCatalog, UploadStore};
 use postq::core::memory::{MemoryBackend, MemoryWebhooks};
 use postq::core::retry::FixedSteps;
 use postq::core::schedule::{Schedule, Timing};
@@ -275,6 +276,15 @@ impl Bench {
             Place::Memory(_) => Arc::new(MemoryWebhooks::default()),
             Place::File(store, _) => store.webhooks(),
             Place::Postgres(store, _) => store.webhooks(),
+        }
+    }
+
+    /// What is known of the files of posts, and how far their uploads are; none in memory.
+    pub(crate) fn media(&self) -> Option<(Arc<dyn MediaCatalog>, Arc<dyn UploadStore>)> {
+        match &self.place {
+            Place::Memory(_) => None,
+            Place::File(store, _) => Some((store.media_catalog(), store.uploads())),
+            Place::Postgres(store, _) => Some((store.media_catalog(), store.uploads())),
         }
     }
 

@@ -118,10 +118,17 @@ impl Bench {
         part: Outgoing<'_>,
         now: DateTime<Utc>,
     ) -> Result<PreparedMedia, Failure> {
-        match Stage::step(&self.bluesky, &self.who, part, None, now).await? {
-            UploadStep::Ready(ready) => Ok(ready),
-            UploadStep::Going { .. } => panic!("it is one step"),
+        let mut state = None;
+        for _ in 0..10 {
+            match Stage::step(&self.bluesky, &self.who, part, state.as_ref(), now).await? {
+                UploadStep::Ready(ready) => return Ok(ready),
+                UploadStep::Going { state: next, wait } => {
+                    assert!(wait > Duration::ZERO, "it does not ask without a pause");
+                    state = Some(next);
+                }
+            }
         }
+        panic!("it does not end")
     }
 
     /// The failure of one call that gets this answer.

@@ -14,6 +14,7 @@ use super::{End, Holding, Publish, exhausted, not_known_here};
 use crate::engine::Shared;
 use crate::media::ahead::Payload;
 use crate::media::prepare::{Preparation, Unready};
+use crate::media::stage::Made;
 use crate::settle::Verdict;
 use crate::tokens::Usable;
 use crate::worker::Work;
@@ -36,9 +37,11 @@ impl Publish<'_> {
         }
     }
 
-    /// What a part was built as, where the platform builds it ahead. So was this, usually.
+    /// What a part was built as, where the platform builds it ahead. So was this, usually. Where no media are kept
+    /// nothing is built ahead: a part without any goes as it is.
     pub(super) async fn container(&self, part: Outgoing<'_>) -> Result<Option<String>, End> {
-        if self.platform.stage().is_none() {
+        let needs_none = self.shared.media.is_none() && part.media.is_empty();
+        if self.platform.stage().is_none() || needs_none {
             return Ok(None);
         }
         let preparation = self.preparation()?;
@@ -48,16 +51,23 @@ impl Publish<'_> {
         }
     }
 
-    /// What was built, and is surely not out, may be to blame: it is built anew. Not where all that is wrong
-    /// is the account or the hurry.
-    pub(super) async fn forget_container(&self, failure: &Failure, intent: &Intent) {
+    /// What was made for a part that is surely not out may be to blame: a container is built anew, and media are
+    /// uploaded anew where the platform has forgotten them, or refuses the part: whoever sends that again does not
+    /// meet the same files. Not where all that is wrong is the account or the hurry.
+    pub(super) async fn forget_made(&self, failure: &Failure, part: &Part, intent: &Intent) {
         let is_to_blame = failure.outcome == Outcome::NotPublished
             && !matches!(failure.class, FailureClass::Auth | FailureClass::RateLimit);
-        if let (true, Some(_), Ok(preparation)) =
-            (is_to_blame, &intent.container, self.preparation())
-            && let Err(failure) = preparation.forget(intent.part).await
+        let made = Made {
+            container: intent.container.is_some(),
+            media: !part.media.is_empty()
+                && (failure.media_gone || failure.class == FailureClass::Content),
+        };
+        if is_to_blame
+            && (made.container || made.media)
+            && let Ok(preparation) = self.preparation()
+            && let Err(failure) = preparation.forget(intent.part, made).await
         {
-            tracing::debug!(%failure, "what was built is not forgotten");
+            tracing::debug!(%failure, "what was made is not forgotten");
         }
     }
 
@@ -75,6 +85,7 @@ impl Publish<'_> {
             root: self.work.job.root,
             due: made.planned_at,
             time: self.work.time,
+            limit: &self.holding.limit,
         })
     }
 }
@@ -120,6 +131,7 @@ pub(super) async fn prepare(
         root: payload.root,
         due: payload.due,
         time: work.time,
+        limit: &holding.limit,
     };
     let draft = post.content.draft_for(&account.platform);
     for (index, part) in (0_u16..).zip(draft.parts) {

@@ -15,6 +15,7 @@
 
 mod admit;
 mod failure;
+mod limit;
 mod look;
 mod media;
 
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use self::admit::admit;
 use self::failure::dead;
 pub(crate) use self::failure::tell;
+pub(crate) use self::limit::TimeLimit;
 use crate::engine::Shared;
 use crate::keeper::Kept;
 use crate::looking::EARLY;
@@ -89,6 +91,8 @@ struct Holding<'a> {
     kept: Kept,
     /// The receipt of a thread's part that is being written down: not lost when time is up.
     receipt: Mutex<Option<Receipt>>,
+    /// How long it may take.
+    limit: TimeLimit,
     shutdown: &'a CancellationToken,
 }
 
@@ -101,8 +105,10 @@ impl Holding<'_> {
 /// Runs one attempt: keeps its lease, holds it to its time limit, writes down what it came to.
 pub(crate) async fn run(shared: Arc<Shared>, work: Work, shutdown: CancellationToken) {
     let kept = shared.keeper.keep(work.job.held());
-    let holding = Holding { kept, receipt: Mutex::default(), shutdown: &shutdown };
-    let ended = within_limits(&shared, &work, attempt(&shared, &work, &holding)).await;
+    let limit = TimeLimit::begin(shared.settings.time_limit);
+    let holding = Holding { kept, receipt: Mutex::default(), limit, shutdown: &shutdown };
+    let running = attempt(&shared, &work, &holding);
+    let ended = holding.limit.hold(&work, shared.settings.warn_after, running).await;
     let in_hand = holding.receipt().take();
     if let Some(receipt) = in_hand {
         let part = Verdict::plain(Settle::Part(receipt));
@@ -166,31 +172,6 @@ async fn attempt(shared: &Shared, work: &Work, holding: &Holding<'_>) -> Result<
     match handled {
         Ok(()) => Ok(Verdict::plain(Settle::Succeeded(None))),
         Err(failure) => Err(shared.retry_handled(work, failure, handler.retry())),
-    }
-}
-
-/// Holds an attempt to its time limit; warns before.
-async fn within_limits<T>(
-    shared: &Shared,
-    work: &Work,
-    attempt: impl Future<Output = Result<T, End>>,
-) -> Result<T, End> {
-    let (warn_after, limit) = (shared.settings.warn_after, shared.settings.time_limit);
-    let mut attempt = std::pin::pin!(attempt);
-    if let Ok(ended) = tokio::time::timeout(warn_after, &mut attempt).await {
-        return ended;
-    }
-    tracing::warn!(?warn_after, ?limit, "the attempt takes long");
-    match tokio::time::timeout(limit.saturating_sub(warn_after), attempt).await {
-        Ok(ended) => ended,
-        Err(_) => {
-            // Unknown, as it may have been cut off while sending. Claimed again, it looks if there is an
-            // intent, and gives up if its attempts are used up.
-            let message = format!("the attempt took longer than {limit:?}");
-            let failure = Failure::unknown(FailureClass::Internal, message);
-            let again = RetryDecision::RetryAt(work.time.now());
-            Err(Verdict::plain(Settle::Failed(failure, again)).into())
-        }
     }
 }
 
@@ -291,7 +272,7 @@ impl Publish<'_> {
                 Ok(Receipt { part: index, ..published.receipt })
             }
             Ok(Err(failure)) => {
-                self.forget_container(&failure, &intent).await;
+                self.forget_made(&failure, part, &intent).await;
                 self.after_failure(failure, &Intent { made_at: sent_at, ..intent }).await
             }
             Err(_) => {

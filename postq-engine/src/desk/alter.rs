@@ -1,11 +1,13 @@
 //! Changing what somebody has looked at: refused if it was changed since.
 
 use postq_core::content::{Content, Post};
+use postq_core::fit::Fitting;
 use postq_core::id::{AccountId, PostId, ScheduleId};
 use postq_core::schedule::Schedule;
 use postq_core::store::{Edited, ScheduleEdit};
 
 use super::check::accounts_of;
+use super::fitting::Fitted;
 use super::{Amendment, Desk, DeskError, Refused};
 
 /// What is to change of a schedule at once; what is none stays.
@@ -20,22 +22,25 @@ pub struct Alteration {
 }
 
 impl Desk {
-    /// Replaces the content of a post that still has this revision.
+    /// Replaces the content of a post that still is as it was seen. Where the text is too long for a platform,
+    /// it is made to fit if that is asked for; what was made to fit before is made so again of the new text, as
+    /// before if nothing else is said.
     pub async fn edit_seen(
         &self,
-        id: PostId,
-        revision: u32,
-        content: &Content,
+        seen: Post,
+        content: Content,
+        fitting: Option<Fitting>,
     ) -> Result<Post, DeskError> {
-        let what = format!("post {id}");
-        let mut post = self.find_post(&id.to_string()).await?;
-        self.check_content(id, content).await?;
-        match self.backend.posts.edit(id, revision, content).await? {
-            Edited::Applied { revision } => {
-                post.revision = revision;
-                post.content = content.clone();
-                Ok(post)
-            }
+        let what = format!("post {}", seen.id);
+        let accounts = self.accounts_of_post(seen.id).await?;
+        let Fitted { content, unfit, .. } =
+            self.refitted(&seen.content, content, fitting, &accounts);
+        if !unfit.is_empty() {
+            return Err(Refused { problems: unfit }.into());
+        }
+        self.check_content_for(&content, &accounts).await?;
+        match self.backend.posts.edit(seen.id, seen.revision, &content).await? {
+            Edited::Applied { revision } => Ok(Post { revision, content, ..seen }),
             Edited::Changed { .. } => Err(DeskError::Changed(what)),
             Edited::AlreadyPublishing => Err(DeskError::AlreadyPublishing(what)),
             Edited::Gone => Err(DeskError::NotFound(what)),
@@ -112,6 +117,7 @@ impl Desk {
             };
             edit.timing = Some((schedule.timing.clone(), Some(first)));
         }
+        self.ensure_day(schedule, &edit, now).await?;
         Ok(edit)
     }
 
@@ -128,6 +134,9 @@ impl Desk {
         let post = self.find_post(&schedule.post_id.to_string()).await?;
         let named = self.named([&post.content]).await?;
         problems.extend(self.violations(&post.content, &accounts, &named));
+        if problems.is_empty() {
+            problems.extend(self.preflight(&post.content, &accounts, now).await);
+        }
         if !problems.is_empty() {
             return Err(Refused { problems }.into());
         }

@@ -40,14 +40,30 @@ impl Desk {
     /// Whether a post may have this content: what [`edit_content`](Self::edit_content) would refuse,
     /// without changing anything.
     pub async fn check_content(&self, id: PostId, content: &Content) -> Result<(), DeskError> {
+        let accounts = self.accounts_of_post(id).await?;
+        self.check_content_for(content, &accounts).await
+    }
+
+    pub(super) async fn check_content_for(
+        &self,
+        content: &Content,
+        accounts: &[Account],
+    ) -> Result<(), DeskError> {
+        let named = self.named([content]).await?;
+        self.content_is_good(content, accounts, &named)?;
+        let now = self.backend.jobs.now().await?;
+        let problems = self.preflight(content, accounts, now).await;
+        if problems.is_empty() { Ok(()) } else { Err(Refused { problems }.into()) }
+    }
+
+    /// The accounts that a post goes to by any of its schedules.
+    pub(super) async fn accounts_of_post(&self, id: PostId) -> Result<Vec<Account>, DeskError> {
         let schedules = self.backend.schedules.of_posts(&[id]).await?;
         let mut accounts: Vec<AccountId> =
             schedules.into_iter().flat_map(|schedule| schedule.accounts).collect();
         accounts.sort_unstable();
         accounts.dedup();
-        let accounts = self.backend.accounts.load(&accounts).await?;
-        let named = self.named([content]).await?;
-        Ok(self.content_is_good(content, &accounts, &named)?)
+        Ok(self.backend.accounts.load(&accounts).await?)
     }
 
     pub(crate) fn content_is_good(
@@ -58,6 +74,7 @@ impl Desk {
     ) -> Result<(), Refused> {
         let mut problems = content_problems(content);
         problems.extend(named.missing(content));
+        problems.extend(self.stray(content, accounts));
         problems.extend(self.violations(content, accounts, named));
         if problems.is_empty() { Ok(()) } else { Err(Refused { problems }) }
     }
@@ -77,6 +94,7 @@ impl Desk {
         let accounts = self.backend.accounts.load(&schedule.accounts).await?;
         let now = self.backend.jobs.now().await?;
         self.move_by(&mut edit, &schedule, amendment, &accounts, now)?;
+        self.ensure_day(&schedule, &edit, now).await?;
         self.change(id, &edit).await?;
         Ok(edit.timing.and_then(|(_, first)| first))
     }

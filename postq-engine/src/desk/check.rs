@@ -1,16 +1,17 @@
 //! Checking what is handed in, before anything is written.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, Utc};
 
-use postq_calendar::zone;
+use postq_calendar::{near, zone};
 use postq_core::account::Account;
 use postq_core::content::{Content, Part, Post};
 use postq_core::id::{AccountId, PostId, ScheduleId};
-use postq_core::platform::{Violation, violations};
+use postq_core::options;
+use postq_core::platform::{PlatformName, Violation, violations};
 use postq_core::schedule::Schedule;
 
+use super::daily::MakesWay;
+use super::fitting::Fitted;
 use super::meaning::Meant;
 use super::media::{Named, source_problem};
 use super::{Desk, DeskError, Directory, Problem, Refused, Submission};
@@ -59,11 +60,22 @@ impl Entry {
 impl Desk {
     /// Checks submissions and writes nothing.
     pub async fn check(&self, submissions: &[Submission]) -> Result<Checked, DeskError> {
-        let named = self.named(submissions.iter().map(|s| &s.content)).await?;
-        self.check_with(submissions, named).await
+        self.check_in_place(submissions, &|_| false).await
     }
 
-    /// The same, with what is known of the files that they name, and perhaps others.
+    /// The same, for what is planned in the place of something else.
+    pub(super) async fn check_in_place(
+        &self,
+        submissions: &[Submission],
+        makes_way: MakesWay<'_>,
+    ) -> Result<Checked, DeskError> {
+        let named = self.named(submissions.iter().map(|s| &s.content)).await?;
+        let mut checked = self.check_with(submissions, named).await?;
+        self.ensure_days(&mut checked, makes_way).await?;
+        Ok(checked)
+    }
+
+    /// The same whatever their days hold, with what is known of the files that they name, and perhaps others.
     pub(crate) async fn check_with(
         &self,
         submissions: &[Submission],
@@ -73,30 +85,8 @@ impl Desk {
         let mut directory = self.directory(now).await?;
         let check = |s| self.check_one(&mut directory, &named, s, now);
         let mut entries: Vec<Result<Entry, Refused>> = submissions.iter().map(check).collect();
-        self.ensure_days(&mut entries, &directory, now).await?;
         self.ask_platforms(&mut entries, &directory, now).await;
         Ok(Checked { entries, directory, named, now })
-    }
-
-    /// Refuses what comes more often in a day than a platform takes.
-    async fn ensure_days(
-        &self,
-        entries: &mut [Result<Entry, Refused>],
-        directory: &Directory,
-        now: DateTime<Utc>,
-    ) -> Result<(), DeskError> {
-        let accounts = entries.iter().flatten().flat_map(|entry| &entry.schedule.accounts);
-        let accounts: BTreeSet<AccountId> = accounts.copied().collect();
-        let accounts: Vec<Account> =
-            accounts.into_iter().filter_map(|id| directory.get(id).cloned()).collect();
-        let mut days = self.days(&accounts, None, now).await?;
-        for one in entries {
-            let Ok(entry) = one else { continue };
-            if let Some(problem) = self.add_to(&mut days, &entry.schedule, now)? {
-                *one = Err(Refused { problems: vec![problem] });
-            }
-        }
-        Ok(())
     }
 
     pub(crate) async fn directory(&self, now: DateTime<Utc>) -> Result<Directory, DeskError> {
@@ -115,8 +105,15 @@ impl Desk {
         problems.extend(named.missing(&submission.content));
         problems.extend(submission.key.as_deref().and_then(key_problem));
         let accounts = accounts_of(directory, &submission.accounts, &mut problems);
-        let (content, _) = self.fitted(&submission.content, submission.fitting, &accounts);
+        problems.extend(self.stray(&submission.content, &accounts));
+        problems.extend(unmeant(&submission.content, &accounts));
+        let Fitted { content, unfit, .. } =
+            self.fitted(&submission.content, submission.fitting, &accounts);
+        problems.extend(unfit);
         problems.extend(self.violations(&content, &accounts, named));
+        if submission.fitting.is_none() {
+            self.offer_to_fit(&content, &accounts, &mut problems);
+        }
         let tz = submission.tz.as_deref().map(zone::check).transpose();
         let tz = tz.unwrap_or_else(|error| {
             problems.push(Problem::new("tz", error.to_string()));
@@ -189,6 +186,32 @@ impl Desk {
         problems
     }
 
+    /// What is wrong with the texts and options for platforms that none of the accounts is on.
+    pub(super) fn stray(&self, content: &Content, accounts: &[Account]) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let unknown = content.variants.keys().filter(|name| self.platforms.get(name).is_none());
+        problems.extend(unknown.map(|name| Problem::new("variants", self.unknown_platform(name))));
+        for (name, values) in content.options.iter().filter(|(name, _)| !is_on(accounts, name)) {
+            let Some(platform) = self.platforms.get(name) else {
+                problems.push(Problem::of_options(name, self.unknown_platform(name)));
+                continue;
+            };
+            for message in values.malformed(platform.options()) {
+                problems.push(match options::told(&message) {
+                    Some((option, message)) => Problem::of_option(name, option, message),
+                    None => Problem::of_options(name, message),
+                });
+            }
+        }
+        problems
+    }
+
+    fn unknown_platform(&self, name: &PlatformName) -> String {
+        let known: Vec<&str> = self.platforms.names().map(PlatformName::as_str).collect();
+        let hint = near::hint(name.as_str(), known.iter().copied());
+        format!("unknown platform \"{name}\"{hint}; there is {}", known.join(", "))
+    }
+
     fn no_platform(&self, account: &Account) -> Problem {
         let known: Vec<_> = self.platforms.names().map(|name| name.as_str()).collect();
         Problem::new(
@@ -210,6 +233,9 @@ pub(super) fn violation_problem(
     parts: usize,
     violation: &Violation,
 ) -> Problem {
+    if let Some((option, message)) = options::told(&violation.message) {
+        return Problem::of_option(&account.platform, option, message);
+    }
     let place = match parts {
         1 => String::new(),
         parts => format!("part {} of {parts}, ", violation.part + 1),
@@ -242,6 +268,30 @@ pub(super) fn accounts_of(
         }
     }
     found
+}
+
+/// Whether one of them is on this platform.
+fn is_on(accounts: &[Account], platform: &PlatformName) -> bool {
+    accounts.iter().any(|account| account.platform == *platform)
+}
+
+/// A content without the options for platforms that none of these accounts is on.
+pub(super) fn without_unmeant(mut content: Content, accounts: &[Account]) -> Content {
+    content.options.retain(|name, _| is_on(accounts, name));
+    content
+}
+
+/// Options for platforms that none of these accounts is on: whoever wrote them meant another account.
+pub(super) fn unmeant(content: &Content, accounts: &[Account]) -> Vec<Problem> {
+    let unmeant = content.options.iter().filter(|(name, values)| {
+        !accounts.is_empty() && !values.is_empty() && !is_on(accounts, name)
+    });
+    let told = unmeant.map(|(name, _)| {
+        let message =
+            format!("none of the accounts is on {name}; add one, or leave the options out");
+        Problem::of_options(name, message)
+    });
+    told.collect()
 }
 
 /// What no platform takes.

@@ -1,15 +1,17 @@
 //! More posts than a platform takes of an account in 24 hours: told when they are planned, and not when the
 //! platform refuses them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use postq_calendar::zone;
 use postq_core::account::Account;
-use postq_core::id::{AccountId, ScheduleId};
+use postq_core::id::AccountId;
 use postq_core::machine::JobState;
 use postq_core::schedule::Schedule;
+use postq_core::store::ScheduleEdit;
 
-use super::{AgendaEntry, AgendaItem, Desk, DeskError, Problem};
+use super::{AgendaEntry, AgendaItem, Checked, Desk, DeskError, Problem, Refused};
 
 /// Occurrences of one schedule that are looked at, and how far ahead.
 const MOST_TIMES: usize = 200;
@@ -20,9 +22,12 @@ const MOST_ITEMS: usize = 5_000;
 
 const DAY: TimeDelta = TimeDelta::hours(24);
 
+/// What is in the calendar and does not count: it makes way for what is planned.
+pub(crate) type MakesWay<'a> = &'a (dyn Fn(&AgendaItem) -> bool + Sync);
+
 /// The moments of accounts whose platforms take so many posts in 24 hours.
 #[derive(Debug, Default)]
-pub(super) struct Days(BTreeMap<AccountId, Day>);
+struct Days(BTreeMap<AccountId, Day>);
 
 #[derive(Debug)]
 struct Day {
@@ -34,12 +39,67 @@ struct Day {
 }
 
 impl Desk {
-    /// What there is already of these accounts, without that of one schedule; nothing of those whose platforms
-    /// name no number. Asks the store only if one does.
-    pub(super) async fn days(
+    /// Refuses of what was checked what comes more often in a day than a platform takes.
+    pub(super) async fn ensure_days(
+        &self,
+        checked: &mut Checked,
+        makes_way: MakesWay<'_>,
+    ) -> Result<(), DeskError> {
+        let schedules: Vec<&Schedule> =
+            checked.entries.iter().flatten().map(|entry| &entry.schedule).collect();
+        let accounts = schedules.iter().flat_map(|schedule| &schedule.accounts);
+        let accounts: BTreeSet<AccountId> = accounts.copied().collect();
+        let accounts = accounts.into_iter().filter_map(|id| checked.directory.get(id).cloned());
+        let accounts: Vec<Account> = accounts.collect();
+        let full = self.full_days(&accounts, &schedules, makes_way, checked.now).await?;
+        let good = checked.entries.iter_mut().filter(|entry| entry.is_ok());
+        for (entry, problem) in good.zip(full) {
+            if let Some(problem) = problem {
+                *entry = Err(Refused { problems: vec![problem] });
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses another time, or other accounts, if that is more in a day than a platform takes.
+    pub(super) async fn ensure_day(
+        &self,
+        schedule: &Schedule,
+        edit: &ScheduleEdit,
+        now: DateTime<Utc>,
+    ) -> Result<(), DeskError> {
+        if edit.timing.is_none() && edit.accounts.is_none() {
+            return Ok(());
+        }
+        let after = after(schedule, edit);
+        let accounts = self.backend.accounts.load(&after.accounts).await?;
+        let own = |item: &AgendaItem| item.schedule == Some(schedule.id);
+        let full = self.full_days(&accounts, &[&after], &own, now).await?;
+        match full.into_iter().flatten().next() {
+            Some(problem) => Err(Refused { problems: vec![problem] }.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// For each of these schedules, in their order, why it is too much for a day; those that are do not
+    /// count for the others. Asks the store only if a platform of these accounts names a number.
+    pub(crate) async fn full_days(
         &self,
         accounts: &[Account],
-        without: Option<ScheduleId>,
+        schedules: &[&Schedule],
+        makes_way: MakesWay<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Option<Problem>>, DeskError> {
+        let mut days = self.days(accounts, makes_way, now).await?;
+        let full = schedules.iter().map(|schedule| self.full_day(&mut days, schedule, now));
+        full.collect()
+    }
+
+    /// What there is already of these accounts; nothing of those whose platforms name no number.
+    async fn days(
+        &self,
+        accounts: &[Account],
+        makes_way: MakesWay<'_>,
         now: DateTime<Utc>,
     ) -> Result<Days, DeskError> {
         let mut days = Days::default();
@@ -54,10 +114,7 @@ impl Desk {
             return Ok(days);
         }
         let agenda = self.agenda(&(now - DAY..now + HORIZON + DAY), MOST_ITEMS).await?;
-        for item in agenda.items.iter().filter(|item| counts(item)) {
-            if without.is_some() && item.schedule == without {
-                continue;
-            }
+        for item in agenda.items.iter().filter(|item| counts(item) && !makes_way(item)) {
             for account in &item.accounts {
                 if let Some(day) = days.0.get_mut(account) {
                     day.moments.push(item.at);
@@ -69,18 +126,21 @@ impl Desk {
 
     /// Adds the moments of a schedule to those days; a problem if that is more than a platform takes, and
     /// then nothing is added.
-    pub(super) fn add_to(
+    fn full_day(
         &self,
         days: &mut Days,
         schedule: &Schedule,
         now: DateTime<Utc>,
     ) -> Result<Option<Problem>, DeskError> {
-        if days.0.is_empty() || !schedule.accounts.iter().any(|id| days.0.contains_key(id)) {
+        if !schedule.accounts.iter().any(|id| days.0.contains_key(id)) {
             return Ok(None);
         }
         let mut moments = self.upcoming(schedule, MOST_TIMES)?;
         moments.retain(|at| *at < now + HORIZON);
-        let full = schedule.accounts.iter().find_map(|id| days.0.get(id)?.full_with(&moments));
+        let full = schedule.accounts.iter().find_map(|id| {
+            let day = days.0.get(id)?;
+            day.full_with(&moments).map(|full| day.told(&full, schedule.tz.as_deref()))
+        });
         if let Some(message) = full {
             return Ok(Some(Problem::new("at", message)));
         }
@@ -94,6 +154,23 @@ impl Desk {
     }
 }
 
+/// A schedule as an edit leaves it.
+pub(crate) fn after(schedule: &Schedule, edit: &ScheduleEdit) -> Schedule {
+    let mut after = schedule.clone();
+    if let Some((timing, first)) = &edit.timing {
+        after.timing.clone_from(timing);
+        after.next_run_at = *first;
+    }
+    if let Some(accounts) = &edit.accounts {
+        after.accounts.clone_from(accounts);
+    }
+    if let Some((tz, _)) = &edit.tz {
+        after.tz = Some(tz.clone());
+    }
+    after.enabled = edit.enabled.unwrap_or(after.enabled);
+    after
+}
+
 /// Whether the platform counts it.
 fn counts(item: &AgendaItem) -> bool {
     match &item.what {
@@ -102,9 +179,17 @@ fn counts(item: &AgendaItem) -> bool {
     }
 }
 
+/// A moment that is one too many.
+struct Full {
+    at: DateTime<Utc>,
+    /// How many there would be in the 24 hours that end so.
+    posts: usize,
+    until: DateTime<Utc>,
+}
+
 impl Day {
-    /// Why these moments are too many, if they are.
-    fn full_with(&self, new: &[DateTime<Utc>]) -> Option<String> {
+    /// Which of these moments is one too many, if any is.
+    fn full_with(&self, new: &[DateTime<Utc>]) -> Option<Full> {
         let mut all = self.moments.clone();
         all.extend(new);
         all.sort_unstable();
@@ -115,16 +200,21 @@ impl Day {
             (first..last).find_map(|end| {
                 let begin = all.partition_point(|other| *other <= all[end] - DAY);
                 let posts = end + 1 - begin;
-                (posts > self.most).then(|| self.told(posts, all[end]))
+                (posts > self.most).then(|| Full { at: *at, posts, until: all[end] })
             })
         })
     }
 
-    fn told(&self, posts: usize, until: DateTime<Utc>) -> String {
+    /// Why that is too much, by the clocks of whoever plans it.
+    fn told(&self, full: &Full, tz: Option<&str>) -> String {
         let Self { name, platform, most, .. } = self;
-        let until = until.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let local = tz.and_then(|tz| zone::instant_to_local(full.at, tz).ok());
+        let weekday = local.unwrap_or_else(|| full.at.naive_utc()).format("%A");
+        let (at, until) = (zone::show(full.at, tz), zone::show(full.until, tz));
         format!(
-            "account \"{name}\" would have {posts} posts in the 24 hours up to {until}, and {platform} takes {most}; choose another day"
+            "{weekday}, {at}, breaks {platform}'s daily limit: account \"{name}\" would have {} posts in the \
+             24 hours up to {until}, and {most} are taken; choose another day",
+            full.posts
         )
     }
 }

@@ -1,12 +1,13 @@
 //! Posts that are handed in under an id, so that handing them in again makes no second one; drafts; and
 //! further schedules for a post that is there.
 
-use postq_core::content::Post;
+use postq_core::content::{Content, Post};
 use postq_core::error::ErrorKind;
 use postq_core::id::{PostId, ScheduleId};
 use postq_core::schedule::{Schedule, Timing};
 
-use super::check::{accounts_of, content_problems, key_problem};
+use super::check::{accounts_of, content_problems, key_problem, unmeant, without_unmeant};
+use super::fitting::Fitted;
 use super::{Desk, DeskError, Entry, Refused, Submission, Submitted, first_schedule};
 
 impl Desk {
@@ -43,14 +44,22 @@ impl Desk {
             [] => Vec::new(),
             names => accounts_of(&mut directory, names, &mut problems),
         };
-        problems.extend(self.violations(&submission.content, &accounts, &named));
+        problems.extend(self.stray(&submission.content, &accounts));
+        problems.extend(unmeant(&submission.content, &accounts));
+        let Fitted { content, unfit, .. } =
+            self.fitted(&submission.content, submission.fitting, &accounts);
+        problems.extend(unfit);
+        problems.extend(self.violations(&content, &accounts, &named));
+        if submission.fitting.is_none() {
+            self.offer_to_fit(&content, &accounts, &mut problems);
+        }
         if !problems.is_empty() {
             return Err(Refused { problems }.into());
         }
         self.ensure_free_for(id, submission.key.as_deref()).await?;
         let mut accounts: Vec<_> = accounts.iter().map(|account| account.id).collect();
         self.make_accounts(&directory, accounts.iter_mut()).await?;
-        let mut post = Post::new(submission.content, now);
+        let mut post = Post::new(content, now);
         (post.id, post.tenant_id, post.key) = (id, self.tenant(), submission.key.clone());
         if let Err(error) = self.backend.posts.insert(&[post]).await {
             return Err(self.why_refused(id, submission.key.as_deref(), error.into()).await);
@@ -81,7 +90,7 @@ impl Desk {
             return Ok(there);
         }
         let post = self.find_post(&post.to_string()).await?;
-        submission.content = post.content.clone();
+        submission.content = self.meant_for(post.content.clone(), &submission.accounts).await?;
         submission.key = None;
         let submission = self.placed(id, submission).await?;
         let mut checked = self.check(&[submission]).await?;
@@ -89,6 +98,19 @@ impl Desk {
         (entry.post, entry.post_exists, entry.schedule.id) = (post, true, id);
         self.commit(&checked, vec![entry]).await?;
         self.find_schedule(id).await
+    }
+
+    /// A content of a post without what it has for other accounts.
+    pub(super) async fn meant_for(
+        &self,
+        content: Content,
+        names: &[String],
+    ) -> Result<Content, DeskError> {
+        let now = self.backend.jobs.now().await?;
+        let mut directory = self.directory(now).await?;
+        // What is wrong with them is told where they are checked.
+        let accounts = accounts_of(&mut directory, names, &mut Vec::new());
+        Ok(without_unmeant(content, &accounts))
     }
 
     /// What was handed in under this id before, with its schedule.

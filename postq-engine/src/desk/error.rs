@@ -3,19 +3,44 @@
 use std::fmt;
 
 use postq_core::error::{ErrorKind, ScheduleError, StoreError};
+use postq_core::platform::PlatformName;
+
+/// The field of what is about options.
+const OPTIONS: &str = "options";
 
 /// One thing that is wrong with a submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The field it is about, by its name in a content calendar: `accounts`, `at`, `text`, …
     pub field: &'static str,
+    /// Which platform's option, or its options at all: `reddit.subreddit`, `reddit`; none if it is about
+    /// something else.
+    pub option: Option<String>,
     /// What is wrong and what would be right.
     pub message: String,
 }
 
 impl Problem {
     pub(crate) fn new(field: &'static str, message: impl Into<String>) -> Self {
-        Self { field, message: message.into() }
+        Self { field, option: None, message: message.into() }
+    }
+
+    /// One about the options for a platform.
+    pub(crate) fn of_options(platform: &PlatformName, message: impl Into<String>) -> Self {
+        Self { option: Some(platform.to_string()), ..Self::new(OPTIONS, message) }
+    }
+
+    /// One about an option of a platform.
+    pub(crate) fn of_option(platform: &PlatformName, name: &str, message: &str) -> Self {
+        Self { option: Some(format!("{platform}.{name}")), ..Self::new(OPTIONS, message) }
+    }
+
+    /// The field as a path: `accounts`, `options.reddit.subreddit`.
+    pub fn path(&self) -> String {
+        match &self.option {
+            Some(option) => format!("{}.{option}", self.field),
+            None => self.field.to_owned(),
+        }
     }
 }
 
@@ -30,7 +55,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, problem) in self.problems.iter().enumerate() {
             let comma = if i == 0 { "" } else { "; " };
-            write!(f, "{comma}{}: {}", problem.field, problem.message)?;
+            write!(f, "{comma}{}: {}", problem.path(), problem.message)?;
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use postq_core::schedule::{Schedule, Timing};
 use postq_core::store::{Controlled, JobFilter, Page, ScheduleEdit};
 use uuid::Uuid;
 
-use super::{Desk, DeskError, Submission, Submitted, When};
+use super::{AgendaItem, Desk, DeskError, Submission, Submitted, When};
 
 /// Why such a job is cancelled.
 const SKIPPED: &str = "skipped";
@@ -116,6 +116,7 @@ impl Desk {
             ));
         }
         let accounts: Vec<String> = schedule.accounts.iter().map(ToString::to_string).collect();
+        let content = self.meant_for(content, &accounts).await?;
         let submission = Submission {
             tz: schedule.tz.clone(),
             priority: schedule.priority,
@@ -123,7 +124,9 @@ impl Desk {
             ..Submission::new(content, accounts, When::At(to.unwrap_or(At::Instant(at))))
         };
         // Before anything is left out: a refused edit changes nothing.
-        for checked in self.check(std::slice::from_ref(&submission)).await?.entries {
+        let left_out = |item: &AgendaItem| item.schedule == Some(id) && item.at == at;
+        let submissions = std::slice::from_ref(&submission);
+        for checked in self.check_in_place(submissions, &left_out).await?.entries {
             checked?;
         }
         self.skip(id, at).await?;

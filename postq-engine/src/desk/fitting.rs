@@ -1,14 +1,16 @@
 //! Making a post fit: parts of their own for the platforms that its text is too long for.
 //!
 //! It is done when the post comes in, and what comes of it is kept as a variant: what was previewed is
-//! what goes out.
+//! what goes out. With another text it is done again.
+
+use std::collections::BTreeMap;
 
 use postq_core::account::Account;
 use postq_core::content::{Content, Part};
 use postq_core::fit::{Fitting, Unfit, shorten, thread};
 use postq_core::platform::{Measure, Platform, PlatformName};
 
-use super::Desk;
+use super::{Desk, Problem};
 
 /// What was done to a post for one platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,61 +21,140 @@ pub struct Notice {
     pub message: String,
 }
 
+/// A content with a variant for each platform that it was too long for.
+#[derive(Clone, Debug)]
+pub(crate) struct Fitted {
+    pub(crate) content: Content,
+    /// What was done.
+    pub(crate) notices: Vec<Notice>,
+    /// What could not be made to fit.
+    pub(crate) unfit: Vec<Problem>,
+}
+
 impl Desk {
-    /// The content with a variant for each platform of these accounts that it was too long for, and what
-    /// was done. What cannot be made to fit stays, and is a violation.
+    /// The content as the platforms of these accounts take it.
     pub(crate) fn fitted(
         &self,
         content: &Content,
         fitting: Option<Fitting>,
         accounts: &[Account],
-    ) -> (Content, Vec<Notice>) {
-        let (mut content, mut notices) = (content.clone(), Vec::new());
-        let Some(fitting) = fitting else { return (content, notices) };
-        let mut names: Vec<&PlatformName> = accounts.iter().map(|one| &one.platform).collect();
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            let Some(platform) = self.platforms.get(name) else { continue };
-            let parts = content.parts_for(name);
-            let Some((parts, message)) = fit(&**platform, parts, fitting) else { continue };
-            content.variants.insert(name.clone(), parts);
-            notices.push(Notice { platform: name.clone(), message });
+    ) -> Fitted {
+        let fittings = accounts.iter().filter_map(|one| Some((one.platform.clone(), fitting?)));
+        self.fitted_by(content.clone(), &fittings.collect())
+    }
+
+    /// The same for a post that was fitted before, with another content: what was made for a platform is made
+    /// again, of the new text; as `fitting` says, or as it was.
+    pub(crate) fn refitted(
+        &self,
+        old: &Content,
+        mut new: Content,
+        fitting: Option<Fitting>,
+        accounts: &[Account],
+    ) -> Fitted {
+        let made = self.made_to_fit(old);
+        new.variants.retain(|name, _| !made.contains_key(name));
+        let mut fittings = made;
+        for account in accounts {
+            if let Some(fitting) = fitting {
+                fittings.insert(account.platform.clone(), fitting);
+            }
         }
-        (content, notices)
+        self.fitted_by(new, &fittings)
+    }
+
+    /// Says, where a text is too long, what can be done about it.
+    pub(super) fn offer_to_fit(
+        &self,
+        content: &Content,
+        accounts: &[Account],
+        problems: &mut Vec<Problem>,
+    ) {
+        let is_long = |account: &&Account| {
+            let platform = self.platforms.get(&account.platform)?;
+            let parts = content.parts_for(&account.platform);
+            Some(parts.iter().any(|part| is_long(platform.measure(), part)))
+        };
+        let long = accounts.iter().find(|account| is_long(account) == Some(true));
+        problems.extend(long.map(|account| {
+            let name = &account.platform;
+            let message =
+                format!("shorten or thread makes the text fit {name}, or give {name} its own");
+            Problem::new("fit", message)
+        }));
+    }
+
+    /// How the text of a content was made to fit, by platform: told from its variants.
+    pub fn made_to_fit(&self, content: &Content) -> BTreeMap<PlatformName, Fitting> {
+        let made = content.variants.iter().filter_map(|(name, variant)| {
+            let platform = self.platforms.get(name)?;
+            let is_made = |how: &Fitting| match fit(&**platform, &content.parts, *how) {
+                Ok(Some((parts, _))) => parts == *variant,
+                _ => false,
+            };
+            let how = [Fitting::Shorten, Fitting::Thread].into_iter().find(is_made)?;
+            Some((name.clone(), how))
+        });
+        made.collect()
+    }
+
+    fn fitted_by(&self, content: Content, fittings: &BTreeMap<PlatformName, Fitting>) -> Fitted {
+        let mut fitted = Fitted { content, notices: Vec::new(), unfit: Vec::new() };
+        for (name, fitting) in fittings {
+            let Some(platform) = self.platforms.get(name) else { continue };
+            match fit(&**platform, fitted.content.parts_for(name), *fitting) {
+                Ok(None) => {}
+                Ok(Some((parts, message))) => {
+                    fitted.content.variants.insert(name.clone(), parts);
+                    fitted.notices.push(Notice { platform: name.clone(), message });
+                }
+                Err(why) => {
+                    let message = format!("{name}: {why}; shorten it, or give {name} its own text");
+                    fitted.unfit.push(Problem::new("fit", message));
+                }
+            }
+        }
+        fitted
     }
 }
 
-/// Parts that a platform takes instead, and what was done; none if nothing has to be, or can be, done.
-fn fit(platform: &dyn Platform, parts: &[Part], fitting: Fitting) -> Option<(Vec<Part>, String)> {
-    let measure = platform.measure()?;
-    let most = platform.most_parts();
-    let is_long = |part: &&Part| {
-        let told = measure.measure(&part.text);
-        told.length > told.limit
-    };
-    let long = parts.iter().filter(is_long).count();
-    if long == 0 {
-        return None;
+/// Whether a text is longer than a platform takes.
+fn is_long(measure: Option<&dyn Measure>, part: &Part) -> bool {
+    let told = measure.map(|measure| measure.measure(&part.text));
+    told.is_some_and(|told| told.length > told.limit)
+}
+
+/// Parts that a platform takes instead, and what was done; none if nothing has to be.
+fn fit(
+    platform: &dyn Platform,
+    parts: &[Part],
+    fitting: Fitting,
+) -> Result<Option<(Vec<Part>, String)>, Unfit> {
+    let Some(measure) = platform.measure() else { return Ok(None) };
+    if !parts.iter().any(|part| is_long(Some(measure), part)) {
+        return Ok(None);
     }
+    let most = platform.most_parts();
     if fitting == Fitting::Thread && most > 1 {
-        let room = most.saturating_sub(parts.len() - long);
-        if let Ok(split) = split(parts, measure, room) {
-            let message = format!("split to a thread of {} parts", split.len());
-            return Some((split, message));
-        }
+        let split = split(parts, measure, most)?;
+        let message = format!("split to a thread of {} parts", split.len());
+        return Ok(Some((split, message)));
     }
     let cut = parts.iter().map(|part| {
         let text = shorten(&part.text, measure)?.unwrap_or_else(|| part.text.clone());
         Ok(Part { text, ..part.clone() })
     });
-    let cut: Vec<Part> = cut.collect::<Result<_, Unfit>>().ok()?;
+    let cut: Vec<Part> = cut.collect::<Result<_, Unfit>>()?;
     let left_out = |(before, after): (&Part, &Part)| {
         let length = |text: &str| measure.measure(text).length;
         length(&before.text).saturating_sub(length(&after.text))
     };
     let left_out: usize = parts.iter().zip(&cut).map(left_out).sum();
-    Some((cut, format!("shortened by {left_out} characters")))
+    let why = match fitting {
+        Fitting::Thread => format!(": {} has no threads", platform.name()),
+        Fitting::Shorten => String::new(),
+    };
+    Ok(Some((cut, format!("shortened by {left_out} characters{why}"))))
 }
 
 /// Each part that is too long becomes several; its media stay with the first.
@@ -87,5 +168,5 @@ fn split(parts: &[Part], measure: &dyn Measure, most: usize) -> Result<Vec<Part>
         }
         all.extend(texts.into_iter().map(|text| Part { text, media: std::mem::take(&mut media) }));
     }
-    if all.len() > most.max(parts.len()) { Err(Unfit::Parts(most)) } else { Ok(all) }
+    if all.len() > most { Err(Unfit::Parts(most)) } else { Ok(all) }
 }

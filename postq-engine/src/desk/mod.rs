@@ -5,7 +5,7 @@
 //! | [`Desk::submit`], [`Desk::check`], [`Desk::commit`] | new posts |
 //! | [`Desk::submit_as`], [`Desk::draft_as`], [`Desk::schedule_as`] | the same, under an id of the caller's |
 //! | [`Desk::execute`] | publishing now |
-//! | [`Desk::preview`], [`Desk::upcoming`] | what would happen |
+//! | [`Desk::preview`], [`Desk::preview_of`], [`Desk::upcoming`] | what would happen |
 //! | [`Desk::edit_seen`], [`Desk::alter`] | changes to what was looked at |
 //! | [`Desk::edit_content`], [`Desk::amend`], [`Desk::switch`], [`Desk::cancel`] | changes |
 //! | [`Desk::skip`], [`Desk::edit_occurrence`], [`Desk::pause_until`] | exceptions to a schedule |
@@ -62,9 +62,11 @@ pub(crate) use self::check::first_schedule;
 pub use self::check::{Checked, Entry};
 pub(crate) use self::commit::CHUNK;
 pub use self::cost::{Cost, MonthCost};
+pub(crate) use self::daily::after;
 pub(crate) use self::directory::Directory;
 pub use self::error::{DeskError, Problem, Refused};
 pub use self::find::{PostLine, Standing};
+pub(crate) use self::fitting::Fitted;
 pub use self::fitting::Notice;
 pub(crate) use self::media::Named;
 pub use self::now::Executed;

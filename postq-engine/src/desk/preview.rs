@@ -9,9 +9,12 @@ use postq_core::id::{AccountId, PostId};
 use postq_core::platform::{Length, Platform, PlatformName, Violation, violations};
 use postq_core::schedule::{Schedule, Timing};
 
-use super::check::{accounts_of, content_problems};
+use super::check::{accounts_of, content_problems, unmeant};
+use super::fitting::Fitted;
 use super::meaning::Meant;
-use super::{Cost, Desk, DeskError, Named, Notice, Problem, Submission, When};
+use super::{
+    AgendaEntry, AgendaItem, Cost, Desk, DeskError, Named, Notice, Problem, Submission, When,
+};
 
 /// What a platform would get of a post, and what it would refuse of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +54,17 @@ impl Desk {
         has_time: bool,
         limit: usize,
     ) -> Result<Preview, DeskError> {
+        self.preview_of(None, submission, has_time, limit).await
+    }
+
+    /// The same; of a post that is there, if it were so from now on and its schedules were not.
+    pub async fn preview_of(
+        &self,
+        post: Option<PostId>,
+        submission: &Submission,
+        has_time: bool,
+        limit: usize,
+    ) -> Result<Preview, DeskError> {
         let now = self.backend.jobs.now().await?;
         let mut directory = self.directory(now).await?;
         let named = self.named([&submission.content]).await?;
@@ -60,8 +74,17 @@ impl Desk {
             [] => Vec::new(),
             names => accounts_of(&mut directory, names, &mut problems),
         };
-        let (content, notices) = self.fitted(&submission.content, submission.fitting, &accounts);
+        problems.extend(self.stray(&submission.content, &accounts));
+        if post.is_none() {
+            problems.extend(unmeant(&submission.content, &accounts));
+        }
+        let Fitted { content, notices, unfit } =
+            self.fitted(&submission.content, submission.fitting, &accounts);
+        problems.extend(unfit);
         problems.extend(self.violations(&content, &accounts, &named));
+        if submission.fitting.is_none() {
+            self.offer_to_fit(&content, &accounts, &mut problems);
+        }
         if problems.is_empty() {
             problems.extend(self.preflight(&content, &accounts, now).await);
         }
@@ -72,9 +95,15 @@ impl Desk {
             return Ok(preview);
         }
         if matches!(submission.when, When::NextSlot | When::Best) {
-            let accounts: Vec<AccountId> = accounts.iter().map(|account| account.id).collect();
-            match self.proposed(submission, &accounts, now).await {
-                Ok(at) => preview.occurrences = vec![at],
+            let ids: Vec<AccountId> = accounts.iter().map(|account| account.id).collect();
+            match self.proposed(submission, &ids, now).await {
+                Ok(at) => {
+                    preview.occurrences = vec![at];
+                    let timing = Timing::OneShot { at, local: None };
+                    let mut rule = rule(timing, at, ids);
+                    rule.tz.clone_from(&submission.tz);
+                    preview.problems.extend(self.too_many(post, &rule, &accounts, now).await?);
+                }
                 Err(DeskError::Refused(refused)) => preview.problems.extend(refused.problems),
                 Err(error) => return Err(error),
             }
@@ -96,8 +125,25 @@ impl Desk {
             let cost = preview.cost.take();
             let cost = cost.map(|once| self.cost_by_rule(once, &timing, tz, first, now));
             preview.cost = cost.transpose()?;
+            let mut rule = rule(timing, first, accounts.iter().map(|one| one.id).collect());
+            rule.tz = tz.map(str::to_owned);
+            preview.problems.extend(self.too_many(post, &rule, &accounts, now).await?);
         }
         Ok(preview)
+    }
+
+    /// Why a rule is too much for a day of these accounts; what the post itself has there makes way.
+    async fn too_many(
+        &self,
+        post: Option<PostId>,
+        rule: &Schedule,
+        accounts: &[Account],
+        now: DateTime<Utc>,
+    ) -> Result<Option<Problem>, DeskError> {
+        let own = |item: &AgendaItem| {
+            post == Some(item.post) && !matches!(item.what, AgendaEntry::Out(_))
+        };
+        Ok(self.full_days(accounts, &[rule], &own, now).await?.into_iter().flatten().next())
     }
 
     /// The next occurrences of a schedule that is there, up to `limit`; none while it is switched off.
@@ -120,7 +166,7 @@ impl Desk {
         first: DateTime<Utc>,
         limit: usize,
     ) -> Result<Vec<DateTime<Utc>>, DeskError> {
-        let mut rule = Schedule::new(PostId::new(), Vec::new(), timing.clone(), first);
+        let mut rule = rule(timing.clone(), first, Vec::new());
         rule.tz = tz.map(str::to_owned);
         let mut found = Vec::new();
         let mut next = Some(first);
@@ -166,4 +212,11 @@ impl Desk {
         }
         found
     }
+}
+
+/// A schedule that nobody has written.
+fn rule(timing: Timing, first: DateTime<Utc>, accounts: Vec<AccountId>) -> Schedule {
+    let mut rule = Schedule::new(PostId::new(), accounts, timing, first);
+    rule.next_run_at = Some(first);
+    rule
 }

@@ -80,8 +80,9 @@ impl Desk {
             return Ok(submission);
         }
         // What is refused takes no slot.
-        let mut checked =
-            self.check(&[Submission { when: When::Now, ..submission.clone() }]).await?;
+        let now = [Submission { when: When::Now, ..submission.clone() }];
+        let named = self.named([&submission.content]).await?;
+        let mut checked = self.check_with(&now, named).await?;
         let entry = checked.entries.pop().expect("one submission gives one entry")?;
         let (account, now) = (one(&entry.schedule.accounts)?, checked.now);
         let times = self.candidates(&submission, account, now).await?;

@@ -1,5 +1,6 @@
 //! Making it so.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
@@ -11,7 +12,7 @@ use postq_core::store::ScheduleEdit;
 
 use crate::desk::{CHUNK, Checked, Desk, DeskError, Problem, Refused};
 
-use super::cells::Place;
+use super::cells::{OPTIONS, Place};
 use super::compare::Change;
 use super::plan::{Action, FileProblem, Load, Plan, PlannedRow, Step};
 use super::row::Row;
@@ -190,9 +191,20 @@ fn ensure_good(problems: &[FileProblem]) -> Result<(), Refused> {
     }
     let told = problems.iter().map(|problem| {
         let message = format!("{} ({})", problem.message, problem.place);
-        Problem::new(problem.field.unwrap_or("key"), message)
+        match &problem.field {
+            Some(Cow::Borrowed(field)) => Problem::new(field, message),
+            Some(Cow::Owned(path)) => {
+                Problem { option: option_in(path), ..Problem::new(OPTIONS, message) }
+            }
+            None => Problem::new("key", message),
+        }
     });
     Err(Refused { problems: told.collect() })
+}
+
+/// `reddit.subreddit` of `options.reddit.subreddit`.
+fn option_in(path: &str) -> Option<String> {
+    path.strip_prefix(OPTIONS)?.strip_prefix('.').map(str::to_owned)
 }
 
 impl Plan {

@@ -81,8 +81,18 @@ impl Cells {
 
     /// Where a field is written, or else where the row begins.
     pub(super) fn place_of(&self, field: &str) -> &Place {
-        let option = self.options.values().next().filter(|_| field == OPTIONS);
-        self.by_field.get(field).or(option).map_or(&self.place, |cell| &cell.place)
+        self.by_field.get(field).map_or(&self.place, |cell| &cell.place)
+    }
+
+    /// Where an option is written, as `reddit.subreddit`; the first of the platform for `reddit`; or else where
+    /// the row begins.
+    pub(super) fn place_of_option(&self, option: &str) -> &Place {
+        let (platform, name) = option.split_once('.').unwrap_or((option, ""));
+        let is_it = |(on, own): &(PlatformName, String)| {
+            on.as_str() == platform && (name.is_empty() || own == name)
+        };
+        let cell = self.options.iter().find(|(key, _)| is_it(key)).map(|(_, cell)| cell);
+        cell.map_or(&self.place, |cell| &cell.place)
     }
 }
 

@@ -9,8 +9,9 @@ use postq_core::id::{AccountId, PostId, ScheduleId};
 use postq_core::schedule::{Schedule, Timing};
 use postq_core::store::ScheduleEdit;
 
-use crate::desk::{Checked, Desk, Directory, Problem, Refused, When, local_in};
+use crate::desk::{Checked, Desk, Directory, Fitted, Problem, Refused, When, after, local_in};
 
+use super::cells::Place;
 use super::plan::{Action, Known, PlannedRow, Step};
 use super::row::Row;
 
@@ -21,6 +22,10 @@ pub(super) struct Change {
     pub(super) schedule: ScheduleId,
     pub(super) content: Option<Content>,
     pub(super) edit: ScheduleEdit,
+    /// The schedule as it will be, if it gets another time or other accounts.
+    pub(super) after: Option<Schedule>,
+    /// Where its time is written, and in which field.
+    pub(super) time_place: (Place, &'static str),
 }
 
 /// What becomes of a known row.
@@ -42,8 +47,8 @@ pub(super) fn compare(
     };
     let state = known.standing.state(schedule);
     let keep = |note| Ok(keep(vec![schedule.id], state, note));
-    let content = wanted(desk, row, &checked.directory);
-    let what = differences(row, &content, known, schedule, checked);
+    let fitted = wanted(desk, row, &checked.directory);
+    let what = differences(row, &fitted.content, known, schedule, checked);
     if what.is_empty() {
         return keep(standing_note(schedule));
     }
@@ -59,7 +64,7 @@ pub(super) fn compare(
             "not changed ({listed}): it is over; give the row another key to publish it again"
         )));
     }
-    let change = change(desk, row, content, known, schedule, &what, checked)?;
+    let change = change(desk, row, fitted, known, schedule, &what, checked)?;
     Ok(PlannedRow {
         place: row.place().clone(),
         key: row.submission.key.clone(),
@@ -76,11 +81,11 @@ fn standing_note(schedule: &Schedule) -> Option<String> {
 }
 
 /// What the row says, made to fit its platforms if it asks for that, as what was loaded was.
-fn wanted(desk: &Desk, row: &Row, directory: &Directory) -> Content {
+fn wanted(desk: &Desk, row: &Row, directory: &Directory) -> Fitted {
     let submission = &row.submission;
     let ids = submission.accounts.iter().filter_map(|name| directory.id_of(name));
     let accounts: Vec<Account> = ids.filter_map(|id| directory.get(id).cloned()).collect();
-    desk.fitted(&submission.content, submission.fitting, &accounts).0
+    desk.fitted(&submission.content, submission.fitting, &accounts)
 }
 
 fn differences(
@@ -162,7 +167,7 @@ fn lines(expr: &str) -> impl Iterator<Item = &str> {
 fn change(
     desk: &Desk,
     row: &Row,
-    content: Content,
+    Fitted { content, unfit, .. }: Fitted,
     known: &Known,
     schedule: &Schedule,
     what: &[&'static str],
@@ -171,6 +176,9 @@ fn change(
     let accounts = accounts(&row.submission.accounts, &mut checked.directory)?;
     let is_other = ["text", "options"].iter().any(|one| what.contains(one));
     if is_other || what.contains(&"accounts") {
+        if !unfit.is_empty() {
+            return Err(Refused { problems: unfit });
+        }
         desk.content_is_good(&content, &accounts, &checked.named)?;
     }
     let content = is_other.then_some(content);
@@ -197,7 +205,10 @@ fn change(
     if what.contains(&"accounts") {
         edit.accounts = Some(accounts.iter().map(|account| account.id).collect());
     }
-    Ok(Change { post: known.post.id, schedule: schedule.id, content, edit })
+    let is_moved = edit.timing.is_some() || edit.accounts.is_some();
+    let after = is_moved.then(|| after(schedule, &edit));
+    let (post, schedule, time_place) = (known.post.id, schedule.id, row.time_place());
+    Ok(Change { post, schedule, content, edit, after, time_place })
 }
 
 fn accounts(names: &[String], directory: &mut Directory) -> Result<Vec<Account>, Refused> {

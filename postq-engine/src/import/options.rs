@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use postq_calendar::near;
-use postq_core::options::{OptionField, OptionValue, PostOptions};
+use postq_core::options::{self, OptionField, OptionValue, PostOptions};
 use postq_core::platform::PlatformName;
 
 use crate::desk::Desk;
 
-use super::cells::{Cells, OPTIONS, Value};
+use super::cells::{Cells, Value};
 use super::plan::FileProblem;
 use super::row::Row;
 
@@ -50,7 +50,9 @@ impl Desk {
             match read {
                 Ok(value) => all.entry(platform.clone()).or_default().set(name, value),
                 Err(message) => {
-                    problems.push(FileProblem::new(&cell.place, Some(OPTIONS), message));
+                    let message = options::told(&message).map_or(&*message, |(_, what)| what);
+                    let option = format!("{platform}.{name}");
+                    problems.push(FileProblem::of_option(&cell.place, &option, message));
                 }
             }
         }
@@ -128,9 +130,9 @@ mod tests {
         };
 
         for (column, value, expected) in [
-            ("strict.board", "abcdef", "f.csv:2:27: options: the option \"board\" is 6 characters"),
-            ("strict.bored", "a", "the option \"bored\" is not known; expected board"),
-            ("strikt.board", "a", "f.csv:2:27: options: unknown platform \"strikt\""),
+            ("strict.board", "abcdef", "f.csv:2:27: options.strict.board: is 6 characters"),
+            ("strict.bored", "a", "f.csv:2:27: options.strict.bored: is not known; expected board"),
+            ("strikt.board", "a", "f.csv:2:27: options.strikt.board: unknown platform \"strikt\""),
             ("strict.", "a", "f.csv:1:18: options: \"strict.\" cannot be"),
             ("board", "a", "or an option of a platform as reddit.subreddit"),
         ] {
@@ -184,5 +186,57 @@ mod tests {
         assert_eq!(other.rows[0].action.to_string(), "known, changes text");
         let parts = &stored(&desk, "a").await.variants[&strict_name()];
         assert_eq!(parts, &[Part::text("One is out."), Part::text("Two is out now.")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_day_that_is_full_is_told_at_the_row_that_fills_it() {
+        let desk = strict().await;
+        let row = |key: &str, at: &str| format!("{key},{at},acme,hi\n");
+        let csv = |rows: &[String]| format!("key,at,accounts,text\n{}", rows.concat());
+        let day = |hour: u32| format!("2026-03-12T{hour:02}:00Z");
+        let four: Vec<String> = (8..12).map(|h| row(&format!("k{h}"), &day(h))).collect();
+
+        let all = told(&desk, "f.csv", &csv(&four)).await;
+
+        assert_eq!(all.len(), 1, "{all:?}");
+        assert!(
+            all[0].starts_with("f.csv:5:5: at: Thursday, 2026-03-12 11:00:00 UTC, breaks"),
+            "{all:?}"
+        );
+        load(&desk, "f.csv", &csv(&four[..3])).await;
+        // One that is known and moves there is too much as well; not if another one goes.
+        let there = row("later", "2026-03-20T09:00Z");
+        load(&desk, "g.csv", &csv(std::slice::from_ref(&there))).await;
+        let comes = row("later", &day(15));
+        let all = told(&desk, "g.csv", &csv(std::slice::from_ref(&comes))).await;
+        assert!(all[0].starts_with("g.csv:2:7: at: Thursday, 2026-03-12 15:00:00 UTC"), "{all:?}");
+        let goes = row("k8", "2026-03-20T09:00Z");
+        let loaded =
+            load(&desk, "h.csv", &csv(&[comes, goes, row("new", "2026-03-20T10:00Z")])).await;
+        let actions: Vec<String> = loaded.rows.iter().map(|one| one.action.to_string()).collect();
+        assert_eq!(actions[..2], ["known, changes time", "known, changes time"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_made_to_fit_is_told_at_its_row() {
+        let desk = strict().await;
+        let csv = |text: &str, fit: &str| {
+            format!("key,at,accounts,text,fit\na,2026-03-09T09:00Z,acme,{text},{fit}\n")
+        };
+
+        for fit in ["shorten", "thread"] {
+            let all = told(&desk, "f.csv", &csv("https://example.com/a-page", fit)).await;
+            let told =
+                "f.csv:2:53: fit: strict: \"https://example.com/a-page\" is too long by itself";
+            assert!(all.iter().any(|one| one.starts_with(told)), "{all:?}");
+        }
+        let all = told(&desk, "f.csv", &csv("hi", "tight")).await;
+        assert_eq!(all, ["f.csv:2:29: fit: \"tight\" cannot be; expected shorten or thread"]);
+        load(&desk, "f.csv", &csv("One is out. Two is not out yet", "shorten")).await;
+        let all = told(&desk, "f.csv", &csv("https://example.com/a-page", "shorten")).await;
+        assert!(
+            all[0].contains(": fit: strict: \"https://example.com/a-page\" is too long"),
+            "{all:?}"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! What would happen if calendars were loaded.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,14 +10,17 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use postq_calendar::Rule;
+use postq_core::account::Account;
 use postq_core::content::{Content, Post, PostState};
 use postq_core::id::{PostId, ScheduleId};
 use postq_core::schedule::{Schedule, Timing};
 use postq_core::store::{JobFilter, Page};
 
-use crate::desk::{Checked, Desk, DeskError, Entry, Refused, Standing, Submission, first_schedule};
+use crate::desk::{
+    AgendaItem, Checked, Desk, DeskError, Entry, Refused, Standing, Submission, first_schedule,
+};
 
-use super::cells::Place;
+use super::cells::{OPTIONS, Place};
 use super::compare::{self, Change};
 use super::read::{self, CalendarFile};
 use super::row::Row;
@@ -37,7 +41,7 @@ pub struct FileProblem {
     /// Where.
     pub place: Place,
     /// The field it is about, where it is about one.
-    pub field: Option<&'static str>,
+    pub field: Option<Cow<'static, str>>,
     /// What is wrong and what was expected.
     pub message: String,
     /// How much of the file it spoils.
@@ -60,8 +64,14 @@ impl FileProblem {
         field: Option<&'static str>,
         message: impl Into<String>,
     ) -> Self {
-        let message = shortened(message.into());
+        let (field, message) = (field.map(Cow::Borrowed), shortened(message.into()));
         Self { place: place.clone(), field, message, extent: Extent::Row }
+    }
+
+    /// One about an option, or the options, of a platform: `reddit.subreddit`, `reddit`.
+    pub(super) fn of_option(place: &Place, option: &str, message: impl Into<String>) -> Self {
+        let field = Some(Cow::Owned(format!("{OPTIONS}.{option}")));
+        Self { field, ..Self::new(place, None, message) }
     }
 
     pub(super) fn of_file(place: &Place, message: impl Into<String>) -> Self {
@@ -83,7 +93,7 @@ fn shortened(message: String) -> String {
 
 impl fmt::Display for FileProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.field {
+        match &self.field {
             Some(field) => write!(f, "{}: {field}: {}", self.place, self.message),
             None => write!(f, "{}: {}", self.place, self.message),
         }
@@ -102,7 +112,7 @@ pub enum Action {
     },
     /// It is known and says something else now, which can still be changed.
     Change {
-        /// What differs: `text`, `time`, `zone`, `accounts`, `priority`.
+        /// What differs: `text`, `options`, `time`, `zone`, `accounts`, `priority`.
         what: Vec<&'static str>,
     },
     /// It is known and stays as it is.
@@ -149,6 +159,34 @@ pub struct PlannedRow {
     pub action: Action,
     #[serde(skip)]
     pub(super) step: Step,
+}
+
+impl PlannedRow {
+    /// The schedule that gets another time or other accounts.
+    fn changing(&self) -> Option<ScheduleId> {
+        match &self.step {
+            Step::Change(change) if change.after.is_some() => Some(change.schedule),
+            _ => None,
+        }
+    }
+
+    /// The schedule that is new, or has another time or other accounts, as it will be.
+    fn timed(&self) -> Option<&Schedule> {
+        match &self.step {
+            Step::Load(load) => Some(load.entry.schedule()),
+            Step::Change(change) => change.after.as_ref(),
+            Step::Nothing(..) => None,
+        }
+    }
+
+    /// Where its time is written, and in which field.
+    fn time_place(&self) -> (Place, &'static str) {
+        match &self.step {
+            Step::Load(load) => load.row.time_place(),
+            Step::Change(change) => change.time_place.clone(),
+            Step::Nothing(..) => (self.place.clone(), "at"),
+        }
+    }
 }
 
 /// How it is done.
@@ -249,11 +287,41 @@ impl Desk {
                 Err(refused) => problems.extend(refused_at(row, refused)),
             }
         }
+        let mut planned = self.without_full_days(planned, &checked, &mut problems).await?;
         let mut notes = twins::find(self, &planned).await?;
         notes.extend(planned.iter().flat_map(rule_notes));
         planned.sort_by(|a, b| a.place.cmp(&b.place));
         problems.sort_by(|a, b| a.place.cmp(&b.place));
         Ok(Plan { rows: planned, problems, notes, checked })
+    }
+
+    /// The rows without those that are more in a day than a platform takes, which is told.
+    async fn without_full_days(
+        &self,
+        planned: Vec<PlannedRow>,
+        checked: &Checked,
+        problems: &mut Vec<FileProblem>,
+    ) -> Result<Vec<PlannedRow>, DeskError> {
+        let changing: BTreeSet<ScheduleId> =
+            planned.iter().filter_map(PlannedRow::changing).collect();
+        let timed: Vec<&Schedule> = planned.iter().filter_map(PlannedRow::timed).collect();
+        let accounts: BTreeSet<_> = timed.iter().flat_map(|one| one.accounts.clone()).collect();
+        let accounts = accounts.into_iter().filter_map(|id| checked.directory.get(id).cloned());
+        let accounts: Vec<Account> = accounts.collect();
+        let makes_way = |item: &AgendaItem| item.schedule.is_some_and(|id| changing.contains(&id));
+        let full = self.full_days(&accounts, &timed, &makes_way, checked.now).await?;
+        let mut full = full.into_iter();
+        let mut good = Vec::with_capacity(planned.len());
+        for row in planned {
+            match row.timed().and_then(|_| full.next().flatten()) {
+                Some(problem) => {
+                    let (place, field) = row.time_place();
+                    problems.push(FileProblem::new(&place, Some(field), problem.message));
+                }
+                None => good.push(row),
+            }
+        }
+        Ok(good)
     }
 
     /// What the store knows of the keys of these rows.
@@ -352,8 +420,14 @@ fn load(row: &Row, mut entry: Entry, half: Option<&Known>) -> PlannedRow {
 }
 
 fn refused_at(row: &Row, refused: Refused) -> impl Iterator<Item = FileProblem> {
-    refused.problems.into_iter().map(|problem| {
-        FileProblem::new(row.cells.place_of(problem.field), Some(problem.field), problem.message)
+    refused.problems.into_iter().map(|problem| match &problem.option {
+        Some(option) => {
+            FileProblem::of_option(row.cells.place_of_option(option), option, problem.message)
+        }
+        None => {
+            let place = row.cells.place_of(problem.field);
+            FileProblem::new(place, Some(problem.field), problem.message)
+        }
     })
 }
 

@@ -29,6 +29,12 @@ impl Row {
     pub(super) fn place(&self) -> &Place {
         &self.cells.place
     }
+
+    /// Where its time is written, and in which field.
+    pub(super) fn time_place(&self) -> (Place, &'static str) {
+        let field = self.submission.when.field();
+        (self.cells.place_of(field).clone(), field)
+    }
 }
 
 /// What the cells mean; all that is wrong with them is added to the problems.

@@ -13,7 +13,7 @@ pub(crate) mod ahead;
 mod desk;
 mod link;
 pub(crate) mod prepare;
-mod stage;
+pub(crate) mod stage;
 pub(crate) mod upkeep;
 
 use std::sync::Arc;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use postq_core::account::Account;
 use postq_core::content::{MediaRef, Part};
+use postq_core::error::chain;
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::id::{JobId, TenantId};
 use postq_core::media::{Attached, Fit, MediaFile, MediaKind, Upload, UploadKey};
@@ -21,14 +22,19 @@ use postq_core::platform::{Identity, Platform, PreparedMedia, Transfer, UploadFi
 use tokio::time::Instant;
 
 use super::{Media, MediaDesk, NO_ADDRESS, kept, ours};
+use crate::attempt::TimeLimit;
 use crate::worker::StoreTime;
 
 /// Steps of one upload in one turn. A turn ends by its time long before.
 pub(super) const MOST_STEPS: usize = 10_000;
 /// An upload that went on less long ago is in somebody else's hands.
 pub(super) const SOMEBODY_AT_IT: TimeDelta = TimeDelta::seconds(8);
+/// So often a step that takes long says that it goes on.
+const STILL_AT_IT: Duration = Duration::from_secs(3);
 /// A wait of the platform's that is longer than this is not waited for in the attempt.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+/// A step that may take longer is a mistake in a unit.
+const LONGEST_STEP: Duration = Duration::from_secs(3 * 3_600);
 /// A turn that ended goes on after so long.
 pub(super) const BREATH: TimeDelta = TimeDelta::milliseconds(50);
 
@@ -60,6 +66,8 @@ pub(crate) struct Preparation<'a> {
     /// When the post is due.
     pub(crate) due: DateTime<Utc>,
     pub(crate) time: StoreTime,
+    /// How long the attempt may take.
+    pub(crate) limit: &'a TimeLimit,
 }
 
 impl Preparation<'_> {
@@ -170,9 +178,14 @@ impl Preparation<'_> {
         if upload.ready.take().is_some() {
             upload.state = None; // it would end before it is needed
         }
-        let within = self.platform.pace().send_timeout;
+        let usual = self.platform.pace().send_timeout;
+        let own = uploader.step_timeout(bytes).map(|own| own.clamp(usual, LONGEST_STEP.max(usual)));
+        let within = own.unwrap_or(usual);
         for _ in 0..MOST_STEPS {
             let now = self.time.now();
+            if let Some(own) = own {
+                self.limit.make_room(own);
+            }
             let url = match uploader.transfer() {
                 Transfer::Sent => None,
                 Transfer::Fetched => Some(self.address(&upload, facts.kind).await?),
@@ -187,7 +200,8 @@ impl Preparation<'_> {
                 now,
             };
             let step = uploader.step(self.who, given, upload.state.as_ref());
-            let step = match tokio::time::timeout(within, step).await {
+            let step = tokio::time::timeout(within, step);
+            let step = match self.in_hand(&upload, step).await {
                 Ok(Ok(step)) => step,
                 Ok(Err(failure)) => return Err(self.failed(&upload, failure, went_on)),
                 Err(_) => {
@@ -217,6 +231,21 @@ impl Preparation<'_> {
         }
         let again = self.time.now() + SOMEBODY_AT_IT + BREATH;
         Err(Unready::Later(again, "its media are being uploaded".to_owned()))
+    }
+
+    /// Makes a step, and writes down as long as it takes that somebody is at it.
+    async fn in_hand<T>(&self, upload: &Upload, step: impl Future<Output = T>) -> T {
+        let mut step = std::pin::pin!(step);
+        loop {
+            if let Ok(done) = tokio::time::timeout(STILL_AT_IT, &mut step).await {
+                return done;
+            }
+            let still = Upload { updated_at: self.time.now(), ..upload.clone() };
+            // Not written down, another attempt may begin the same step: twice the work, and no harm.
+            if let Err(error) = self.media.uploads.save(&still).await {
+                tracing::debug!(error = chain(&error), "an upload that goes on is not marked");
+            }
+        }
     }
 
     /// Where the platform can fetch a file.

@@ -77,16 +77,29 @@ impl Preparation<'_> {
         Err(Unready::Later(again, "it is being built".to_owned()))
     }
 
-    /// What was built of a part was refused: the next attempt builds anew.
-    pub(crate) async fn forget(&self, part: u16) -> Result<(), Failure> {
-        let key = UploadKey { root: self.root, part, index: WHOLE };
+    /// What was made for a part was refused: the next attempt makes it anew.
+    pub(crate) async fn forget(&self, part: u16, made: Made) -> Result<(), Failure> {
         let known = self.media.uploads.of_root(self.root).await.map_err(|e| ours(&e))?;
-        let Some(known) = known.into_iter().find(|upload| upload.key == key) else {
-            return Ok(());
+        let to_blame = |upload: &Upload| match upload.key.index {
+            WHOLE => made.container,
+            _ => made.media,
         };
-        let anew = begun(key, known.media, self.time.now());
-        self.media.uploads.save(&anew).await.map_err(|e| ours(&e))
+        let mine = known.into_iter().filter(|upload| upload.key.part == part);
+        for upload in mine.filter(to_blame) {
+            let anew = Upload { state: None, ready: None, updated_at: self.time.now(), ..upload };
+            self.media.uploads.save(&anew).await.map_err(|e| ours(&e))?;
+        }
+        Ok(())
     }
+}
+
+/// What was made of a part ahead of time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Made {
+    /// The part itself.
+    pub(crate) container: bool,
+    /// Its files, as the platform has them.
+    pub(crate) media: bool,
 }
 
 fn begun(key: UploadKey, what: MediaId, now: DateTime<Utc>) -> Upload {

@@ -73,6 +73,13 @@ impl FromStr for Uploaded {
     }
 }
 
+impl Uploaded {
+    /// What was uploaded of an intent, in its order; none if this adapter did not write it down.
+    pub(super) fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Vec<Self>> {
+        names.into_iter().map(|name| name.parse().ok()).collect()
+    }
+}
+
 /// How far a video is: what is written down between two steps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Progress {

@@ -1,10 +1,13 @@
 //! Facebook Pages: [`Facebook`] and what it can do.
 
 mod connect;
+mod listing;
 mod media;
 mod metrics;
 mod publish;
 mod reconcile;
+mod sent;
+mod video;
 
 use std::fmt;
 use std::time::Instant;

@@ -156,8 +156,8 @@ fn problems(part: &Part, draft: Draft<'_>) -> Vec<String> {
         }),
         (link.is_some() && !part.media.is_empty())
             .then(|| "a post has either a link or media; write the link into the text".to_owned()),
-        (draft.options.text("title").is_some() && part.media.is_empty())
-            .then(|| "the option \"title\" is for a video, and there is none".to_owned()),
+        (draft.options.text("title").is_some() && part.media.len() != 1)
+            .then(|| "the option \"title\" is for a video, which goes alone".to_owned()),
     ];
     found.into_iter().flatten().collect()
 }
@@ -174,8 +174,7 @@ impl What {
         if part.media.len() != part.prepared.len() {
             return Err(ours("the media of this part was not uploaded first"));
         }
-        let uploaded: Option<Vec<Uploaded>> =
-            part.prepared.iter().map(|media| media.remote_id.parse().ok()).collect();
+        let uploaded = Uploaded::of(part.prepared.iter().map(|media| media.remote_id.as_str()));
         let uploaded =
             uploaded.ok_or_else(|| ours("what was uploaded is not known by its name here"))?;
         match uploaded.as_slice() {

@@ -1,40 +1,47 @@
-//! [`Reconcile`] for Facebook Pages: finds a post again among the Page's own.
+//! [`Reconcile`] for Facebook Pages: finds a post again among the Page's own, and asks how a video stands.
 //!
-//! Facebook has no idempotency key, so the witness is the list `published_posts`, and for videos, which have
-//! an id of their own, the list `videos`. A post is the one that was sent if it came out between 10 s before
-//! the intent and 10 s after the settle time's end (by Facebook's clock, where its `Date` differs from ours),
-//! no other publication has claimed it, and its text is the same but for spaces.
+//! Facebook has no idempotency key. A video has an id before it is published, so its own status is the witness:
+//! see `facebook::video`. For everything else it is the list `published_posts`: a post is the one that was sent if
+//! no other publication has claimed it and
 //!
-//! Nobody can tell, and a person decides, where there is an unclaimed post in the window
+//! - it shows the very photos, for a photo is attached to one post alone; or
+//! - it came out between 10 s before the intent and 10 s after the settle time's end (by Facebook's clock, where
+//!   its `Date` differs from ours), its text is the same but for spaces, and what is attached does not tell
+//!   otherwise. Where neither has a text, its link is the same.
 //!
-//! - without a text, as there is if photos were sent without one;
-//! - whose text is the same only without letter case, spaces and punctuation;
-//! - with a video that the list of videos does not have, or has several times. A video's own time is when its
-//!   upload began: up to a day before it came out.
+//! A list that is empty although posts of the Page are known is no list, as where the right to read has lapsed: the
+//! look fails, and is made again.
+//!
+//! Nobody can tell, and a person decides, where there is an unclaimed post
+//!
+//! - that has no text, as there is if photos were sent without one and the list does not tell their ids;
+//! - whose text is the same only without letter case, spaces and punctuation, or whose photos or video are
+//!   others;
+//! - that would be in the window by the other of two clocks that do not agree.
 
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use postq_core::failure::{Failure, Outcome};
+use postq_core::failure::{Failure, FailureClass, Outcome};
 use postq_core::intent::Receipt;
 use postq_core::platform::{Identity, Look, Lookup, Reconcile};
-use postq_http::{Hidden, server_time};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use postq_http::{Answer, Hidden, server_time};
 
+use super::listing::{FIELDS, List, Post};
+use super::media::Uploaded;
+use super::sent::{Likeness, Sent};
 use super::{Facebook, address};
-use crate::client::{Id, MOST_OF_LIST, Token};
+use crate::client::{MOST_OF_LIST, Token};
 use crate::error::unread;
-use crate::text::{Sameness, compare};
-use crate::window::{MOST_SKEW, Window, time};
+use crate::window::{Place, Window};
 
 /// Entries asked for at once.
 const PAGE: &str = "25";
-/// Pages read of one list in one look: far more than a Page may post between an intent and the last look.
+/// How long before the intent the list is asked for: what other publications have of it must be there.
+const BEFORE: TimeDelta = TimeDelta::days(2);
+/// Pages read of the list in one look: far more than a Page may post between an intent and the last look.
 const MOST_PAGES: usize = 8;
-/// An upload begins at most so long before its video comes out.
-const UPLOADED_AHEAD: TimeDelta = TimeDelta::hours(25);
 
 #[async_trait]
 impl Reconcile for Facebook {
@@ -58,35 +65,25 @@ impl Facebook {
     async fn search(&self, who: &Identity, lookup: Lookup<'_>) -> Result<Look, Failure> {
         let until = self.graph.deadline();
         let token = self.graph.token(who)?;
-        let page = self.page(who, &token, until).await?;
-        let list = Listing { facebook: self, token: &token, page: &page, lookup: &lookup, until };
-        let mut search = Search::new(&lookup);
-
-        let since = (lookup.intent.made_at - MOST_SKEW - TimeDelta::minutes(1)).timestamp();
-        let query = [("fields", POST_FIELDS), ("since", &since.to_string())];
-        let window =
-            match list.read("published_posts", &query, |p: &Post, w| search.post(p, w)).await? {
-                Ok(window) => window,
-                Err(why) => return Ok(search.inconclusive(why)),
+        let names = lookup.intent.media.iter().map(String::as_str);
+        let Some(uploaded) = Uploaded::of(names) else {
+            let why = "what was uploaded is not known by its name here: look at the Page";
+            return Ok(Look::CannotTell(why.to_owned()));
+        };
+        if let [Uploaded::Video { id, .. }] = uploaded.as_slice() {
+            return match lookup.claimed.contains(id) {
+                true => Ok(Look::Absent),
+                false => self.look_at_video(id, &lookup, (&token, until)).await,
             };
-        // What was sent with a link is no video; but what shows one may be a video of the Page's.
-        let is_no_video = lookup.intent.options.text("link").is_some();
-        let is_told = is_no_video && search.posts_with_video.is_empty();
-        if search.found.is_none() && !is_told {
-            let query = [("fields", "id,description,created_time")];
-            let read = list.read("videos", &query, |video: &Video, _| search.video(video, window));
-            if let Err(why) = read.await? {
-                return Ok(search.inconclusive(why));
-            }
         }
-        Ok(search.conclude())
+        let page = self.page(who, &token, until).await?;
+        let sent = Sent::of(lookup.intent, &uploaded);
+        let list = Listing { facebook: self, token: &token, page: &page, lookup: &lookup, until };
+        list.search(&sent).await
     }
 }
 
-const POST_FIELDS: &str =
-    "id,message,created_time,permalink_url,status_type,attachments{media_type,url,unshimmed_url}";
-
-/// A list of a Page's own, newest first.
+/// The list of a Page's own posts, newest first.
 struct Listing<'a> {
     facebook: &'a Facebook,
     token: &'a Token,
@@ -96,144 +93,116 @@ struct Listing<'a> {
 }
 
 impl Listing<'_> {
-    /// Shows every entry until the list ends, or a page does with what is past; why not, if it cannot be read
-    /// to there.
-    async fn read<T: DeserializeOwned>(
-        &self,
-        edge: &str,
-        query: &[(&str, &str)],
-        mut see: impl FnMut(&T, Window) -> Seen,
-    ) -> Result<Result<Window, String>, Failure> {
-        let graph = &self.facebook.graph;
-        let hidden = Hidden::secret(self.token.expose()).with_texts([&self.lookup.intent.text]);
-        let path = format!("/{}/{edge}", self.page);
+    /// Weighs every post until the list ends, or a page does with what is past.
+    async fn search(&self, sent: &Sent<'_>) -> Result<Look, Failure> {
+        let mut search = Search { lookup: self.lookup, sent, found: None, doubt: None };
         let mut after: Option<String> = None;
         for _ in 0..MOST_PAGES {
-            let mut query = query.to_vec();
-            query.push(("limit", PAGE));
-            query.extend(after.as_deref().map(|after| ("after", after)));
-            let answer = graph.get(&path, &query, self.token, (MOST_OF_LIST, self.until)).await;
-            let answer = answer.map_err(|lost| lost.into_failure(hidden))?;
+            let answer = self.page(after.as_deref()).await?;
             if answer.status.is_success() && answer.body.is_empty() {
-                return Ok(Err(format!("the list \"{edge}\" is larger than 1 MiB")));
+                return Ok(search.inconclusive("the list of its posts is larger than 1 MiB"));
             }
-            let list: Option<List<T>> = answer.read().filter(|_| answer.status.is_success());
-            let list = list.ok_or_else(|| unread(&answer, (graph.name, hidden)))?;
-            let times = (self.facebook.config.send_timeout, self.facebook.config.settle_time);
-            let window = match Window::of(self.lookup, times, server_time(&answer.headers)) {
+            let list: List = answer.success().ok_or_else(|| self.unread(&answer))?;
+            let window = match self.window(server_time(&answer.headers)) {
                 Ok(window) => window,
-                Err(why) => return Ok(Err(why)),
+                Err(why) => return Ok(search.inconclusive(&why)),
             };
-            let last = list.data.iter().map(|entry| see(entry, window)).last();
-            if last == Some(Seen::Past) || list.paging.is_last() {
-                return Ok(Ok(window));
+            if after.is_none() && list.data.is_empty() && !self.lookup.claimed.is_empty() {
+                return Err(self.is_no_list());
             }
-            after = list.paging.cursors.and_then(|cursors| cursors.after);
+            let last = list.data.iter().map(|post| search.weigh(post, window)).last();
+            if last == Some(Place::Before) || list.is_last() {
+                return Ok(search.conclude());
+            }
+            after = list.after();
             if after.is_none() {
                 break;
             }
         }
-        Ok(Err(format!("the list \"{edge}\" does not reach back to when it was sent")))
+        Ok(search.inconclusive("the list of its posts does not reach back to when it was sent"))
+    }
+
+    async fn page(&self, after: Option<&str>) -> Result<Answer, Failure> {
+        let since = (self.lookup.intent.made_at - BEFORE).timestamp();
+        let since = since.to_string();
+        let mut query = vec![("fields", FIELDS), ("since", since.as_str()), ("limit", PAGE)];
+        query.extend(after.map(|after| ("after", after)));
+        let path = format!("/{}/published_posts", self.page);
+        let graph = &self.facebook.graph;
+        let answer = graph.get(&path, &query, self.token, (MOST_OF_LIST, self.until)).await;
+        answer.map_err(|lost| lost.into_failure(self.hidden()))
+    }
+
+    fn window(&self, server_now: Option<DateTime<Utc>>) -> Result<Window, String> {
+        let config = &self.facebook.config;
+        Window::of(self.lookup, (config.send_timeout, config.settle_time), server_now)
+    }
+
+    fn unread(&self, answer: &Answer) -> Failure {
+        unread(answer, (self.facebook.graph.name, self.hidden()))
+    }
+
+    /// As it is where the right to read has lapsed, or Facebook has trouble: absence is not believed then.
+    fn is_no_list(&self) -> Failure {
+        let message = "facebook shows no posts of the Page, although there are some";
+        Failure::unknown(FailureClass::Platform, message)
+    }
+
+    fn hidden(&self) -> Hidden<'_> {
+        Hidden::secret(self.token.expose()).with_texts([&self.lookup.intent.text])
     }
 }
 
-/// Whether what follows in a list may matter.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Seen {
-    GoOn,
-    /// It is older than anything that can be the one.
-    Past,
-}
-
-/// What the lists have shown so far.
+/// What the list has shown so far.
 struct Search<'a> {
     lookup: &'a Lookup<'a>,
-    /// The oldest that is the one.
-    found: Option<Receipt>,
-    /// Posts with a video whose text is the same.
-    posts_with_video: Vec<(String, DateTime<Utc>)>,
-    /// Videos whose text is the same, and whose upload began before the window.
-    early_videos: Vec<(String, DateTime<Utc>)>,
-    /// Another publication has a video whose text is the same: its post is not the one.
-    claimed_video: bool,
+    sent: &'a Sent<'a>,
+    /// The best that was found: what shows the photos that were sent, else the oldest.
+    found: Option<(Likeness, Receipt)>,
     /// Why absence would not be sure.
     doubt: Option<String>,
 }
 
-impl<'a> Search<'a> {
-    fn new(lookup: &'a Lookup<'a>) -> Self {
-        Self {
-            lookup,
-            found: None,
-            posts_with_video: Vec::new(),
-            early_videos: Vec::new(),
-            claimed_video: false,
-            doubt: None,
-        }
-    }
-
-    fn post(&mut self, post: &Post, window: Window) -> Seen {
-        let Some(id) = self.unclaimed(&post.id) else { return Seen::GoOn };
-        let Some(at) = post.created_time else {
-            self.doubt(format!("post {id} has no time that can be read"));
-            return Seen::GoOn;
+impl Search<'_> {
+    /// Weighs a post; where it is in time.
+    fn weigh(&mut self, post: &Post, window: Window) -> Place {
+        let at = post.created_time;
+        let place = at.map_or(Place::Doubtful, |at| window.place(at));
+        let Some(id) = post.id.clone().checked() else {
+            self.doubt("the list of its posts has one whose id cannot be read".to_owned());
+            return place;
         };
-        if !window.has(at) {
-            return if window.is_past(at) { Seen::Past } else { Seen::GoOn };
+        let claimed = &self.lookup.claimed;
+        // A video's publication is known by the video, and its post shows that.
+        if claimed.contains(&id) || post.targets().iter().any(|target| claimed.contains(target)) {
+            return place;
         }
-        let sent = &self.lookup.intent.text;
-        match compare(sent, post.message.as_deref().unwrap_or_default()) {
-            Sameness::Same if post.has_video() => self.posts_with_video.push((id, at)),
-            Sameness::Same => self.keep_oldest(id, at),
-            Sameness::Near => self.doubt(near("post", &id)),
-            Sameness::Different => {}
+        match (self.sent.likeness(post), place) {
+            (Likeness::Other, _) => {}
+            // The photos are nobody else's: it does not matter when.
+            (Likeness::Exact, _) => self.keep(Likeness::Exact, id, at),
+            (_, Place::Before | Place::After) => {}
+            (Likeness::Same, Place::Within) => self.keep(Likeness::Same, id, at),
+            (Likeness::Same, Place::Doubtful) | (Likeness::Near, _) => {
+                self.doubt(format!("post {id} is much like it and belongs to no other publication"))
+            }
         }
-        Seen::GoOn
+        place
     }
 
-    fn video(&mut self, video: &Video, window: Window) -> Seen {
-        let wide = window.with_earlier(UPLOADED_AHEAD);
-        let shown = video.description.as_deref().unwrap_or_default();
-        let sameness = compare(&self.lookup.intent.text, shown);
-        let Some(id) = self.unclaimed(&video.id) else {
-            self.claimed_video |= sameness == Sameness::Same;
-            return Seen::GoOn;
-        };
-        let Some(at) = video.created_time else {
-            self.doubt(format!("video {id} has no time that can be read"));
-            return Seen::GoOn;
-        };
-        if !wide.has(at) {
-            return if wide.is_past(at) { Seen::Past } else { Seen::GoOn };
-        }
-        match sameness {
-            Sameness::Same if window.has(at) => self.keep_oldest(id, at),
-            Sameness::Same => self.early_videos.push((id, at)),
-            Sameness::Near => self.doubt(near("video", &id)),
-            Sameness::Different => {}
-        }
-        Seen::GoOn
-    }
-
-    /// The id of an entry that may be the one.
-    fn unclaimed(&self, id: &Id) -> Option<String> {
-        id.clone().checked().filter(|id| !self.lookup.claimed.contains(id))
-    }
-
-    /// Of several that are the same, the oldest was the first to come out.
-    fn keep_oldest(&mut self, remote_id: String, at: DateTime<Utc>) {
-        if self.found.as_ref().is_none_or(|known| at < known.published_at) {
-            self.found = Some(self.receipt(remote_id, at));
-        }
-    }
-
-    fn receipt(&self, remote_id: String, published_at: DateTime<Utc>) -> Receipt {
-        Receipt {
+    /// Of several that are as alike, the oldest was the first to come out.
+    fn keep(&mut self, likeness: Likeness, remote_id: String, at: Option<DateTime<Utc>>) {
+        let receipt = Receipt {
             part: self.lookup.intent.part,
             url: Some(address(&remote_id)),
             remote_id,
-            published_at,
+            published_at: at.unwrap_or(self.lookup.now),
             dry_run: false,
+        };
+        let order = |(likeness, one): &(Likeness, Receipt)| (*likeness, one.published_at);
+        let candidate = (likeness, receipt);
+        if self.found.as_ref().is_none_or(|known| order(&candidate) < order(known)) {
+            self.found = Some(candidate);
         }
     }
 
@@ -241,98 +210,16 @@ impl<'a> Search<'a> {
         self.doubt.get_or_insert(why);
     }
 
-    fn conclude(mut self) -> Look {
-        if let Some(receipt) = self.found {
-            return Look::Found(receipt);
-        }
-        match (self.posts_with_video.as_slice(), self.early_videos.as_slice()) {
-            ([], []) => {}
-            ([(_, at), ..], [(video, _)]) => {
-                return Look::Found(self.receipt(video.clone(), *at));
-            }
-            ([(post, at), ..], []) if self.leads_elsewhere() && !self.claimed_video => {
-                return Look::Found(self.receipt(post.clone(), *at));
-            }
-            ([], [(video, _), ..]) => self.doubt(near("video", &video.clone())),
-            ([(post, _), ..], _) => self.doubt(near("post", &post.clone())),
-        }
-        match self.doubt {
-            Some(why) => Look::CannotTell(why),
-            None => Look::Absent,
+    fn conclude(self) -> Look {
+        match (self.found, self.doubt) {
+            (Some((_, receipt)), _) => Look::Found(receipt),
+            (None, Some(why)) => Look::CannotTell(why),
+            (None, None) => Look::Absent,
         }
     }
 
-    /// A post with a link, or with one in its text, may show somebody else's video.
-    fn leads_elsewhere(&self) -> bool {
-        let intent = self.lookup.intent;
-        intent.options.text("link").is_some() || intent.text.contains("://")
-    }
-
-    fn inconclusive(mut self, why: String) -> Look {
-        self.doubt(why);
+    fn inconclusive(mut self, why: &str) -> Look {
+        self.doubt(why.to_owned());
         self.conclude()
     }
-}
-
-fn near(what: &str, id: &str) -> String {
-    format!("{what} {id} is much like it and belongs to no other publication")
-}
-
-#[derive(Deserialize)]
-struct List<T> {
-    data: Vec<T>,
-    #[serde(default)]
-    paging: Paging,
-}
-
-#[derive(Default, Deserialize)]
-struct Paging {
-    cursors: Option<Cursors>,
-    next: Option<String>,
-}
-
-impl Paging {
-    fn is_last(&self) -> bool {
-        self.next.is_none()
-    }
-}
-
-#[derive(Deserialize)]
-struct Cursors {
-    after: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Post {
-    id: Id,
-    message: Option<String>,
-    #[serde(default, deserialize_with = "time")]
-    created_time: Option<DateTime<Utc>>,
-    attachments: Option<Attachments>,
-}
-
-#[derive(Deserialize)]
-struct Attachments {
-    #[serde(default)]
-    data: Vec<Attachment>,
-}
-
-#[derive(Deserialize)]
-struct Attachment {
-    media_type: Option<String>,
-}
-
-impl Post {
-    fn has_video(&self) -> bool {
-        let attached = self.attachments.iter().flat_map(|attached| &attached.data);
-        attached.filter_map(|one| one.media_type.as_deref()).any(|kind| kind.contains("video"))
-    }
-}
-
-#[derive(Deserialize)]
-struct Video {
-    id: Id,
-    description: Option<String>,
-    #[serde(default, deserialize_with = "time")]
-    created_time: Option<DateTime<Utc>>,
 }

@@ -20,7 +20,7 @@ use serde_json::json;
 use super::Instagram;
 use super::container::{Kind, OPTIONS};
 use super::media::{CAROUSEL, limits};
-use crate::client::{Created, MOST_OF_ONE, Token, is_id};
+use crate::client::{Created, MOST_OF_ONE, Token, is_address, is_id};
 use crate::error::{not_published, unpublished};
 use crate::limits::readings;
 
@@ -138,7 +138,7 @@ impl Instagram {
         Receipt {
             part,
             remote_id,
-            url: shown.permalink,
+            url: shown.permalink.filter(|url| is_address(url)),
             published_at: shown.timestamp.unwrap_or(now),
             dry_run: false,
         }
@@ -159,7 +159,9 @@ fn problems(part: &Part, options: &PostOptions) -> Vec<String> {
     let (hashtags, mentions) = (tagged(&part.text, '#'), tagged(&part.text, '@'));
     let is_reel = matches!(kind, None | Some(Kind::Reel));
     let of_reels = ["share_to_feed", "cover_url", "thumb_offset"];
-    let misplaced = options.iter().map(|(name, _)| name).find(|name| of_reels.contains(name));
+    let named = |names: &[&str]| options.iter().map(|(name, _)| name).find(|n| names.contains(n));
+    let misplaced = named(&of_reels);
+    let unfit = named(&["location_id", "collaborators"]);
     let found = [
         (files == 0).then(|| "there is no media: Instagram takes no text alone".to_owned()),
         limits().number_problem(files),
@@ -183,6 +185,9 @@ fn problems(part: &Part, options: &PostOptions) -> Vec<String> {
             "a story shows no text: leave it empty, or write it into the picture".to_owned()
         }),
         misplaced.filter(|_| !is_reel).map(|name| format!("the option \"{name}\" is for reels")),
+        unfit
+            .filter(|_| kind == Some(Kind::Story))
+            .map(|name| format!("the option \"{name}\" is not for stories")),
     ];
     found.into_iter().flatten().collect()
 }

@@ -24,10 +24,10 @@ use serde::Deserialize;
 
 use super::Instagram;
 use super::container::{Kind, Status};
-use crate::client::{Id, MOST_OF_LIST, Token, is_id};
+use crate::client::{Id, MOST_OF_LIST, Token, is_address, is_id};
 use crate::error::unread;
 use crate::text::{Sameness, compare};
-use crate::window::{Window, time};
+use crate::window::{Place, Window, time};
 
 /// Entries asked for at once.
 const PAGE: &str = "25";
@@ -148,7 +148,8 @@ impl Listing<'_> {
                 self.weigh(post, window, &mut seen);
             }
             let ends = list.data.last().and_then(|post| post.timestamp);
-            if list.paging.next.is_none() || ends.is_some_and(|at| window.is_past(at)) {
+            let is_past = ends.is_some_and(|at| window.place(at) == Place::Before);
+            if list.paging.next.is_none() || is_past {
                 return Ok(Ok(seen));
             }
             after = list.paging.cursors.and_then(|cursors| cursors.after);
@@ -160,21 +161,30 @@ impl Listing<'_> {
     }
 
     fn weigh(&self, post: &Post, window: Window, seen: &mut Seen) {
-        let Some(id) = post.id.clone().checked() else { return };
-        if self.lookup.claimed.contains(&id) {
-            return;
-        }
-        let Some(at) = post.timestamp else {
+        let Some(id) = post.id.clone().checked() else {
             seen.near = true;
             return;
         };
-        if !window.has(at) {
+        if self.lookup.claimed.contains(&id) {
             return;
+        }
+        let (at, place) = match post.timestamp {
+            Some(at) => (at, window.place(at)),
+            None => (self.lookup.now, Place::Doubtful),
+        };
+        match place {
+            Place::Within => {}
+            // It may be it: whose it is, is not weighed any more.
+            Place::Doubtful => {
+                seen.near = true;
+                return;
+            }
+            Place::Before | Place::After => return,
         }
         let receipt = Receipt {
             part: self.lookup.intent.part,
             remote_id: id,
-            url: post.permalink.clone(),
+            url: post.permalink.clone().filter(|url| is_address(url)),
             published_at: at,
             dry_run: false,
         };

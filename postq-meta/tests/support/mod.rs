@@ -98,6 +98,12 @@ pub(crate) fn intent(text: &str) -> Intent {
     }
 }
 
+/// The same, with what Facebook knows its files by.
+pub(crate) fn intent_of(text: &str, prepared: &[PreparedMedia]) -> Intent {
+    let media = prepared.iter().map(|file| file.remote_id.clone()).collect();
+    Intent { media, ..intent(text) }
+}
+
 pub(crate) fn option(name: &str, value: &str) -> PostOptions {
     [(name.to_owned(), OptionValue::Text(value.to_owned()))].into_iter().collect()
 }

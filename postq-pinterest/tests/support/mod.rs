@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part of it")]
 
+pub(crate) mod bucket;
+
 use std::collections::BTreeSet;
 use std::io::Cursor;
 use std::sync::Arc;

@@ -90,6 +90,12 @@ pub(crate) fn intent(text: &str, options: PostOptions) -> Intent {
     }
 }
 
+/// The same, with what Reddit knows its files by.
+pub(crate) fn intent_of(text: &str, options: PostOptions, prepared: &[PreparedMedia]) -> Intent {
+    let media = prepared.iter().map(|file| file.remote_id.clone()).collect();
+    Intent { media, ..intent(text, options) }
+}
+
 pub(crate) fn files(captions: &[Option<&str>]) -> Vec<MediaRef> {
     let file = |alt: &Option<&str>| MediaRef { source: "a".into(), alt: alt.map(str::to_owned) };
     captions.iter().map(file).collect()
@@ -127,6 +133,13 @@ impl Bench {
             key: &intent.key,
         };
         self.reddit.publish(&self.who, part).await
+    }
+
+    /// Publishes an intent with its files; the answer is lost.
+    pub(crate) async fn lose(&self, intent: &Intent, prepared: &[PreparedMedia]) {
+        self.server.faults([fake_reddit::Fault::CutAfter]);
+        let media = files(&vec![None; prepared.len()]);
+        self.send_with(intent, &media, prepared).await.expect_err("cut");
     }
 
     /// The failure of one call that gets this answer.

@@ -36,9 +36,12 @@ const each = (variants, change) => Object.fromEntries(Object.entries(variants).m
 /** It has no time yet; its accounts, if it has any, are kept in a schedule without one. */
 const isDraft = (old) => old.schedules.every((one) => one.schedule.kind === "unset");
 
+/** The variants that somebody wrote: what was made of the text to fit is made again of what it says then. */
+const own = (post) => Object.fromEntries(Object.entries(post.variants).filter(([platform]) => !post.fitted[platform]));
+
 /** The form for a post that is there: to edit it, or to write another like it. */
 function filled(old, isCopy, query) {
-  const form = { ...fresh(query), parts: keyed(old.parts), variants: each(old.variants, keyed), options: inFields(old.options), accounts: [...new Set(old.schedules.flatMap((one) => one.accounts))] };
+  const form = { ...fresh(query), parts: keyed(old.parts), variants: each(own(old), keyed), fit: Object.values(old.fitted).sort().at(-1) ?? "", options: inFields(old.options), accounts: [...new Set(old.schedules.flatMap((one) => one.accounts))] };
   if (isCopy) return form;
   const [only] = old.schedules;
   if (isDraft(old)) return { ...form, kind: "draft" };
@@ -61,15 +64,17 @@ function content({ parts, variants }) {
   return { parts: kept(parts), variants: each(variants, kept) };
 }
 
-function written(form, names, abilities) {
+function written(form, chosen, abilities) {
   const { parts, variants } = content(form);
-  const options = typed(form.options, abilities);
+  const isChosen = ([platform]) => chosen.some((account) => account.platform === platform);
+  // Those of a platform that was given up again stay in the form alone.
+  const options = typed(chosen.length ? Object.fromEntries(Object.entries(form.options).filter(isChosen)) : form.options, abilities);
   return {
     parts,
     ...(Object.keys(variants).length ? { variants } : {}),
     ...(Object.keys(options).length ? { options } : {}),
     ...(form.fit ? { fit: form.fit } : {}),
-    accounts: names,
+    accounts: chosen.map((account) => account.id),
     ...(rule(form) ? { schedule: rule(form) } : {}),
   };
 }
@@ -91,11 +96,12 @@ export function Compose({ query }) {
 
 /** Gives a post that is there another content, if that is another one. */
 async function rewrite(body, old) {
-  const { parts, variants = {}, options = {} } = body;
-  if (JSON.stringify({ parts, variants, options }) === JSON.stringify({ ...content(old), options: old.options })) return;
-  const { tag } = await patch(`/posts/${old.id}`, { parts, variants, options }, { tag: old.tag });
+  const { parts, variants = {}, options = {}, fit } = body;
+  const there = { ...content({ parts: old.parts, variants: own(old) }), options: old.options, fit: Object.values(old.fitted).sort().at(-1) };
+  if (JSON.stringify({ parts, variants, options, fit }) === JSON.stringify(there)) return;
+  const changed = await patch(`/posts/${old.id}`, { parts, variants, options, fit }, { tag: old.tag });
   // What follows may fail, and all is handed in again.
-  Object.assign(old, { parts, variants, options, tag });
+  Object.assign(old, changed);
 }
 
 /** Hands in what was written: a new post, or the change of one that is there. */
@@ -136,13 +142,24 @@ function said(form, made) {
 const SAID = { now: "It goes out now", once: "It is scheduled", slot: "It is scheduled", best: "It is scheduled", again: "It is scheduled", draft: "The draft is kept", kept: "The text is changed" };
 const DO = { now: "Publish now", once: "Schedule", slot: "Schedule", best: "Schedule", again: "Schedule", draft: "Keep the draft", kept: "Save" };
 
+/** Whether a text is too long for a platform, or was. */
+const isLong = (preview) => (preview?.platforms ?? []).some((one) => one.notice || one.lengths.some((told) => told && told.length > told.limit));
+
 /** What is done with a text that is too long. */
 const FITS = [["", "Refuse it"], ["shorten", "Shorten it"], ["thread", "Split it to a thread"]];
+
+const FIT_HINTS = {
+  "": "Write less, give that platform a text of its own, or let it be made to fit.",
+  shorten: "Its end is left out, after a sentence or a word. A link at its end stays.",
+  thread: "It is split between sentences or words, and shortened where a platform has no threads.",
+};
 
 /** What one may choose of the time: all, but for a post that has its time. */
 function kinds(old) {
   return !old || isDraft(old) ? KINDS : KINDS.filter(([kind]) => kind === "once");
 }
+
+const BOTH = new Intl.ListFormat("en-GB", { type: "conjunction" });
 
 /** What is still to be done before it can be handed in; nothing if it can. */
 function missing(form, { media, uploads, places, violations, problems }) {
@@ -152,7 +169,7 @@ function missing(form, { media, uploads, places, violations, problems }) {
   const absent = media.filter((one) => !one.source);
   if (absent.some((one) => !uploads.has(one.key) || uploads.get(one.key).error)) return "Remove the file that did not come through, or send it again";
   if (absent.length > 0) return "Wait until the files are there";
-  if (violations.length > 0) return `Mend what ${[...new Set(violations.map((one) => platformName(one.platform)))].join(" and ")} would not take`;
+  if (violations.length > 0) return `Mend what ${BOTH.format([...new Set(violations.map((one) => platformName(one.platform)))])} would not take`;
   if (isPlaced(form.kind) && !places.value) return "Wait until a time is found";
   if (isPlaced(form.kind) && places.value.some((one) => !one.at)) return "Choose another time, or only accounts that have one";
   return problems.length > 0 && hasAccounts ? sentence(problems[0].message) : "";
@@ -193,9 +210,8 @@ function Form({ accounts, abilities, old, start, query }) {
   };
   const chosen = accounts.filter((account) => form.accounts.includes(account.id));
   const platforms = [...new Set(chosen.map((account) => account.platform))];
-  const names = chosen.map((account) => account.id);
-  const body = useMemo(() => written(form, names, abilities), [form]);
-  const preview = usePreview(body);
+  const body = useMemo(() => written(form, chosen, abilities), [form]);
+  const preview = usePreview(body, old?.id);
   const places = usePlaces(form, chosen);
   const texts = tab === "all" ? form.parts : form.variants[tab] ?? form.parts;
   const setTexts = (change) => setForm((old) => (tab === "all" ? { ...old, parts: change(old.parts) } : { ...old, variants: { ...old.variants, [tab]: change(old.variants[tab] ?? old.parts) } }));
@@ -239,9 +255,8 @@ function Form({ accounts, abilities, old, start, query }) {
         <div class="row"><button type="button" class="btn small" onClick=${() => setTexts((all) => [...all, { text: "" }])}><${Icon} name="plus" />Add to the thread</button>
           ${tab !== "all" && form.variants[tab] && html`<button type="button" class="btn small" onClick=${() => set({ variants: Object.fromEntries(Object.entries(form.variants).filter(([name]) => name !== tab)) })}>Same as for all</button>`}</div>
       </div>
+      ${(form.fit || isLong(preview.value)) && html`<${Fit} now=${form.fit} wrong=${form.fit && problems.find((one) => one.field === "fit")} onPick=${(fit) => set({ fit })} />`}
       <${Options} abilities=${abilities} chosen=${platforms} values=${form.options} wrong=${violations} onChange=${(options) => set({ options })} />
-      ${!old && html`<fieldset class="card stack"><legend class="label">A text that is too long for a platform</legend>
-        <${Tabs} label="A text that is too long" of=${FITS} now=${form.fit} onPick=${(fit) => set({ fit })} /></fieldset>`}
       <${When} form=${form} set=${set} kinds=${kinds(old)} preview=${preview} places=${places} />
       <${Trouble} error=${error} />
       <div class="row end"><span class="small muted grow right" role="status" id="missing">${toDo}</span>
@@ -283,8 +298,15 @@ function Shown({ of }) {
     ${of.violations.length === 0 ? html`<${Badge} look="good"><${Icon} name="out" />Would be taken<//>` : of.violations.map((one) => html`<p class="wrong">${sentence(one.message)}</p>`)}</section>`;
 }
 
+/** What is done with a text that is too long, chosen where one is. */
+function Fit({ now, wrong, onPick }) {
+  return html`<fieldset class="card stack"><legend class="label">A text that is too long for a platform</legend>
+    <${Tabs} label="A text that is too long" of=${FITS} now=${now} onPick=${onPick} />
+    ${wrong ? html`<p class="wrong">${sentence(wrong.message)}</p>` : html`<p class="hint">${FIT_HINTS[now]} The preview shows what comes of it.</p>`}</fieldset>`;
+}
+
 /** What the platforms say of it, a moment after the last key. A time that is found by the account is looked for elsewhere. */
-function usePreview(body) {
+function usePreview(body, id) {
   const [state, setState] = useState({});
   const asked = ["next_slot", "best"].includes(body.schedule?.kind) ? { ...body, schedule: undefined } : body;
   useEffect(() => {
@@ -294,7 +316,7 @@ function usePreview(body) {
     }
     let over = false;
     const timer = setTimeout(() => {
-      post("/posts/preview", asked).then((value) => !over && setState({ value, asked: asked.schedule?.at }), (error) => !over && setState((old) => ({ ...old, error })));
+      post(id ? `/posts/${id}/preview` : "/posts/preview", asked).then((value) => !over && setState({ value, asked: asked.schedule?.at }), (error) => !over && setState((old) => ({ ...old, error })));
     }, 250);
     return () => {
       over = true;

@@ -12,14 +12,14 @@ export function Platforms() {
 
 function Platform({ of }) {
   const name = platformName(of.platform);
-  return html`<section class="card stack" aria-label=${name}>
+  return html`<section class="card stack" id=${`platform-${of.platform}`} aria-label=${name}>
     <div class="row"><h2 class="grow">${name}</h2>${of.preflight && html`<${Badge} look="run">asked for its rules beforehand<//>`}${of.builds_ahead && html`<${Badge} look="run">built ahead of time<//>`}</div>
     <dl class="pairs">
       <dt>A text</dt><dd>${of.text === null ? "of any length" : `up to ${of.text} characters, as it counts`}</dd>
       <dt>A thread</dt><dd>${of.parts === 1 ? "none: a post has one part" : of.parts === null ? "of any length" : `up to ${of.parts} parts`}</dd>
       <dt>Pictures and videos</dt><dd>${of.media ? files(of.media) : "none"}</dd>
       <dt>Posts in 24 hours</dt><dd>${of.daily ?? "as many as its limits let through"}</dd>
-      <dt>When no answer comes</dt><dd>${of.settle_seconds === null ? "nobody can be asked: the account decides" : `it is asked; that nothing is out is believed ${of.settle_seconds} s later`}</dd>
+      <dt>When no answer comes</dt><dd>${of.settle_seconds === null ? "nobody can be asked: the account decides" : `it is asked; that nothing is out is believed ${span(of.settle_seconds)} later`}</dd>
       <dt>Counts</dt><dd>${of.metrics.join(", ").replaceAll("_", " ") || "nothing"}</dd>
       <dt>Accounts</dt><dd>${of.connects ? "connected at the platform, or added with a token" : of.platform === "dry_run" ? "need nothing" : "added with a token or an app password"}${of.renews ? "; tokens renew themselves" : ""}</dd>
     </dl>
@@ -29,10 +29,12 @@ function Platform({ of }) {
   </section>`;
 }
 
+const span = (seconds) => (seconds % 60 === 0 && seconds > 60 ? `${seconds / 60} minutes` : `${seconds} seconds`);
+
 /** `4 pictures, 1 video; 4 in all` */
 function files({ most, image, animation, video, alt }) {
   const some = [["pictures", image], ["GIFs", animation], ["videos", video]].filter(([, one]) => one);
-  return `${some.map(([word, one]) => `${one.most} ${word} (${one.kinds.join(", ")})`).join(", ")}; ${most} in all${alt > 0 ? `; descriptions up to ${alt} characters` : ""}`;
+  return `${some.map(([word, one]) => `${one.most} ${one.most === 1 ? word.slice(0, -1) : word} (${one.kinds.join(", ")})`).join(", ")}; ${most} in all${alt > 0 ? `; descriptions up to ${alt} characters` : ""}`;
 }
 
 function values({ kind, least, most, choices }) {

@@ -62,6 +62,7 @@ export function When({ form, set, kinds, preview, places }) {
     ${form.kind === "again" && html`<div class="fields"><${Field} id="time" label="At">${(about) => html`<input ...${about} type="time" required value=${form.time} onInput=${(event) => set({ time: event.target.value })} />`}<//><${Zone} form=${form} set=${set} /></div>
       <${Days} days=${form.days} onChange=${(days) => set({ days })} />`}
     ${form.kind === "best" && html`<div class="fields"><${Zone} form=${form} set=${set} /></div>`}
+    ${(preview.value?.errors ?? []).filter((one) => one.field === "at").map((one) => html`<p class="wrong" role="status">${sentence(one.message)}</p>`)}
     ${isPlaced(form.kind) ? html`<${Places} of=${places} tz=${form.tz} accounts=${form.accounts} />` : html`<${Occurrences} form=${form} preview=${preview} />`}
   </fieldset>`;
 }

@@ -73,7 +73,7 @@ struct ToldView {
 
 /// Shows how fast may be published on each platform and for each account, and how much is left now.
 ///
-/// Looking uses nothing up. What has no limit is not listed.
+/// Looking uses nothing up. What has no limit is not listed, nor is a platform without accounts.
 #[utoipa::path(get, path = "/api/limits", tag = "accounts", operation_id = "limits",
     security(("token" = ["read"])),
     responses((status = 200, description = "what is left", body = LimitsView)))]
@@ -100,19 +100,20 @@ struct Limited {
     take: Take,
 }
 
-/// All that have one: apps, then accounts, oldest first.
+/// All that have one: apps with accounts, then accounts, oldest first.
 async fn limited(app: &Shared) -> Result<Vec<Limited>, StoreError> {
     let engine = &app.web.engine;
     let pace = |name: &PlatformName| engine.platforms().get(name).map(|found| found.pace());
+    let mut accounts = engine.backend().accounts.list(app.desk.tenant()).await?;
+    accounts.sort_by_key(|account| account.id);
     let mut all = Vec::new();
-    for name in engine.platforms().names() {
+    let is_used = |name: &&PlatformName| accounts.iter().any(|one| one.platform == **name);
+    for name in engine.platforms().names().filter(is_used) {
         // The app's bucket is the same in the lane of every account.
         let lane = Lane::of(name, AccountId::from_uuid(Uuid::nil()));
         let take = pace(name).and_then(|pace| bucket(pace, &lane, lane.app()));
         all.extend(take.map(|take| Limited { platform: name.clone(), account: None, take }));
     }
-    let mut accounts = engine.backend().accounts.list(app.desk.tenant()).await?;
-    accounts.sort_by_key(|account| account.id);
     for account in accounts {
         let (platform, lane) = (account.platform.clone(), account.lane());
         let take = pace(&platform).and_then(|pace| bucket(pace, &lane, lane.as_str()));

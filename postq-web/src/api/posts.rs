@@ -33,7 +33,7 @@ pub(super) fn routes(add: &mut dyn FnMut(Route)) {
     add(route!(list, create));
     add(route!(show, change, remove));
     add(route!(preview_new));
-    add(route!(preview));
+    add(route!(preview, preview_changed));
     add(route!(execute));
     add(route!(cancel));
 }
@@ -68,13 +68,14 @@ async fn list(
         let posts = &app.web.engine.backend().posts;
         let found = posts.with_keys(app.desk.tenant(), &[key]).await?;
         let items = match found.first() {
-            Some(post) => vec![line(&app, post.id).await?.into()],
+            Some(post) => vec![PostView::of(line(&app, post.id).await?, &app.desk)],
             None => Vec::new(),
         };
         return Ok(Json(Listed { items, next: None }));
     }
     let lines = app.desk.list_posts(page.and_one()).await?;
-    Ok(Json(page.list(lines, |line| line.post.id.as_uuid(), PostView::from)))
+    let view = |line| PostView::of(line, &app.desk);
+    Ok(Json(page.list(lines, |line| line.post.id.as_uuid(), view)))
 }
 
 /// Takes a post in, with or without a time.
@@ -101,7 +102,7 @@ async fn create(
     let line = line(&app, id).await?;
     let cost = app.desk.cost_of(&line.post.content, &line.schedules).await?;
     let cost = cost.map(|cost| CostView::new(app.web.engine.prices(), cost));
-    let mut view = PostView::from(line);
+    let mut view = PostView::of(line, &app.desk);
     view.cost = cost;
     let tag = view.revision.to_string();
     Ok(Created::below(&uri, id, view).tagged(tag))
@@ -129,11 +130,15 @@ async fn change(
     Body(change): Body<PostChange>,
 ) -> Result<Tagged<PostView>, Problem> {
     for tried in 1.. {
-        let old = app.desk.find_post(&id.to_string()).await?;
+        let mut old = app.desk.find_post(&id.to_string()).await?;
         seen.ensure(&old.revision.to_string(), format_args!("post {id}"))?;
         // The new content follows from the old one: nobody's change in between may be lost.
         let content = change.applied_to(&old.content)?;
-        match app.desk.edit_seen(id, old.revision, &content).await {
+        if change.has_variants() {
+            // Whoever says them means them: none is made again of the text.
+            old.content.variants.clear();
+        }
+        match app.desk.edit_seen(old, content, change.fitting()).await {
             Err(DeskError::Changed(_)) if seen.0.is_none() && tried < TRIES => {}
             edited => {
                 edited?;
@@ -187,13 +192,30 @@ async fn preview(State(app): State<App>, Id(id): Id<PostId>) -> Result<Json<Prev
     accounts.sort_unstable();
     accounts.dedup();
     let submission = Submission::new(post.content, accounts, When::Now);
-    let mut preview = app.desk.preview(&submission, false, PREVIEWED).await?;
+    let mut preview = app.desk.preview_of(Some(id), &submission, false, PREVIEWED).await?;
     for schedule in &schedules {
         preview.occurrences.extend(app.desk.upcoming(schedule, PREVIEWED)?);
     }
     preview.occurrences.sort_unstable();
     preview.occurrences.truncate(PREVIEWED);
     preview.cost = app.desk.cost_of(&submission.content, &schedules).await?;
+    Ok(Json(PreviewView::new(preview, app.web.engine.prices())))
+}
+
+/// Shows what would happen to a post if it were so from now on; writes nothing.
+///
+/// As for a new post, but for what the post itself takes up of a day's limit.
+#[utoipa::path(post, path = "/api/posts/{id}/preview", tag = "posts", params(("id" = Uuid, Path)),
+    operation_id = "preview_changed_post", request_body = NewPost, security(("token" = ["read"])),
+    responses((status = 200, description = "what would happen", body = PreviewView)))]
+async fn preview_changed(
+    State(app): State<App>,
+    Id(id): Id<PostId>,
+    Body(new): Body<NewPost>,
+) -> Result<Json<PreviewView>, Problem> {
+    app.desk.find_post(&id.to_string()).await?;
+    let (submission, has_time) = submission(&new)?;
+    let preview = app.desk.preview_of(Some(id), &submission, has_time, PREVIEWED).await?;
     Ok(Json(PreviewView::new(preview, app.web.engine.prices())))
 }
 
@@ -252,7 +274,7 @@ fn submission(new: &NewPost) -> Result<(Submission, bool), Problem> {
 }
 
 async fn tagged(app: &Shared, id: PostId) -> Result<Tagged<PostView>, Problem> {
-    let body = PostView::from(line(app, id).await?);
+    let body = PostView::of(line(app, id).await?, &app.desk);
     Ok(Tagged { tag: body.revision.to_string(), body })
 }
 

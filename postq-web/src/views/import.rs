@@ -1,5 +1,6 @@
 //! Content calendars.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
@@ -177,7 +178,7 @@ impl From<&Place> for PlaceView {
 pub(crate) struct ImportProblem {
     place: PlaceView,
     /// The field it is about, where it is about one.
-    field: Option<&'static str>,
+    field: Option<Cow<'static, str>>,
     /// What is wrong and what was expected.
     message: String,
     /// How much of the file it spoils.
@@ -188,7 +189,7 @@ impl From<&FileProblem> for ImportProblem {
     fn from(problem: &FileProblem) -> Self {
         Self {
             place: PlaceView::from(&problem.place),
-            field: problem.field,
+            field: problem.field.clone(),
             message: problem.message.clone(),
             extent: match problem.extent {
                 Extent::Row => ExtentView::Row,

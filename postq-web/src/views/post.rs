@@ -7,7 +7,7 @@ use postq_core::content::{Content, MediaRef, Part, Post, PostState};
 use postq_core::fit::Fitting;
 use postq_core::options::{OptionValue, PostOptions};
 use postq_core::platform::{Length, PlatformName};
-use postq_engine::desk::{PlatformPreview, PostLine, Preview};
+use postq_engine::desk::{Desk, PlatformPreview, PostLine, Preview};
 use postq_engine::prices::Prices;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -91,7 +91,7 @@ pub(crate) struct NewPost {
 }
 
 /// What is done with a text that is too long for a platform.
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FitRule {
     /// Its end is left out, after a sentence or a word; a link at its end stays.
@@ -105,6 +105,15 @@ impl From<FitRule> for Fitting {
         match rule {
             FitRule::Shorten => Self::Shorten,
             FitRule::Thread => Self::Thread,
+        }
+    }
+}
+
+impl From<Fitting> for FitRule {
+    fn from(fitting: Fitting) -> Self {
+        match fitting {
+            Fitting::Shorten => Self::Shorten,
+            Fitting::Thread => Self::Thread,
         }
     }
 }
@@ -169,22 +178,37 @@ pub(crate) struct PostChange {
     /// Other options: all of them.
     #[schema(value_type = Option<BTreeMap<String, BTreeMap<String, serde_json::Value>>>)]
     options: Option<PlatformOptions>,
+    /// What is done where its text is too long for a platform. What was made to fit before is made so again of
+    /// the new text; as before if this is left out. Other `variants` are taken as they are.
+    fit: Option<FitRule>,
 }
 
 impl PostChange {
     /// Other text or parts, and nothing else.
     pub(crate) fn of(text: Option<String>, parts: Option<Vec<PartView>>) -> Self {
-        Self { text, parts, variants: None, options: None }
+        Self { text, parts, variants: None, options: None, fit: None }
+    }
+
+    /// What is done where its text is too long.
+    pub(crate) fn fitting(&self) -> Option<Fitting> {
+        self.fit.map(Into::into)
+    }
+
+    /// Whether it says itself what platforms get in the place of its text.
+    pub(crate) fn has_variants(&self) -> bool {
+        self.variants.is_some()
     }
 
     /// The content that is meant.
     pub(crate) fn applied_to(&self, old: &Content) -> Result<Content, Problem> {
         let mut content = old.clone();
         match (&self.text, &self.parts) {
-            (None, None) if self.variants.is_none() && self.options.is_none() => {
+            (None, None)
+                if self.variants.is_none() && self.options.is_none() && self.fit.is_none() =>
+            {
                 return Err(Problem::invalid(
                     "text",
-                    "nothing to change; expected text, parts, variants or options",
+                    "nothing to change; expected text, parts, variants, options or fit",
                 ));
             }
             (None, None) => {}
@@ -221,6 +245,8 @@ pub(crate) struct PostView {
     parts: Vec<PartView>,
     /// Other parts for one platform.
     variants: BTreeMap<String, Vec<PartView>>,
+    /// Which of these were made of the text to fit, and how: with another text they are made again.
+    fitted: BTreeMap<String, FitRule>,
     /// What else a platform is told.
     #[schema(value_type = BTreeMap<String, BTreeMap<String, serde_json::Value>>)]
     options: BTreeMap<PlatformName, PostOptions>,
@@ -238,8 +264,9 @@ pub(crate) struct PostView {
     pub(crate) cost: Option<CostView>,
 }
 
-impl From<PostLine> for PostView {
-    fn from(line: PostLine) -> Self {
+impl PostView {
+    pub(crate) fn of(line: PostLine, desk: &Desk) -> Self {
+        let fitted = desk.made_to_fit(&line.post.content).into_iter();
         let parts = |parts: &[Part]| parts.iter().map(PartView::from).collect();
         let PostLine { post, state, schedules } = line;
         let variants = post.content.variants.iter();
@@ -247,6 +274,7 @@ impl From<PostLine> for PostView {
             id: post.id.as_uuid(),
             parts: parts(&post.content.parts),
             variants: variants.map(|(name, v)| (name.to_string(), parts(v))).collect(),
+            fitted: fitted.map(|(name, how)| (name.to_string(), how.into())).collect(),
             options: post.content.options,
             key: post.key,
             state,
@@ -317,7 +345,7 @@ pub(crate) struct ViolationView {
 impl PreviewView {
     pub(crate) fn new(preview: Preview, prices: &Prices) -> Self {
         let error = |problem: postq_engine::desk::Problem| FieldProblem {
-            field: problem.field.to_owned(),
+            field: problem.path(),
             message: problem.message,
         };
         Self {

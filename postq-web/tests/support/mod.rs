@@ -177,6 +177,8 @@ pub(crate) struct Plan {
     pub(crate) settings: Settings,
     /// What calls cost.
     pub(crate) prices: Prices,
+    /// Platforms besides.
+    pub(crate) platforms: Vec<Arc<dyn Platform>>,
     /// The engine runs.
     pub(crate) runs: bool,
 }
@@ -220,6 +222,7 @@ impl Site {
         settings.topics.push(TopicWorkers { topic: Topic::webhook(), at_once: 4 });
         let media = media(&store, &folder.path().join("media")).await;
         let builder = builder(store.backend(), &recorder).webhooks(webhooks(&store)).media(media);
+        let builder = plan.platforms.into_iter().fold(builder, EngineBuilder::platform);
         let engine = builder.settings(settings).prices(plan.prices).build().unwrap();
         let mut web = Web::new(engine.clone(), store.tokens(), store.idempotency());
         web.settings = plan.settings;

@@ -63,7 +63,11 @@ pub(crate) struct Field {
 
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.message)
+        match self.field.strip_prefix("options.") {
+            // As it is written on the command line.
+            Some(option) => write!(f, "--option {option}: {}", self.message),
+            None => write!(f, "{}: {}", self.field, self.message),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the commands read of what the API shows. A newer daemon may show more, which is passed on to
 //! programs as it is.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::ops::Deref;
 
@@ -77,6 +78,9 @@ pub(crate) struct Post {
     pub(crate) variants: Value,
     #[serde(default)]
     pub(crate) options: Value,
+    /// Which of the variants were made of the text to fit, and how.
+    #[serde(default)]
+    pub(crate) fitted: BTreeMap<String, String>,
     pub(crate) state: String,
     pub(crate) revision: u32,
     pub(crate) schedules: Vec<Schedule>,

@@ -56,7 +56,7 @@ pub(super) async fn run(api: &Api, output: Output, name: Option<&str>) -> anyhow
     let columns = ["of", "limit", "at once", "left now", "next", "the platform says"];
     output.list(columns, &items, |limit| row(limit));
     match (in_force, items.is_empty()) {
-        (false, _) => output.note("no limits are kept: POSTQ_RATE_LIMIT is off"),
+        (false, _) => output.note("no limits are kept: they are switched off"),
         (true, true) => output.note("there is no limit"),
         (true, false) => {}
     }

@@ -34,10 +34,10 @@ pub(super) async fn run(api: &Api, output: Output, command: Post) -> anyhow::Res
         None => new(api, output, command.new).await,
         Some(PostCommand::List(paging)) => list(api, output, &paging).await,
         Some(PostCommand::Show { post }) => show(api, output, &post).await,
-        Some(PostCommand::Edit { post, text, options, time, priority }) => {
+        Some(PostCommand::Edit { post, text, options, fit, time, priority }) => {
             let amendment = amendment(&time, priority)?;
             let parts = text.as_deref().map(parts).transpose()?;
-            let rewrite = Rewrite { parts, options: Options::read(api, &options).await? };
+            let rewrite = Rewrite { parts, options: Options::read(api, &options).await?, fit };
             edit(api, output, &post, rewrite, amendment).await
         }
         Some(PostCommand::Cancel { post }) => cancel(api, output, &post).await,
@@ -52,14 +52,10 @@ async fn submission(api: &Api, new: &NewPost) -> anyhow::Result<Value> {
     if let Some(first) = parts.first_mut() {
         first.media = media;
     }
-    let fit = new.fit.map(|fit| match fit {
-        Fit::Shorten => "shorten",
-        Fit::Thread => "thread",
-    });
     Ok(json!({
         "parts": parts,
         "options": Options::read(api, &new.options).await?.over(&Value::Null),
-        "fit": fit,
+        "fit": new.fit.map(Fit::as_str),
         "accounts": new.accounts,
         "key": new.key,
         "priority": new.priority,
@@ -218,7 +214,12 @@ async fn show(api: &Api, output: Output, name: &str) -> anyhow::Result<()> {
     for (platform, parts) in post.variants.as_object().into_iter().flatten() {
         let texts = parts.as_array().into_iter().flatten().filter_map(|part| part["text"].as_str());
         let texts: Vec<&str> = texts.collect();
-        output.say(format!("on {platform}:\n\n{}\n", texts.join("\n---\n")));
+        let made = match post.fitted.get(platform).map(String::as_str) {
+            Some("shorten") => " (shortened)",
+            Some(_) => " (split to a thread)",
+            None => "",
+        };
+        output.say(format!("on {platform}{made}:\n\n{}\n", texts.join("\n---\n")));
     }
     output.list(job::COLUMNS, &jobs, |unit| job::row(unit, &names));
     Ok(())
@@ -273,7 +274,7 @@ async fn edit(
     let post = find(api, name).await?;
     if rewrite.is_empty() && amendment.is_none() {
         return Err(Usage(
-            "nothing to change; expected --text, --option, --at, --every, --cron, --rrule, --tz or --priority"
+            "nothing to change; expected --text, --option, --fit, --at, --every, --cron, --rrule, --tz or --priority"
                 .to_owned(),
         )
         .into());
@@ -308,18 +309,19 @@ async fn edit(
 struct Rewrite {
     parts: Option<Vec<Part>>,
     options: Options,
+    fit: Option<Fit>,
 }
 
 impl Rewrite {
     fn is_empty(&self) -> bool {
-        self.parts.is_none() && self.options.is_empty()
+        self.parts.is_none() && self.options.is_empty() && self.fit.is_none()
     }
 
     fn what(&self) -> &'static str {
-        match (&self.parts, self.options.is_empty()) {
-            (Some(_), true) => "text",
-            (Some(_), false) => "text and options",
-            (None, _) => "options",
+        match (self.parts.is_some() || self.fit.is_some(), self.options.is_empty()) {
+            (true, true) => "text",
+            (true, false) => "text and options",
+            (false, _) => "options",
         }
     }
 
@@ -332,6 +334,9 @@ impl Rewrite {
         if !self.options.is_empty() {
             change["options"] = self.options.over(&old.options);
         }
+        if let Some(fit) = self.fit {
+            change["fit"] = fit.as_str().into();
+        }
         change
     }
 }
@@ -340,16 +345,21 @@ impl Rewrite {
 async fn ensure_good(api: &Api, post: &Taken, rewrite: &Rewrite) -> anyhow::Result<()> {
     let accounts: BTreeSet<String> =
         post.schedules.iter().flat_map(|s| &s.accounts).map(ToString::to_string).collect();
+    // What was made to fit is made again of the new text.
+    let mut variants = post.variants.as_object().cloned().unwrap_or_default();
+    variants.retain(|platform, _| !post.fitted.contains_key(platform));
     let mut wanted = json!({
         "parts": post.parts,
-        "variants": post.variants,
+        "variants": variants,
         "options": post.options,
         "accounts": accounts,
+        "fit": post.fitted.values().max(),
     });
     for (field, value) in rewrite.of(post).as_object().into_iter().flatten() {
         wanted[field] = value.clone();
     }
-    let preview: Shown<Preview> = api.post("/api/posts/preview", wanted).await?;
+    let path = format!("/api/posts/{}/preview", post.id);
+    let preview: Shown<Preview> = api.post(&path, wanted).await?;
     if preview.errors.is_empty() {
         return Ok(());
     }

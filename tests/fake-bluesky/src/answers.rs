@@ -1,5 +1,7 @@
 //! Answers with their headers.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -19,17 +21,25 @@ pub struct Canned {
     pub headers: Vec<(String, String)>,
     /// Its body.
     pub body: String,
+    /// So long after the request it comes.
+    pub after: Duration,
 }
 
 impl Canned {
     /// An answer without headers of its own.
     pub fn new(status: u16, body: impl Into<String>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into() }
+        Self { status, headers: Vec::new(), body: body.into(), after: Duration::ZERO }
     }
 
     /// A refusal as the protocol writes it.
     pub fn error(status: u16, error: &str, message: &str) -> Self {
         Self::new(status, json!({ "error": error, "message": message }).to_string())
+    }
+
+    /// The same, so long after the request.
+    #[must_use]
+    pub fn after(self, after: Duration) -> Self {
+        Self { after, ..self }
     }
 
     /// The same, with one header more.

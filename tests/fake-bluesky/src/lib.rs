@@ -40,6 +40,9 @@ pub use server::Seen;
 
 use server::{Shared, World};
 
+/// What may be sent: the table of what the lexicons have, as far as anybody here sends it.
+pub const SHAPES: &str = include_str!("../../../postq-bluesky/tests/shapes.json");
+
 /// A running server; dropping it cuts every connection.
 #[derive(Debug)]
 pub struct FakeBluesky {
@@ -111,6 +114,16 @@ impl FakeBluesky {
         self.shared.lock().hang = hang;
     }
 
+    /// From now on the question whose this handle is hangs.
+    pub fn hang_on(&self, handle: &str) {
+        self.shared.lock().slow.push(handle.to_owned());
+    }
+
+    /// Whoever works on videos forgets all jobs.
+    pub fn forget_videos(&self) {
+        self.shared.lock().videos.forget();
+    }
+
     /// What the next video meets.
     pub fn meet_video(&self, fault: VideoFault) {
         self.shared.lock().videos.faults.push_back(fault);
@@ -145,6 +158,11 @@ impl FakeBluesky {
     /// From now on a post has been counted to this, by the names of `app.bsky.feed.defs#postView`.
     pub fn count(&self, uri: &str, counts: Value) {
         self.shared.lock().counted.insert(uri.to_owned(), counts);
+    }
+
+    /// What was sent that is not in [`SHAPES`]; each was refused.
+    pub fn unlisted(&self) -> Vec<String> {
+        self.shared.lock().unlisted.clone()
     }
 
     /// The last 1,000 requests.

@@ -15,6 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use postq_core::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
+use test_shapes::{Sent, Shapes};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -58,9 +59,13 @@ pub(crate) struct World {
     pub(crate) faults: VecDeque<Fault>,
     pub(crate) grant_faults: VecDeque<GrantFault>,
     pub(crate) hang: Duration,
+    pub(crate) slow: Vec<String>,
     pub(crate) canned: VecDeque<(String, Canned)>,
     pub(crate) counted: BTreeMap<String, Value>,
     pub(crate) seen: VecDeque<Seen>,
+    /// What was sent that no lexicon has.
+    pub(crate) unlisted: Vec<String>,
+    shapes: Shapes,
 }
 
 impl World {
@@ -73,9 +78,12 @@ impl World {
             faults: VecDeque::new(),
             grant_faults: VecDeque::new(),
             hang: Duration::from_secs(60),
+            slow: Vec::new(),
             canned: VecDeque::new(),
             counted: BTreeMap::new(),
             seen: VecDeque::new(),
+            unlisted: Vec::new(),
+            shapes: Shapes::read(crate::SHAPES),
         }
     }
 
@@ -151,8 +159,11 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Result<Answer, 
         headers: head.headers,
         body: body.to_bytes(),
     };
-    call.remember(&mut shared.lock());
-    call.route(shared).await
+    let refusal = call.remember(&mut shared.lock());
+    match refusal {
+        Some(refusal) => Ok(refusal),
+        None => call.route(shared).await,
+    }
 }
 
 /// A request with its whole body.
@@ -166,20 +177,38 @@ struct Call {
 }
 
 impl Call {
-    fn remember(&self, world: &mut World) {
+    /// Remembers it; a refusal if it has something that no lexicon has.
+    fn remember(&self, world: &mut World) -> Option<Answer> {
         let headers = self.headers.iter().map(|(name, value)| {
             (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         });
         if world.seen.len() == MOST_SEEN {
             world.seen.pop_front();
         }
-        world.seen.push_back(Seen {
+        let body = &self.body[..self.body.len().min(MOST_REMEMBERED)];
+        let seen = Seen {
             method: self.method.clone(),
             target: self.target.clone(),
             headers: headers.collect(),
-            body: String::from_utf8_lossy(&self.body[..self.body.len().min(MOST_REMEMBERED)])
-                .into_owned(),
-        });
+            body: String::from_utf8_lossy(body).into_owned(),
+        };
+        let sent = Sent {
+            method: &seen.method,
+            target: &seen.target,
+            headers: &seen.headers,
+            body: &seen.body,
+        };
+        let unlisted = world.shapes.unlisted(sent).map(|it| (world.shapes.lists(sent), it));
+        world.seen.push_back(seen);
+        let (is_known, unlisted) = unlisted?;
+        let refusal = match is_known {
+            true => invalid(&unlisted),
+            false => refuse(404, "XRPCNotSupported", "XRPCNotSupported"),
+        };
+        if world.unlisted.len() < MOST_SEEN {
+            world.unlisted.push(unlisted);
+        }
+        Some(refusal)
     }
 
     async fn route(&self, shared: &Shared) -> Result<Answer, Cut> {
@@ -191,7 +220,12 @@ impl Call {
             if name.starts_with("com.atproto.server.") && self.method == "POST" {
                 shared.lock().sessions.calls += 1;
             }
+            tokio::time::sleep(canned.after).await;
             return Ok(from_canned(&canned));
+        }
+        let hangs = self.hangs(name, &shared.lock());
+        if let Some(hang) = hangs {
+            tokio::time::sleep(hang).await;
         }
         match (self.method.as_str(), name) {
             ("POST", "com.atproto.repo.putRecord") => self.put(shared).await,
@@ -201,6 +235,13 @@ impl Call {
                 Ok(answered.unwrap_or_else(|(status, error, words)| refuse(status, error, words)))
             }
         }
+    }
+
+    /// How long the question hangs whose a handle is, if it does.
+    fn hangs(&self, name: &str, world: &World) -> Option<Duration> {
+        let handle =
+            self.query("handle").filter(|_| name == "com.atproto.identity.resolveHandle")?;
+        world.slow.iter().any(|slow| slow == handle).then_some(world.hang)
     }
 
     /// Calls that meet no faults.

@@ -13,6 +13,7 @@ const POLLS: u32 = 2;
 pub(crate) struct Videos {
     rights: Vec<(String, String)>,
     jobs: BTreeMap<String, Job>,
+    begun: u32,
     pub(crate) faults: VecDeque<VideoFault>,
 }
 
@@ -42,7 +43,8 @@ impl Videos {
 
     /// Takes a video in; answers the status and what is told of its job.
     pub(crate) fn begin(&mut self, did: &str, blob: Value) -> (u16, Value) {
-        let (id, fault) = (format!("job{}", self.jobs.len()), self.faults.pop_front());
+        let (id, fault) = (format!("job{}", self.begun), self.faults.pop_front());
+        self.begun += 1;
         let is = |kind| fault == Some(kind);
         let mut told = json!({ "jobId": id, "did": did, "state": "JOB_STATE_CREATED" });
         if is(VideoFault::Known) {
@@ -55,6 +57,10 @@ impl Videos {
         let (fails, bare) = (is(VideoFault::Fails), is(VideoFault::Bare));
         self.jobs.insert(id, Job { did: did.to_owned(), blob, asked: 0, fails, bare });
         (200, if bare { told } else { json!({ "jobStatus": told }) })
+    }
+
+    pub(crate) fn forget(&mut self) {
+        self.jobs.clear();
     }
 
     pub(crate) fn status(&mut self, id: &str) -> Option<Value> {

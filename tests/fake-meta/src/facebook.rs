@@ -50,7 +50,6 @@ pub(crate) fn feed(
         link,
         of: photos,
         at: now,
-        shown_at: now,
     })
 }
 
@@ -89,15 +88,15 @@ pub(crate) fn photo(world: &mut World, page: &str, fields: &Fields) -> Answer {
 }
 
 /// Answers the phases `start` and `transfer` of `POST /{page}/videos`.
-pub(crate) fn upload(world: &mut World, page: &str, fields: &Fields, now: DateTime<Utc>) -> Answer {
+pub(crate) fn upload(world: &mut World, page: &str, fields: &Fields) -> Answer {
     match fields.text("upload_phase") {
-        Some("start") => start(world, page, fields, now),
+        Some("start") => start(world, page, fields),
         Some("transfer") => transfer(world, page, fields),
         _ => *invalid("upload_phase"),
     }
 }
 
-fn start(world: &mut World, page: &str, fields: &Fields, now: DateTime<Utc>) -> Answer {
+fn start(world: &mut World, page: &str, fields: &Fields) -> Answer {
     if let Some(name) = fields.unlisted(&["upload_phase", "file_size"]) {
         return *invalid(name);
     }
@@ -111,7 +110,6 @@ fn start(world: &mut World, page: &str, fields: &Fields, now: DateTime<Utc>) -> 
         size,
         content: Vec::new(),
         finished: false,
-        begun_at: now,
     };
     let mut told = next(&session, world.chunk);
     told["upload_session_id"] = json!(id);
@@ -153,7 +151,6 @@ pub(crate) fn finish(
     if let Some(name) = fields.unlisted(&listed) {
         return Err(invalid(name));
     }
-    let by_upload = world.video_time_is_upload;
     let listed_as = format!("{page}_{}", world.next_id());
     let session = own_session(world, page, fields).ok_or_else(|| Box::new(no_session()))?;
     if session.content.len() as u64 != session.size {
@@ -168,7 +165,6 @@ pub(crate) fn finish(
         link: None,
         of: fields.text("upload_session_id").map(str::to_owned).into_iter().collect(),
         at: now,
-        shown_at: if by_upload { session.begun_at } else { now },
     })
 }
 
@@ -204,61 +200,82 @@ fn next(session: &VideoSession, chunk: u64) -> Value {
     json!({ "start_offset": from.to_string(), "end_offset": until.to_string() })
 }
 
-/// Answers `GET /{page}/published_posts` and `GET /{page}/videos`.
-pub(crate) fn list(
-    world: &World,
-    page: &str,
-    edge: &str,
-    fields: &Fields,
-    now: DateTime<Utc>,
-) -> Answer {
-    let of_videos = edge == "videos";
-    let listed: &[&str] = if of_videos {
-        &["fields", "limit", "after"]
-    } else {
-        &["fields", "limit", "after", "since"]
-    };
-    if let Some(name) = fields.unlisted(listed) {
+/// What a look asks for of each post.
+const LISTED: &str = "id,message,created_time,attachments{media_type,target,url,unshimmed_url,subattachments{target}}";
+
+/// Answers `GET /{page}/published_posts`.
+pub(crate) fn list(world: &World, page: &str, fields: &Fields, now: DateTime<Utc>) -> Answer {
+    if let Some(name) = fields.unlisted(&["fields", "limit", "after", "since"]) {
         return *invalid(name);
+    }
+    if fields.text("fields") != Some(LISTED) {
+        return refuse(100, 0, "(#100) Tried accessing nonexisting field");
     }
     let since = fields.number("since").unwrap_or_default();
     let since = TimeDelta::seconds(i64::try_from(since).unwrap_or_default());
     let since = DateTime::UNIX_EPOCH + since;
     let visible = |post: &&Accepted| post.at + world.faults.hide <= now && post.at >= since;
-    let posts = world.out_of(page).filter(|post| !of_videos || post.kind == "video");
-    let shown: Vec<Value> = posts
-        .filter(visible)
-        .map(|post| if of_videos { shown_video(post) } else { shown_post(post) })
-        .collect();
+    let posts = world.out_of(page).filter(visible);
+    let shown: Vec<Value> = posts.map(|post| shown_post(post, world.tells_ids)).collect();
     page_of(&shown, fields)
 }
 
-fn shown_video(post: &Accepted) -> Value {
-    json!({ "id": post.id, "description": post.text, "created_time": time(post.shown_at) })
-}
-
-fn shown_post(post: &Accepted) -> Value {
+fn shown_post(post: &Accepted, tells_ids: bool) -> Value {
     let mut shown = json!({
         "id": post.listed_as,
         "created_time": time(post.at),
-        "permalink_url": format!("https://www.facebook.com/{}", post.listed_as),
-        "status_type": "mobile_status_update",
     });
     if !post.text.is_empty() {
         shown["message"] = json!(post.text);
     }
-    let media_type = match (post.kind, &post.link, post.of.len()) {
-        ("video", _, _) => Some("video"),
-        // A card of somebody else's video.
-        (_, Some(link), _) if link.contains("youtube") => Some("video"),
-        (_, Some(_), _) => Some("link"),
-        (_, None, 0) if post.text.contains("youtube") => Some("video"),
-        (_, None, 0) => None,
-        (_, None, 1) => Some("photo"),
-        _ => Some("album"),
-    };
-    if let Some(media_type) = media_type {
-        shown["attachments"] = json!({ "data": [{ "media_type": media_type }] });
+    if let Some(mut attached) = attached(post) {
+        if !tells_ids {
+            for name in ["target", "subattachments", "url", "unshimmed_url"] {
+                attached.as_object_mut().map(|attached| attached.remove(name));
+            }
+        }
+        shown["attachments"] = json!({ "data": [attached] });
     }
     shown
+}
+
+/// What is attached to a post, as lists show it.
+fn attached(post: &Accepted) -> Option<Value> {
+    let target = |id: &String| json!({ "id": id, "url": format!("https://www.facebook.com/{id}") });
+    let card = |link: &str| {
+        // A card of somebody else's video.
+        let kind = if link.contains("youtube") { "video" } else { "link" };
+        let shim = format!("https://l.facebook.com/l.php?u={}", link.replace(':', "%3A"));
+        json!({ "media_type": kind, "url": shim, "unshimmed_url": link, "target": { "url": shim } })
+    };
+    let photo = |id: &String| json!({ "media_type": "photo", "target": target(id) });
+    match (post.kind, &post.link, post.of.as_slice()) {
+        ("video", _, _) => Some(
+            json!({ "media_type": "video", "target": target(&post.id), "url": target(&post.id)["url"] }),
+        ),
+        (_, Some(link), _) => Some(card(link)),
+        (_, None, []) => post.text.split_whitespace().find(|word| word.contains("://")).map(card),
+        (_, None, [one]) => Some(photo(one)),
+        (_, None, several) => {
+            let inner: Vec<Value> = several.iter().map(photo).collect();
+            Some(
+                json!({ "media_type": "album", "target": { "id": "1" }, "subattachments": { "data": inner } }),
+            )
+        }
+    }
+}
+
+/// How a video stands, by its id; none if there is no such.
+pub(crate) fn status(world: &World, video: &str) -> Option<Value> {
+    let session = world.sessions.values().find(|session| session.video == video)?;
+    let (video_status, phase, publish_status) = match session.finished {
+        true => ("ready", "complete", "published"),
+        false => ("uploading", "not_started", "draft"),
+    };
+    Some(json!({
+        "video_status": video_status,
+        "uploading_phase": { "status": if session.finished { "complete" } else { "in_progress" } },
+        "processing_phase": { "status": phase },
+        "publishing_phase": { "status": phase, "publish_status": publish_status },
+    }))
 }

@@ -116,7 +116,6 @@ pub(crate) fn publish(
         link: None,
         of: vec![id],
         at: now,
-        shown_at: now,
     })
 }
 
@@ -188,7 +187,7 @@ pub(crate) fn shown(post: &Accepted) -> Value {
         "id": post.id,
         "media_type": "IMAGE",
         "media_product_type": if post.kind == "story" { "STORY" } else { "FEED" },
-        "timestamp": time(post.shown_at),
+        "timestamp": time(post.at),
         "permalink": format!("https://www.instagram.com/p/{}/", post.id),
     });
     if !post.text.is_empty() {

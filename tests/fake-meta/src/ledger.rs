@@ -22,8 +22,6 @@ pub struct Accepted {
     pub of: Vec<String>,
     /// When it was accepted.
     pub at: DateTime<Utc>,
-    /// The time that is shown of it.
-    pub shown_at: DateTime<Utc>,
 }
 
 /// A copy of what the server knows.

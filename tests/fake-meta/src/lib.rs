@@ -4,7 +4,7 @@
 //! | path | what it is |
 //! |---|---|
 //! | `POST /v25.0/{page}/feed`, `/photos`, `/videos` | a Page's posts, photos that nobody sees yet, videos in phases |
-//! | `GET /v25.0/{page}/published_posts`, `/videos` | what a Page has published |
+//! | `GET /v25.0/{page}/published_posts` | what a Page has published |
 //! | `POST /v25.0/{account}/media`, `/media_publish` | Instagram's containers, and publishing one |
 //! | `GET /v25.0/{account}/media`, `/stories`, `/content_publishing_limit` | what an account has published, and may |
 //! | `GET /v25.0/{id}`, `/{id}/insights` | a post, a video or a container; its counts |
@@ -50,6 +50,9 @@ pub use server::Seen;
 pub use world::{Container, Photo, VideoSession, World};
 
 use server::Shared;
+
+/// What may be sent: the table of what Meta documents, as far as anybody here sends it.
+pub const SHAPES: &str = include_str!("../../../postq-meta/tests/shapes.json");
 
 /// A running server; dropping it cuts every connection.
 #[derive(Debug)]
@@ -101,6 +104,11 @@ impl FakeMeta {
     /// other effect; several are given in order.
     pub fn answer(&self, what: &str, answer: Canned) {
         self.shared.lock().canned.push_back((what.to_owned(), answer));
+    }
+
+    /// What was sent that is not in [`SHAPES`]; each was refused.
+    pub fn unlisted(&self) -> Vec<String> {
+        self.shared.lock().unlisted.clone()
     }
 
     /// The last 1,000 requests.

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::answers::{Answer, answer, invalid, missing, refuse};
 use crate::body::Fields;
-use crate::instagram;
 use crate::world::World;
+use crate::{facebook, instagram};
 
 /// What insights a post of a Page has, and one of Instagram.
 const OF_PAGES: &[&str] = &[
@@ -41,7 +41,7 @@ pub(crate) fn me(user: &str, fields: &Fields) -> Answer {
 
 /// Answers `GET /{id}`.
 pub(crate) fn node(world: &mut World, id: &str, fields: &Fields) -> Answer {
-    if let Some(name) = fields.unlisted(&["fields", "appsecret_proof"]) {
+    if let Some(name) = fields.unlisted(&["fields"]) {
         return *invalid(name);
     }
     let asked = fields.text("fields").unwrap_or_default().to_owned();
@@ -55,6 +55,11 @@ pub(crate) fn node(world: &mut World, id: &str, fields: &Fields) -> Answer {
         };
         container.working = container.working.saturating_sub(1);
         return answer(200, &json!({ "status_code": code, "status": status, "id": id }));
+    }
+    if asked == "status" {
+        let status = facebook::status(world, id);
+        return status
+            .map_or_else(|| missing(id), |told| answer(200, &json!({ "status": told, "id": id })));
     }
     let Some(post) = world.out(id) else { return missing(id) };
     let counted = world.counted.get(id).cloned().unwrap_or_else(|| json!({}));

@@ -14,11 +14,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use postq_core::clock::{Clock, SystemClock};
 use serde_json::json;
+use test_shapes::{Sent, Shapes};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::answers::{
-    Answer, Refusal, answer, from_canned, limited, missing, no_token, refuse, unavailable,
+    Answer, Refusal, answer, from_canned, invalid, limited, missing, no_token, refuse, unavailable,
 };
 use crate::body::Fields;
 use crate::faults::Fault;
@@ -51,6 +52,21 @@ impl Seen {
     /// Its method and the last part of its path: `POST feed`.
     pub fn what(&self) -> String {
         format!("{} {}", self.method, self.path.rsplit('/').next().unwrap_or_default())
+    }
+
+    /// What of it is not documented.
+    fn unlisted(&self, shapes: &Shapes) -> Option<String> {
+        let target = self.target();
+        let Self { method, headers, body, .. } = self;
+        shapes.unlisted(Sent { method, target: &target, headers, body })
+    }
+
+    /// Its path and its query.
+    pub fn target(&self) -> String {
+        match self.query.as_str() {
+            "" => self.path.clone(),
+            query => format!("{}?{query}", self.path),
+        }
     }
 
     /// The values of a header.
@@ -127,7 +143,15 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Result<Answer, 
         if world.seen.len() == MOST_SEEN {
             world.seen.pop_front();
         }
+        let unlisted = seen.unlisted(&world.shapes);
         world.seen.push_back(seen);
+        if let Some(unlisted) = unlisted {
+            let refusal = *invalid(&unlisted);
+            if world.unlisted.len() < MOST_SEEN {
+                world.unlisted.push(unlisted);
+            }
+            return Ok(refusal);
+        }
         let canned = world.canned(&what);
         let creates = ["POST feed", "POST media_publish"].contains(&what.as_str());
         world.ledger.creates += u64::from(creates && canned.is_some());
@@ -200,7 +224,7 @@ impl Call {
             ("POST", [id, "videos"])
                 if may(id) && fields.text("upload_phase") != Some("finish") =>
             {
-                facebook::upload(world, id, fields, now)
+                facebook::upload(world, id, fields)
             }
             ("POST", [id, "feed"]) if may(id) => {
                 return Routed::Create(facebook::feed(world, id, fields, now));
@@ -212,9 +236,7 @@ impl Call {
                 return Routed::Create(instagram::publish(world, id, fields, now));
             }
             ("POST", [id, "media"]) if may(id) => instagram::container(world, id, fields),
-            ("GET", [id, edge @ ("published_posts" | "videos")]) if may(id) => {
-                facebook::list(world, id, edge, fields, now)
-            }
+            ("GET", [id, "published_posts"]) if may(id) => facebook::list(world, id, fields, now),
             ("GET", [id, edge @ ("media" | "stories")]) if may(id) => {
                 instagram::list(world, id, edge, fields, now)
             }
@@ -312,7 +334,11 @@ impl Call {
 
     fn fields(&self) -> Option<Fields> {
         match self.method.as_str() {
-            "GET" => Some(Fields::of_form(&self.query)),
+            "GET" => {
+                // The proof is no field: every call may have one.
+                let fields = self.query.split('&').filter(|it| !it.starts_with("appsecret_proof="));
+                Some(Fields::of_form(&fields.collect::<Vec<_>>().join("&")))
+            }
             _ => {
                 let kind = self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
                 Fields::of_body(kind.unwrap_or_default(), &self.body)

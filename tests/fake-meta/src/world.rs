@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use chrono::{DateTime, Utc};
+use test_shapes::Shapes;
 
 use crate::answers::Canned;
 use crate::faults::Faults;
@@ -36,8 +36,6 @@ pub struct VideoSession {
     pub content: Vec<u8>,
     /// Whether it is published.
     pub finished: bool,
-    /// When it was begun.
-    pub begun_at: DateTime<Utc>,
 }
 
 /// A container of Instagram's.
@@ -68,8 +66,8 @@ pub struct World {
     pub sessions: BTreeMap<String, VideoSession>,
     /// The most bytes of a video that are asked for at once. Defaults to 1 MiB.
     pub chunk: u64,
-    /// Whether the time of a video is when its upload began. Defaults to no.
-    pub video_time_is_upload: bool,
+    /// Whether a list of posts tells the ids and addresses of what is attached. Defaults to yes.
+    pub tells_ids: bool,
     /// Containers, by id.
     pub containers: BTreeMap<String, Container>,
     /// So many questions are answered before a video's container is ready. Defaults to 1.
@@ -83,6 +81,9 @@ pub struct World {
     /// The app and its grants.
     pub grants: Grants,
     pub(crate) seen: VecDeque<Seen>,
+    /// What was sent that is not documented.
+    pub(crate) unlisted: Vec<String>,
+    pub(crate) shapes: Shapes,
     pub(crate) canned: VecDeque<(String, Canned)>,
     last_id: u64,
 }
@@ -95,7 +96,7 @@ impl Default for World {
             photos: BTreeMap::new(),
             sessions: BTreeMap::new(),
             chunk: 1_024 * 1_024,
-            video_time_is_upload: false,
+            tells_ids: true,
             containers: BTreeMap::new(),
             polls: 1,
             quota: 50,
@@ -103,6 +104,8 @@ impl Default for World {
             insights: BTreeMap::new(),
             grants: Grants::default(),
             seen: VecDeque::new(),
+            unlisted: Vec::new(),
+            shapes: Shapes::read(crate::SHAPES),
             canned: VecDeque::new(),
             last_id: 0,
         }

@@ -44,6 +44,9 @@ pub use storage::Uploaded;
 
 use server::Shared;
 
+/// What may be sent: the table of what Pinterest documents, as far as anybody here sends it.
+pub const SHAPES: &str = include_str!("../../../postq-pinterest/tests/shapes.json");
+
 /// A running server; dropping it cuts every connection.
 #[derive(Debug)]
 pub struct FakePinterest {
@@ -133,6 +136,11 @@ impl FakePinterest {
     /// Requests for a grant so far.
     pub fn grant_calls(&self) -> u64 {
         self.shared.lock().grants.calls()
+    }
+
+    /// What was sent that is not in [`SHAPES`]; each was refused.
+    pub fn unlisted(&self) -> Vec<String> {
+        self.shared.lock().unlisted.clone()
     }
 
     /// The last 1,000 requests.

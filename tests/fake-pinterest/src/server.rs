@@ -16,6 +16,7 @@ use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use postq_core::clock::{Clock, SystemClock};
 use serde_json::json;
+use test_shapes::{Sent, Shapes};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -82,6 +83,9 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     pub(crate) canned: VecDeque<(Target, Canned)>,
     pub(crate) seen: VecDeque<Seen>,
+    /// What was sent that is not documented.
+    pub(crate) unlisted: Vec<String>,
+    shapes: Shapes,
     pub(crate) creates: u64,
     requests: u64,
 }
@@ -100,6 +104,8 @@ impl Shared {
             faults: Faults::default(),
             canned: VecDeque::new(),
             seen: VecDeque::new(),
+            unlisted: Vec::new(),
+            shapes: Shapes::read(crate::SHAPES),
             creates: 0,
             requests: 0,
         })))
@@ -153,8 +159,14 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Result<Answer, 
         headers: head.headers,
         body: body.to_bytes(),
     };
-    let number = call.remember(&mut shared.lock());
-    let answer = call.route(shared).await?;
+    let (number, refusal) = {
+        let world = &mut *shared.lock();
+        (call.remember(world), call.refusal(world))
+    };
+    let answer = match refusal {
+        Some(refusal) => refusal,
+        None => call.route(shared).await?,
+    };
     let (head, body) = answer.into_parts();
     let body = body.collect().await.map_err(|never| match never {})?.to_bytes();
     let told = (head.status.as_u16(), String::from_utf8_lossy(&body).into_owned());
@@ -332,6 +344,24 @@ impl Call {
     fn user(&self, shared: &Shared) -> Option<String> {
         let token = self.authorization()?.strip_prefix("Bearer tok-")?;
         shared.lock().grants.user_of(token, SystemClock.now())
+    }
+
+    /// Why a call to the API is refused that has something in it that is not documented.
+    fn refusal(&self, world: &mut World) -> Option<Answer> {
+        let seen = world.seen.back().filter(|seen| seen.target.starts_with("/v5/"))?;
+        // Of what is remembered a part may be missing.
+        let body = String::from_utf8_lossy(&self.body);
+        let Seen { method, target, headers, .. } = seen;
+        let sent = Sent { method, target, headers, body: &body };
+        let unlisted = world.shapes.unlisted(sent)?;
+        let refusal = match world.shapes.lists(sent) {
+            true => invalid(&unlisted),
+            false => not_found("There is no such path."),
+        };
+        if world.unlisted.len() < MOST_SEEN {
+            world.unlisted.push(unlisted);
+        }
+        Some(refusal)
     }
 
     fn remember(&self, world: &mut World) -> u64 {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// How long what hangs takes to be answered: longer than any test waits.
 pub(crate) const HANG: Duration = Duration::from_secs(60);
+/// How long a slow store takes.
+pub(crate) const SLOW: Duration = Duration::from_millis(600);
 /// When something late is accepted.
 pub(crate) const LATE: Duration = Duration::from_millis(300);
 
@@ -41,6 +43,8 @@ pub enum MediaFault {
     StoreUnavailable,
     /// The lease has ended: 403.
     LeaseEnded,
+    /// The store takes 600 ms for a file.
+    SlowStore,
     /// The file is too large for the store.
     TooLarge,
 }

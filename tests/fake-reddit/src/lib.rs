@@ -42,6 +42,9 @@ pub use server::{Seen, Target};
 
 use server::{Shared, World};
 
+/// What may be sent: the table of what Reddit takes, as far as anybody here sends it.
+pub const SHAPES: &str = include_str!("../../../postq-reddit/tests/shapes.json");
+
 /// A running server; dropping it cuts every connection.
 #[derive(Debug)]
 pub struct FakeReddit {
@@ -103,6 +106,11 @@ impl FakeReddit {
         self.shared.lock().has_websockets = false;
     }
 
+    /// From now on lists do not tell the files of a post, nor whether it is a gallery or a video.
+    pub fn without_files(&self) {
+        self.shared.lock().tells_files = false;
+    }
+
     /// From now on the clock of the server's `Date` is so many seconds ahead, and its posts' as well.
     pub fn set_clock_ahead(&self, seconds: i64) {
         self.shared.lock().ahead = seconds;
@@ -160,6 +168,11 @@ impl FakeReddit {
     /// Every file that was leased, sent or not.
     pub fn uploads(&self) -> Vec<Uploaded> {
         self.shared.lock().uploads.all()
+    }
+
+    /// What was sent that is not in [`SHAPES`]; each was refused.
+    pub fn unlisted(&self) -> Vec<String> {
+        self.shared.lock().unlisted.clone()
     }
 
     /// The last 1,000 requests.

@@ -65,6 +65,26 @@ fn list(posts: Vec<Value>, after: Option<String>) -> Answer {
     answer(200, &json!({ "kind": "Listing", "data": data }))
 }
 
+/// What is shown of the files of a post: where they are now, or what a gallery names them by.
+fn tell_files(shown: &mut Value, post: &Accepted, world: &World) {
+    let asset = |name: &String| world.uploads.usable(&post.user, name).map(|file| &file.asset);
+    let assets: Vec<&String> = post.media.iter().filter_map(asset).collect();
+    let url = match (post.kind.as_str(), assets.as_slice()) {
+        ("image", [asset]) => format!("https://i.redd.it/{asset}.png"),
+        ("video", [asset]) => format!("https://v.redd.it/{asset}"),
+        ("gallery", _) => format!("https://www.reddit.com/gallery/{}", post.id),
+        _ => return,
+    };
+    shown["url"] = json!(url);
+    shown["url_overridden_by_dest"] = json!(url);
+    shown["is_video"] = json!(post.kind == "video");
+    if post.kind == "gallery" {
+        let items: Vec<Value> = assets.iter().map(|asset| json!({ "media_id": asset })).collect();
+        shown["is_gallery"] = json!(true);
+        shown["gallery_data"] = json!({ "items": items });
+    }
+}
+
 fn shown(post: &Accepted, world: &World, raw: bool) -> Value {
     let text = |text: &str| match raw {
         true => text.to_owned(),
@@ -83,6 +103,9 @@ fn shown(post: &Accepted, world: &World, raw: bool) -> Value {
     });
     if post.kind != "self" {
         shown["url_overridden_by_dest"] = json!(text(&url));
+    }
+    if world.tells_files {
+        tell_files(&mut shown, post, world);
     }
     match world.book.standing(&post.id) {
         Standing::Shown { score, comments, locked } => {

@@ -16,12 +16,13 @@ use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use postq_core::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
+use test_shapes::{Sent, Shapes};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::answers::{Answer, Canned, answer, from_canned, limited, page, plain, with_quota};
 use crate::communities::{self, Ask};
-use crate::faults::{Fault, HANG, LATE, MediaFault};
+use crate::faults::{Fault, HANG, LATE, MediaFault, SLOW};
 use crate::grants::{GrantFault, Grants};
 use crate::ledger::Book;
 use crate::listing;
@@ -94,9 +95,13 @@ pub(crate) struct World {
     pub(crate) hide: Duration,
     pub(crate) work: Duration,
     pub(crate) has_websockets: bool,
+    pub(crate) tells_files: bool,
     pub(crate) ahead: i64,
     pub(crate) canned: VecDeque<(Target, Canned)>,
     pub(crate) seen: VecDeque<Seen>,
+    /// What was sent that Reddit does not take.
+    pub(crate) unlisted: Vec<String>,
+    shapes: Shapes,
     pub(crate) uploads: Uploads,
     pub(crate) grants: Grants,
     pub(crate) communities: BTreeMap<String, [Value; 3]>,
@@ -113,9 +118,12 @@ impl World {
             hide: Duration::ZERO,
             work: Duration::ZERO,
             has_websockets: true,
+            tells_files: true,
             ahead: 0,
             canned: VecDeque::new(),
             seen: VecDeque::new(),
+            unlisted: Vec::new(),
+            shapes: Shapes::read(crate::SHAPES),
             uploads: Uploads::default(),
             grants: Grants::default(),
             communities: BTreeMap::new(),
@@ -125,6 +133,12 @@ impl World {
     fn canned(&mut self, target: Target) -> Option<Answer> {
         let place = self.canned.iter().position(|(own, _)| *own == target)?;
         self.canned.remove(place).map(|(_, canned)| from_canned(&canned))
+    }
+
+    fn is_slow(&mut self) -> bool {
+        let next = self.media_faults.front() == Some(&MediaFault::SlowStore);
+        next.then(|| self.media_faults.pop_front());
+        next
     }
 
     /// The time by the server's own clock.
@@ -197,8 +211,11 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Result<Answer, 
         headers: head.headers,
         body: body.to_bytes(),
     };
-    call.remember(&mut shared.lock());
-    let mut answer = call.route(shared).await?;
+    let refusal = call.remember(&mut shared.lock());
+    let mut answer = match refusal {
+        Some(refusal) => refusal,
+        None => call.route(shared).await?,
+    };
     let ahead = shared.lock().ahead;
     if ahead != 0 {
         let date =
@@ -227,7 +244,13 @@ impl Call {
         match (self.method.as_str(), path.as_slice()) {
             ("GET", ["api", "v1", "authorize"]) => Ok(self.agree(shared)),
             ("POST", ["api", "v1", "access_token"]) => self.grant(shared).await,
-            ("POST", ["_store", _]) => self.store(shared),
+            ("POST", ["_store", _]) => {
+                let is_slow = shared.lock().is_slow();
+                if is_slow {
+                    tokio::time::sleep(SLOW).await;
+                }
+                self.store(shared)
+            }
             (method, path) => {
                 let Some(user) = self.user(shared) else { return Ok(plain(401, "Unauthorized")) };
                 self.api(method, path, &user, shared).await.map(with_quota)
@@ -289,7 +312,8 @@ impl Call {
         })
     }
 
-    fn remember(&self, world: &mut World) {
+    /// Remembers it; a refusal if it has something that Reddit does not take.
+    fn remember(&self, world: &mut World) -> Option<Answer> {
         let target = match self.query.as_str() {
             "" => self.path.clone(),
             query => format!("{}?{query}", self.path),
@@ -300,13 +324,30 @@ impl Call {
         if world.seen.len() == MOST_SEEN {
             world.seen.pop_front();
         }
-        world.seen.push_back(Seen {
+        let body = &self.body[..self.body.len().min(MOST_REMEMBERED)];
+        let seen = Seen {
             method: self.method.to_string(),
             target,
             headers: headers.collect(),
-            body: String::from_utf8_lossy(&self.body[..self.body.len().min(MOST_REMEMBERED)])
-                .into_owned(),
-        });
+            body: String::from_utf8_lossy(body).into_owned(),
+        };
+        let sent = Sent {
+            method: &seen.method,
+            target: &seen.target,
+            headers: &seen.headers,
+            body: &seen.body,
+        };
+        let unlisted = world.shapes.unlisted(sent).map(|it| (world.shapes.lists(sent), it));
+        world.seen.push_back(seen);
+        let (is_known, unlisted) = unlisted?;
+        let refusal = match is_known {
+            true => plain(400, &unlisted),
+            false => plain(404, "Not Found"),
+        };
+        if world.unlisted.len() < MOST_SEEN {
+            world.unlisted.push(unlisted);
+        }
+        Some(refusal)
     }
 
     fn header(&self, name: &str) -> &str {

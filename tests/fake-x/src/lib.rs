@@ -5,7 +5,7 @@
 //! as X does. The token `tok-USER` belongs to the user with the id `USER`; every other token is refused, but for
 //! those that `POST /2/oauth2/token` gave, which end, or are taken back by `POST /2/oauth2/revoke`.
 //! `GET /i/oauth2/authorize` is where a person agrees, at once. `GET /_ledger` shows the [`Ledger`] as JSON,
-//! `POST /_faults` takes new [`Faults`] in their text form.
+//! `POST /_faults` takes new [`Faults`] in their text form. What X does not document is refused, and remembered.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -48,6 +48,9 @@ pub use server::{Canned, Seen, Target};
 
 use ledger::Book;
 use server::{Shared, World};
+
+/// What may be sent: the table of what X documents, as far as anybody here sends it.
+pub const SHAPES: &str = include_str!("../../../postq-x/tests/shapes.json");
 
 /// How a server starts.
 #[derive(Clone, Debug, Default)]
@@ -172,6 +175,11 @@ impl FakeX {
     /// Every upload that is known, finished or not.
     pub fn uploads(&self) -> Vec<Uploaded> {
         self.shared.lock().uploads.all()
+    }
+
+    /// What was sent that is not in [`SHAPES`]; each was refused.
+    pub fn unlisted(&self) -> Vec<String> {
+        self.shared.lock().unlisted.clone()
     }
 
     /// The last 1,000 requests.

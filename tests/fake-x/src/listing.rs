@@ -8,23 +8,83 @@ use crate::faults::Dialect;
 use crate::server::World;
 use crate::shapes;
 
+/// What shows, by the newer names, which post another one answers. By the older ones that is a field.
+const PARENT: &str = "referenced_posts";
+
+/// What posts can be asked for with, as X lists it.
+const FIELDS: [&str; 26] = [
+    "article",
+    "attachments",
+    "card_uri",
+    "community_id",
+    "context_annotations",
+    "conversation_id",
+    "created_at",
+    "display_text_range",
+    "edit_controls",
+    "entities",
+    "geo",
+    "id",
+    "lang",
+    "matched_media_notes",
+    "media_metadata",
+    "non_public_metrics",
+    "organic_metrics",
+    "paid_partnership",
+    "possibly_sensitive",
+    "promoted_metrics",
+    "public_metrics",
+    "reply_settings",
+    "scopes",
+    "source",
+    "text",
+    "withheld",
+];
+/// By the older names alone.
+const TWEET_FIELDS: [&str; 5] = [
+    "author_id",
+    "edit_history_tweet_ids",
+    "in_reply_to_user_id",
+    "note_tweet",
+    "referenced_tweets",
+];
+/// By the newer names alone.
+const POST_FIELDS: [&str; 2] = ["article_title", "note_post"];
+
+/// Whether a parameter asks for fields by the names of a dialect, and X lists each of them.
+pub(crate) fn is_fields(name: &str, value: &str, dialect: Dialect) -> bool {
+    let (own, more) = match dialect {
+        Dialect::Tweet => ("tweet.fields", &TWEET_FIELDS[..]),
+        Dialect::Post => ("post.fields", &POST_FIELDS[..]),
+    };
+    name == own && are_listed(value, &[&FIELDS[..], more].concat())
+}
+
+fn are_listed(value: &str, listed: &[&str]) -> bool {
+    value.split(',').all(|one| listed.contains(&one))
+}
+
 /// What a list is asked for with.
 pub(crate) struct Query {
     most: usize,
     from: Option<DateTime<Utc>>,
     skip: usize,
     fields: String,
+    expansions: String,
     dialect: Dialect,
 }
 
 impl Query {
     /// The query, or the name of the parameter that X would refuse.
     pub(crate) fn read(query: &str, dialect: Dialect) -> Result<Self, String> {
-        let own_fields = match dialect {
-            Dialect::Tweet => "tweet.fields",
-            Dialect::Post => "post.fields",
+        let mut read = Self {
+            most: 10,
+            from: None,
+            skip: 0,
+            fields: String::new(),
+            expansions: String::new(),
+            dialect,
         };
-        let mut read = Self { most: 10, from: None, skip: 0, fields: String::new(), dialect };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = unquote(value);
@@ -37,7 +97,10 @@ impl Query {
                 "start_time" => read.from = Some(value.parse().map_err(|_| refused())?),
                 "pagination_token" => read.skip = value.parse().map_err(|_| refused())?,
                 "exclude" if value == "retweets" => {}
-                _ if name == own_fields => read.fields = value,
+                "expansions" if are_listed(&value, &[PARENT]) && dialect == Dialect::Post => {
+                    read.expansions = value;
+                }
+                _ if is_fields(name, &value, dialect) => read.fields = value,
                 _ => return Err(refused()),
             }
         }
@@ -46,6 +109,10 @@ impl Query {
 
     pub(crate) fn answer(&self, user: &str, world: &World, now: DateTime<Utc>) -> Answer {
         let fields: Vec<&str> = self.fields.split(',').collect();
+        let with_parent = match self.dialect {
+            Dialect::Tweet => fields.contains(&"referenced_tweets"),
+            Dialect::Post => self.expansions.split(',').any(|one| one == PARENT),
+        };
         let visible = |accepted_at: DateTime<Utc>| accepted_at + world.faults.hide <= now;
         let mut posts = world
             .book
@@ -57,7 +124,7 @@ impl Query {
         let page: Vec<Value> = posts
             .by_ref()
             .take(self.most)
-            .map(|post| shapes::shown(post, &fields, self.dialect))
+            .map(|post| shapes::shown(post, &fields, with_parent, self.dialect))
             .collect();
         let mut body = json!({ "meta": { "result_count": page.len() } });
         if let (Some(newest), Some(oldest)) = (page.first(), page.last()) {

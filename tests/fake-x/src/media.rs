@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::answers::{Answer, answer, refuse, unavailable};
-use crate::faults::{Faults, MediaFault};
+use crate::faults::{Dialect, Faults, MediaFault};
 
 /// The largest piece.
 const MOST_OF_PIECE: usize = 5 * 1_000 * 1_000;
@@ -49,7 +49,7 @@ impl Uploaded {
         self.pieces.values().flatten().copied().collect()
     }
 
-    fn told(&self, now: DateTime<Utc>) -> Value {
+    fn told(&self, dialect: Dialect, now: DateTime<Utc>) -> Value {
         let left = (self.expires_at - now).num_seconds().max(0);
         let mut data = json!({
             "id": self.id,
@@ -60,6 +60,8 @@ impl Uploaded {
         let works = self.category == "tweet_video" || self.fails;
         if self.finalized && works {
             data["processing_info"] = match (self.working, self.fails) {
+                // Why is told with the older names alone.
+                (0, true) if dialect == Dialect::Post => json!({ "state": "failed" }),
                 (0, true) => json!({
                     "state": "failed",
                     "error": { "code": 1, "name": "InvalidMedia", "message": "file is unsupported" },
@@ -131,7 +133,7 @@ impl Uploads {
             alt: None,
             expires_at: now + TimeDelta::days(15),
         };
-        let told = uploaded.told(now);
+        let told = uploaded.told(faults.dialect, now);
         self.by_id.insert(id, uploaded);
         Ok(answer(200, &told))
     }
@@ -190,15 +192,21 @@ impl Uploads {
             uploaded.working = if uploaded.category == "tweet_video" { polls } else { 0 };
             uploaded.expires_at = now + TimeDelta::from_std(life).unwrap_or(TimeDelta::days(1));
         }
-        Ok(answer(200, &uploaded.told(now)))
+        Ok(answer(200, &uploaded.told(faults.dialect, now)))
     }
 
     /// Answers `GET /2/media/upload?command=STATUS&media_id=ID`.
-    pub(crate) fn status(&mut self, user: &str, query: &str, now: DateTime<Utc>) -> Answer {
+    pub(crate) fn status(
+        &mut self,
+        user: &str,
+        query: &str,
+        dialect: Dialect,
+        now: DateTime<Utc>,
+    ) -> Answer {
         let id = query.split('&').find_map(|pair| pair.strip_prefix("media_id="));
         let Some(uploaded) = self.own(user, id.unwrap_or_default(), now) else { return unknown() };
         uploaded.working = uploaded.working.saturating_sub(1);
-        answer(200, &uploaded.told(now))
+        answer(200, &uploaded.told(dialect, now))
     }
 
     /// Answers `POST /2/media/metadata`.

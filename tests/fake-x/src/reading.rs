@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use crate::answers::{Answer, answer, refuse, with_limits};
 use crate::faults::Dialect;
-use crate::listing::unquote;
+use crate::listing::{is_fields, unquote};
 use crate::server::World;
+use crate::shapes::kind_of_problem;
 
 /// Ids in one request: more are refused.
 const MOST: usize = 100;
@@ -34,16 +35,12 @@ pub(crate) struct Counted {
 }
 
 pub(crate) fn read(query: &str, world: &World, now: DateTime<Utc>) -> Answer {
-    let own_fields = match world.faults.dialect {
-        Dialect::Tweet => "tweet.fields",
-        Dialect::Post => "post.fields",
-    };
     let (mut ids, mut fields) = (String::new(), String::new());
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         match name {
             "ids" => ids = unquote(value),
-            _ if name == own_fields => fields = unquote(value),
+            _ if is_fields(name, &unquote(value), world.faults.dialect) => fields = unquote(value),
             _ => return invalid(name),
         }
     }
@@ -79,7 +76,7 @@ fn show(id: &str, fields: &[&str], world: &World) -> Result<Value, Value> {
         Standing::Shown => return Ok(shown(id, fields, counted, world.faults.dialect)),
     };
     Err(json!({
-        "type": format!("https://api.twitter.com/2/problems/{kind}"),
+        "type": kind_of_problem(kind, world.faults.dialect),
         "title": "Not Found Error",
         "detail": format!("Could not find tweet with ids: [{id}]."),
         "parameter": "ids",

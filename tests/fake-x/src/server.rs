@@ -18,6 +18,7 @@ use postq_core::clock::{Clock, SystemClock};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
+use test_shapes::{Sent, Shapes};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -105,6 +106,9 @@ pub(crate) struct World {
     pub(crate) grants: Grants,
     /// What is counted, by the post's id.
     pub(crate) counted: BTreeMap<String, Counted>,
+    /// What was sent that is not documented.
+    pub(crate) unlisted: Vec<String>,
+    shapes: Shapes,
     rng: StdRng,
 }
 
@@ -118,6 +122,8 @@ impl World {
             canned: VecDeque::new(),
             grants: Grants::default(),
             counted: BTreeMap::new(),
+            unlisted: Vec::new(),
+            shapes: Shapes::read(crate::SHAPES),
             rng: StdRng::seed_from_u64(seed),
         }
     }
@@ -197,8 +203,10 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Result<Answer, 
         body,
         received_at,
     };
-    if !call.path.starts_with("/_") {
-        call.remember(&mut shared.lock());
+    if !call.path.starts_with("/_")
+        && let Some(refusal) = call.remember(&mut shared.lock())
+    {
+        return Ok(refusal);
     }
     call.route(shared).await
 }
@@ -231,7 +239,8 @@ impl Call {
                     ("GET", ["tweets"]) => Ok(self.read(shared)),
                     ("POST", ["media", rest @ ..]) => self.upload(rest, &user, shared),
                     ("GET", ["media", "upload"]) => {
-                        Ok(shared.lock().uploads.status(&user, &self.query, SystemClock.now()))
+                        let World { uploads, faults, .. } = &mut *shared.lock();
+                        Ok(uploads.status(&user, &self.query, faults.dialect, SystemClock.now()))
                     }
                     ("GET", ["users", "me"]) => Ok(self.me(&user, shared)),
                     ("GET", ["users", id, "tweets"]) => Ok(self.list(id, shared)),
@@ -242,7 +251,8 @@ impl Call {
         }
     }
 
-    fn remember(&self, world: &mut World) {
+    /// Remembers it; a refusal if it has something that X does not document.
+    fn remember(&self, world: &mut World) -> Option<Answer> {
         let target = match self.query.as_str() {
             "" => self.path.clone(),
             query => format!("{}?{query}", self.path),
@@ -253,13 +263,27 @@ impl Call {
         if world.seen.len() == MOST_SEEN {
             world.seen.pop_front();
         }
+        let headers: Vec<(String, String)> = headers.collect();
+        let body = String::from_utf8_lossy(&self.body);
+        let sent =
+            Sent { method: self.method.as_str(), target: &target, headers: &headers, body: &body };
+        let unlisted = world.shapes.unlisted(sent).map(|it| (world.shapes.lists(sent), it));
+        let body = String::from_utf8_lossy(&self.body[..self.body.len().min(MOST_OF_BODY)]);
         world.seen.push_back(Seen {
             method: self.method.to_string(),
             target,
-            headers: headers.collect(),
-            body: String::from_utf8_lossy(&self.body[..self.body.len().min(MOST_OF_BODY)])
-                .into_owned(),
+            headers,
+            body: body.into_owned(),
         });
+        let (is_known, unlisted) = unlisted?;
+        let refusal = match is_known {
+            true => refuse(400, "invalid-request", "Invalid Request", &unlisted),
+            false => not_found(),
+        };
+        if world.unlisted.len() < MOST_SEEN {
+            world.unlisted.push(unlisted);
+        }
+        Some(refusal)
     }
 
     fn authorization(&self) -> Option<&str> {

@@ -25,13 +25,27 @@ pub(crate) fn created(post: &Accepted, dialect: Dialect) -> Value {
 pub(crate) fn problem(status: u16, kind: &str, title: &str, detail: &str) -> Value {
     let kind = match kind {
         "" => "about:blank".to_owned(),
-        kind => format!("https://api.twitter.com/2/problems/{kind}"),
+        kind => kind_of_problem(kind, Dialect::Tweet),
     };
     json!({ "type": kind, "title": title, "detail": detail, "status": status })
 }
 
-/// A post in a list, with the fields that were asked for.
-pub(crate) fn shown(post: &Accepted, fields: &[&str], dialect: Dialect) -> Value {
+/// What names a kind of problem: under another host with each dialect.
+pub(crate) fn kind_of_problem(kind: &str, dialect: Dialect) -> String {
+    let host = match dialect {
+        Dialect::Tweet => "api.twitter.com",
+        Dialect::Post => "api.x.com",
+    };
+    format!("https://{host}/2/problems/{kind}")
+}
+
+/// A post in a list, with the fields that were asked for, and what it answers if that is asked for.
+pub(crate) fn shown(
+    post: &Accepted,
+    fields: &[&str],
+    with_parent: bool,
+    dialect: Dialect,
+) -> Value {
     let (whole, links) = wrap_links(&post.text);
     let whole = escape(&whole);
     let is_long = whole.chars().count() > SHOWN;
@@ -53,14 +67,14 @@ pub(crate) fn shown(post: &Accepted, fields: &[&str], dialect: Dialect) -> Value
             }
             "conversation_id" => json!(post.reply_to.as_ref().unwrap_or(&post.id)),
             "entities" if !links.is_empty() => entities.clone(),
+            _ if field == note && is_long && links.is_empty() => json!({ "text": whole }),
             _ if field == note && is_long => json!({ "text": whole, "entities": entities }),
-            _ if field == references => match &post.reply_to {
-                Some(parent) => json!([{ "type": "replied_to", "id": parent }]),
-                None => continue,
-            },
             _ => continue,
         };
         object[field] = value;
+    }
+    if let Some(parent) = post.reply_to.as_ref().filter(|_| with_parent) {
+        object[references] = json!([{ "type": "replied_to", "id": parent }]);
     }
     object
 }
@@ -77,9 +91,11 @@ fn wrap_links(text: &str) -> (String, Vec<Value>) {
             let mut hasher = DefaultHasher::new();
             link.hash(&mut hasher);
             let short = format!("https://t.co/{:010x}", hasher.finish() & 0xff_ffff_ffff);
+            let start = escape(&wrapped).chars().count();
+            let end = start + short.len();
             wrapped.push_str(&short);
             wrapped.push_str(&word[link.len()..]);
-            links.push(json!({ "url": short, "expanded_url": link }));
+            links.push(json!({ "start": start, "end": end, "url": short, "expanded_url": link }));
         } else {
             wrapped.push_str(word);
         }

@@ -70,6 +70,7 @@ async fn a_post_is_accepted_and_listed() {
     assert_eq!(link["expanded_url"], "https://example.com/long");
     let text = format!("a &amp; b {}", link["url"].as_str().expect("a link"));
     assert_eq!(page["data"][0]["text"], text);
+    assert_eq!((link["start"].as_u64(), link["end"].as_u64()), (Some(10), Some(text.len() as u64)));
     let (_, none) = list(&x, "2", "").await;
     assert_eq!(none, json!({ "meta": { "result_count": 0 } }));
 }
@@ -106,10 +107,36 @@ async fn what_x_refuses_is_refused() {
     // A server that stops reading may be seen as a cut.
     let huge = format!(r#"{{"text":"{}"}}"#, "x".repeat(300_000));
     assert!(create(&x, "tok-1", &huge).await.is_none_or(|(status, _)| status == 413));
-    for query in ["max_results=4", "max_results=101", "post.fields=text", "start_time=now", "a=b"] {
+    for query in [
+        "max_results=4",
+        "max_results=101",
+        "post.fields=text",
+        "tweet.fields=text,referenced_posts",
+        "expansions=referenced_posts",
+        "start_time=now",
+        "a=b",
+    ] {
         assert_eq!(list(&x, "1", query).await.0, 400, "{query}");
     }
     assert!(x.ledger().accepted.is_empty());
+}
+
+#[tokio::test]
+async fn by_the_newer_names_what_a_post_answers_is_an_expansion() {
+    let x = FakeX::start().await.expect("a port");
+    x.set_faults("dialect=post".parse().expect("faults"));
+    post(&x, "1", "one").await.expect("an answer");
+    let id = x.ledger().accepted[0].id.clone();
+    let reply = json!({ "text": "two", "reply": { "in_reply_to_tweet_id": id } }).to_string();
+    create(&x, "tok-1", &reply).await.expect("an answer");
+
+    let (_, page) = list(&x, "1", "post.fields=text&expansions=referenced_posts").await;
+    assert_eq!(page["data"][0]["referenced_posts"], json!([{ "type": "replied_to", "id": id }]));
+    let (_, without) = list(&x, "1", "post.fields=text").await;
+    assert_eq!(without["data"][0].get("referenced_posts"), None);
+    for query in ["post.fields=referenced_posts", "post.fields=note_tweet", "tweet.fields=text"] {
+        assert_eq!(list(&x, "1", query).await.0, 400, "{query}");
+    }
 }
 
 #[tokio::test]

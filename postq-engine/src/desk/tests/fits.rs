@@ -1,12 +1,16 @@
 //! Texts that are too long, and days that are full.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
+use postq_core::content::Post;
 use postq_core::fit::Fitting;
+use postq_core::id::PostId;
 use postq_core::options::{OptionField, OptionKind, OptionValue};
 use postq_core::platform::{Length, Measure};
 
 use super::*;
+use crate::desk::{Alteration, Problem};
 
 /// A platform that takes threads of three parts of 20 characters, and three posts of an account in a day.
 #[derive(Debug)]
@@ -53,14 +57,17 @@ impl Measure for Strict {
     }
 }
 
-/// A desk with the account `acme` on the platform `strict`.
+/// A desk with the account `acme` on the platform `strict`, and `free`, a dry run.
 pub(crate) async fn strict() -> Desk {
     let start: DateTime<Utc> = START.parse().unwrap();
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(start));
-    let backend = MemoryBackend::new(clock).backend();
+    let backend = MemoryBackend::new(Arc::clone(&clock)).backend();
     let name: PlatformName = "strict".parse().unwrap();
-    backend.accounts.insert(&Account::new("acme", name.clone(), start)).await.unwrap();
-    let platforms: [Arc<dyn Platform>; 1] = [Arc::new(Strict(name))];
+    for (account, platform) in [("acme", "strict"), ("free", DryRun::NAME)] {
+        let account = Account::new(account, platform.parse().unwrap(), start);
+        backend.accounts.insert(&account).await.unwrap();
+    }
+    let platforms: [Arc<dyn Platform>; 2] = [Arc::new(Strict(name)), Arc::new(DryRun::new(clock))];
     Desk::new(backend, Platforms::new(platforms), Arc::new(Calendar::new()))
 }
 
@@ -111,7 +118,8 @@ async fn a_day_that_is_full_is_told_when_it_is_planned() {
     let full = desk.submit(post("2026-03-09T20:00")).await.unwrap_err().to_string();
     assert_eq!(
         full,
-        "at: account \"acme\" would have 4 posts in the 24 hours up to 2026-03-10T12:59:00Z, and strict takes 3; choose another day"
+        "at: Tuesday, 2026-03-10 00:00:00 UTC, breaks strict's daily limit: account \"acme\" would have 4 posts \
+         in the 24 hours up to 2026-03-10 12:59:00 UTC, and 3 are taken; choose another day"
     );
     // 24 hours after the first there is room again.
     desk.submit(post("2026-03-10T12:00")).await.unwrap();
@@ -132,8 +140,8 @@ async fn options_are_checked_and_kept() {
     };
 
     for (name, value, expected) in [
-        ("bord", "cats", "\"bord\" is not known; expected board"),
-        ("board", "catlike", "\"board\" is 7 characters long, at most 5"),
+        ("bord", "cats", "options.strict.bord: is not known; expected board"),
+        ("board", "catlike", "options.strict.board: is 7 characters long, at most 5"),
     ] {
         let refused = desk.submit(with(name, value)).await.unwrap_err().to_string();
         assert!(refused.contains(expected), "{refused}");
@@ -142,4 +150,196 @@ async fn options_are_checked_and_kept() {
     let post = desk.backend().posts.load(&[submitted.post]).await.unwrap().remove(0);
     let draft = post.content.draft_for(&"strict".parse().unwrap());
     assert_eq!(draft.options.text("board"), Some("cats"));
+}
+
+fn texts(content: &Content) -> Vec<&str> {
+    let parts = content.parts_for(&"strict".parse().unwrap()).iter();
+    parts.map(|part| part.text.as_str()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_made_to_fit_says_why() {
+    let desk = strict().await;
+    let with = |text: &str, fitting| {
+        let content = Content::text(text);
+        Submission { fitting: Some(fitting), ..Submission::new(content, ["acme"], When::Now) }
+    };
+    let link = "A page: https://example.com/a-page";
+
+    for (text, fitting, expected) in [
+        (
+            link,
+            Fitting::Shorten,
+            "fit: strict: \"https://example.com/a-page\" is too long by itself",
+        ),
+        (
+            link,
+            Fitting::Thread,
+            "fit: strict: \"https://example.com/a-page\" is too long by itself",
+        ),
+        (
+            &"a b c d e f ".repeat(9),
+            Fitting::Thread,
+            "fit: strict: the text needs more than 3 parts",
+        ),
+    ] {
+        let told = desk.submit(with(text, fitting)).await.unwrap_err().to_string();
+        assert!(told.contains(expected), "{told}");
+        assert!(told.contains("or give strict its own text"), "{told}");
+        let preview = desk.preview(&with(text, fitting), false, 1).await.unwrap();
+        assert!(preview.problems.iter().any(|one| one.field == "fit"), "{:?}", preview.problems);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_long_parts_of_a_thread_are_split_among_the_short_ones() {
+    let desk = strict().await;
+    let parts = ["A short one.", "One is out. Two is not out yet."].map(Part::text).to_vec();
+    let content = Content { parts, ..Content::default() };
+    let submission = Submission {
+        fitting: Some(Fitting::Thread),
+        ..Submission::new(content, ["acme"], When::Now)
+    };
+
+    let submitted = desk.submit(submission).await.unwrap();
+
+    let post = desk.backend().posts.load(&[submitted.post]).await.unwrap().remove(0);
+    assert_eq!(texts(&post.content), ["A short one.", "One is out.", "Two is not out yet."]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_draft_is_made_to_fit_too() {
+    let desk = strict().await;
+    let id = PostId::new();
+
+    desk.draft_as(id, long(Some(Fitting::Shorten))).await.unwrap();
+
+    let post = desk.find_post(&id.to_string()).await.unwrap();
+    assert_eq!(texts(&post.content), ["One is out."]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_made_to_fit_is_made_again_of_another_text() {
+    let desk = strict().await;
+    let edit = async |seen: Post, text: &str, fitting| {
+        let content = Content { parts: vec![Part::text(text)], ..seen.content.clone() };
+        desk.edit_seen(seen, content, fitting).await
+    };
+    let submitted = desk.submit(long(Some(Fitting::Shorten))).await.unwrap();
+    let post = desk.find_post(&submitted.post.to_string()).await.unwrap();
+    let made = desk.made_to_fit(&post.content);
+    assert_eq!(made.values().collect::<Vec<_>>(), [&Fitting::Shorten]);
+
+    let post = edit(post, "Another one is out. Two is not out yet.", None).await.unwrap();
+    assert_eq!(texts(&post.content), ["Another one is out."]);
+    let post =
+        edit(post, "One is here. Two is not here yet.", Some(Fitting::Thread)).await.unwrap();
+    assert_eq!(texts(&post.content), ["One is here.", "Two is not here yet."]);
+    let why = edit(post.clone(), "https://example.com/a-page", None).await.unwrap_err();
+    assert!(why.to_string().contains("too long by itself"), "{why}");
+    // What fits needs no text of its own any more.
+    let post = edit(post, "Short.", None).await.unwrap();
+    assert_eq!((texts(&post.content), post.content.variants.len()), (vec!["Short."], 0));
+    let why = edit(post, "Much too long for a platform.", None).await.unwrap_err();
+    assert!(why.to_string().contains("too long"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_text_of_its_own_stays_with_another_text_for_all() {
+    let desk = strict().await;
+    let mut content = Content::text("One is out. Two is not out yet.");
+    content.variants.insert("strict".parse().unwrap(), vec![Part::text("My own.")]);
+    let submission = Submission::new(content, ["acme"], once("2026-03-09T09:00"));
+    let submitted = desk.submit(submission).await.unwrap();
+    let post = desk.find_post(&submitted.post.to_string()).await.unwrap();
+    assert_eq!(desk.made_to_fit(&post.content), BTreeMap::new());
+
+    let content = Content { parts: vec![Part::text("Another.")], ..post.content.clone() };
+    let post = desk.edit_seen(post, content, Some(Fitting::Thread)).await.unwrap();
+
+    assert_eq!(texts(&post.content), ["My own."]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_that_is_full_is_told_in_a_preview_and_of_another_time() {
+    let desk = strict().await;
+    let at = |at| Submission::new(Content::text("hello"), ["acme"], once(at));
+    let mut posts = Vec::new();
+    for time in ["2026-03-09T09:00", "2026-03-09T12:00", "2026-03-09T15:00", "2026-03-20T09:00"] {
+        posts.push(desk.submit(at(time)).await.unwrap());
+    }
+    let full =
+        |problems: &[Problem]| problems.iter().any(|one| one.message.contains("daily limit"));
+
+    let preview = desk.preview(&at("2026-03-09T20:00"), true, 1).await.unwrap();
+    assert!(full(&preview.problems), "{:?}", preview.problems);
+    assert_eq!(preview.problems[0].field, "at");
+    // The post itself makes way for where it goes.
+    let own = posts[0].post;
+    let preview = desk.preview_of(Some(own), &at("2026-03-09T20:00"), true, 1).await.unwrap();
+    assert_eq!(preview.problems, []);
+    let to = |time| Amendment { when: Some(once(time)), ..Amendment::default() };
+    desk.amend(posts[0].schedule, &to("2026-03-09T20:00")).await.unwrap();
+    let why = desk.amend(posts[3].schedule, &to("2026-03-09T10:00")).await.unwrap_err();
+    assert!(why.to_string().contains("breaks strict's daily limit"), "{why}");
+    let alteration = Alteration { amendment: to("2026-03-09T10:00"), ..Alteration::default() };
+    let why = desk.alter(posts[3].schedule, None, &alteration).await.unwrap_err();
+    assert!(why.to_string().contains("breaks strict's daily limit"), "{why}");
+    desk.alter(posts[0].schedule, None, &alteration).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_time_of_a_full_day_can_be_edited() {
+    let desk = strict().await;
+    let submission = Submission::new(Content::text("hello"), ["acme"], every(8 * 3_600));
+    let submitted = desk.submit(submission).await.unwrap();
+    let schedule = desk.find_schedule(submitted.schedule).await.unwrap();
+    let at = desk.upcoming(&schedule, 3).unwrap()[1];
+
+    desk.edit_occurrence(schedule.id, at, Content::text("another"), None).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn options_for_a_platform_that_no_account_is_on_are_told() {
+    let desk = strict().await;
+    let with = |platform: &str, name: &str, accounts: &[&str]| {
+        let mut submission =
+            Submission::new(Content::text("hello"), accounts.iter().copied(), When::Now);
+        let options = [(name.to_owned(), OptionValue::Text("cats".to_owned()))];
+        let options = options.into_iter().collect();
+        submission.content.options.insert(platform.parse().unwrap(), options);
+        submission
+    };
+
+    for (platform, name, accounts, expected) in [
+        ("strict", "board", &["free"][..], "options.strict: none of the accounts is on strict"),
+        ("strikt", "board", &["free"], "options.strikt: unknown platform \"strikt\""),
+        ("strikt", "board", &["free"], "did you mean \"strict\""),
+        ("strict", "bord", &["free"], "options.strict.bord: is not known; expected board"),
+    ] {
+        let told = desk.submit(with(platform, name, accounts)).await.unwrap_err().to_string();
+        assert!(told.contains(expected), "{told}");
+        let preview = desk.preview(&with(platform, name, accounts), false, 1).await.unwrap();
+        assert_ne!(preview.problems, []);
+    }
+    // What has no account yet may get one; and each schedule of a post needs its own part of it.
+    let id = PostId::new();
+    desk.draft_as(id, with("strict", "board", &[])).await.unwrap();
+    let bad = desk.draft_as(PostId::new(), with("strict", "bord", &[])).await.unwrap_err();
+    assert!(bad.to_string().contains("options.strict.bord"), "{bad}");
+    for account in ["acme", "free"] {
+        let submission = Submission::new(Content::default(), [account], once("2026-03-09T09:00"));
+        desk.schedule_as(ScheduleId::new(), id, submission).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_text_for_a_platform_that_is_not_there_is_told() {
+    let desk = strict().await;
+    let mut submission = Submission::new(Content::text("hello"), ["acme"], When::Now);
+    submission.content.variants.insert("strikt".parse().unwrap(), vec![Part::text("hi")]);
+
+    let told = desk.submit(submission).await.unwrap_err().to_string();
+
+    assert!(told.contains("variants: unknown platform \"strikt\"; did you mean"), "{told}");
 }

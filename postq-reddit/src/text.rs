@@ -26,9 +26,10 @@ pub(crate) fn compare(sent: &str, shown: &str) -> Sameness {
     }
 }
 
-/// What a removed text is replaced with.
+/// What a removed text or title is replaced with.
 pub(crate) fn is_blotted_out(shown: &str) -> bool {
-    matches!(shown.trim(), "[removed]" | "[deleted]" | "[ Removed by Reddit ]")
+    let gone = ["[removed]", "[deleted]", "[deleted by user]", "[ Removed by Reddit ]"];
+    gone.contains(&shown.trim())
 }
 
 fn unescape(text: &str) -> String {
@@ -47,7 +48,16 @@ fn exact(text: &str) -> String {
 /// What is left without everything that could be changed without changing what is said.
 fn core(text: &str) -> String {
     let text = text.nfkc().flat_map(char::to_lowercase);
-    text.filter(|c| !c.is_whitespace() && !c.is_control() && !c.is_ascii_punctuation()).collect()
+    let is_said = |c: &char| !c.is_whitespace() && !c.is_control() && !c.is_ascii_punctuation();
+    text.filter(|c| is_said(c) && !is_unseen(*c)).collect()
+}
+
+/// What nobody sees by itself: joiners, marks of direction, soft hyphens, selectors of a form.
+const fn is_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -78,6 +88,11 @@ mod tests {
     #[test]
     fn small_changes_are_near_and_others_are_not() {
         assert_eq!(compare("Hello, world!", "hello  world"), Sameness::Near);
+        assert_eq!(compare("a\u{200b}b \u{feff}c\u{ad}d", "ab cd"), Sameness::Near);
+        assert_eq!(
+            compare("\u{2764}\u{fe0f} \u{1f469}\u{200d}\u{1f467}", "\u{2764} \u{1f469}\u{1f467}"),
+            Sameness::Near
+        );
         assert_eq!(compare("Hello world 1", "Hello world 2"), Sameness::Different);
         assert_eq!(compare("👍", "👎"), Sameness::Different);
         assert_eq!(compare("something", ""), Sameness::Different);
