@@ -10,7 +10,7 @@
 //! | `limits` | what the headers say about limits |
 //! | `grant` | asking for tokens |
 //! | `insights` | counts, group by group |
-//! | `window`, `text` | when something can have come out, and when two texts are the same |
+//! | `text`, `time` | when two texts are the same; times as Meta writes them |
 //!
 //! ```
 //! use postq_core::content::Part;
@@ -50,7 +50,7 @@ mod insights;
 mod instagram;
 mod limits;
 mod text;
-mod window;
+mod time;
 
 pub use config::{FacebookConfig, InstagramConfig};
 pub use facebook::Facebook;

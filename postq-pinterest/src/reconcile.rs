@@ -18,14 +18,14 @@
 //! read; the rest is left out only where all that was read is newest first and reaches back behind the window.
 //! A board that is in no order is read to its end or up to 1,000 Pins; what is beyond cannot be told.
 
-use std::cmp::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use postq_core::failure::{Failure, Outcome};
+use postq_core::failure::Failure;
 use postq_core::intent::{Intent, Receipt};
 use postq_core::platform::{Identity, Look, Lookup, Reconcile};
+use postq_core::witness::{self, Findings, Likeness, Window, failed_look};
 use postq_http::server_time;
 use serde::Deserialize;
 use serde_json::Value;
@@ -36,12 +36,6 @@ use crate::pin::{ShownPin, pin_url};
 use crate::sent::Sent;
 use crate::text::Sameness;
 
-/// What two clocks may differ by without anybody knowing, and what whole seconds cut off.
-const SKEW: TimeDelta = TimeDelta::seconds(10);
-/// Below this a difference to the server's `Date` is its whole seconds and the way of the answer.
-const NOTICEABLE: TimeDelta = TimeDelta::seconds(3);
-/// With a clock that is further off than this nothing can be told.
-const MOST_SKEW: TimeDelta = TimeDelta::minutes(15);
 /// Pins asked for at once. Pinterest allows 250, which are about a megabyte.
 const PAGE: &str = "100";
 /// Pages that are read before an order is believed.
@@ -59,12 +53,7 @@ impl Reconcile for Pinterest {
 
     /// Ends within `send_timeout`.
     async fn look<'a>(&self, who: &Identity, lookup: Lookup<'a>) -> Result<Look, Failure> {
-        // A failed look must not be taken for a refused call: it says nothing about what is out.
-        self.search(who, lookup).await.map_err(|failure| Failure {
-            outcome: Outcome::Unknown,
-            limits: Vec::new(),
-            ..failure
-        })
+        self.search(who, lookup).await.map_err(failed_look)
     }
 }
 
@@ -83,27 +72,29 @@ impl Pinterest {
         for number in 1..=MOST_PAGES {
             let page = match caller.page(&place, bookmark.as_deref()).await? {
                 Shown::Page(page, server_now) => {
-                    if let Some(look) = search.take(&page, server_now) {
-                        return Ok(look);
+                    if let Err(why) = search.take(&page, server_now) {
+                        return Ok(Look::CannotTell(why));
                     }
                     page
                 }
                 Shown::TooLarge => {
-                    return Ok(
-                        search.inconclusive("the list of the board's Pins is larger than 4 MiB")
-                    );
+                    return Ok(search
+                        .findings
+                        .inconclusive("the list of the board's Pins is larger than 4 MiB"));
                 }
                 Shown::Gone => {
-                    return Ok(search.inconclusive("pinterest does not show the board any more"));
+                    return Ok(search
+                        .findings
+                        .inconclusive("pinterest does not show the board any more"));
                 }
             };
             bookmark = page.bookmark.filter(|mark| !mark.is_empty());
             if bookmark.is_none() || (number >= LEAST_PAGES && search.reaches_back()) {
-                return Ok(search.conclude());
+                return Ok(search.findings.conclude());
             }
         }
-        Ok(search
-            .inconclusive("the list of the board's Pins does not reach back to when it was sent"))
+        let why = "the list of the board's Pins does not reach back to when it was sent";
+        Ok(search.findings.inconclusive(why))
     }
 }
 
@@ -152,14 +143,11 @@ struct Search<'a> {
     board: String,
     /// From the intent to the last moment at which its Pin can have come out.
     lasts: TimeDelta,
-    /// When it was sent, by Pinterest's clock.
-    sent: DateTime<Utc>,
-    /// The oldest Pin that is the one.
-    found: Option<Receipt>,
-    /// Why absence would not be sure.
-    doubt: Option<String>,
+    findings: Findings,
     /// The Pin that was read last.
     last: Option<DateTime<Utc>>,
+    /// Where that one is in time.
+    place: witness::Place,
     /// Whether each Pin so far was as old as the one before or older.
     newest_first: bool,
 }
@@ -168,42 +156,25 @@ impl<'a> Search<'a> {
     fn new(pinterest: &Pinterest, lookup: Lookup<'a>, board: String) -> Self {
         let lasts = pinterest.config.send_timeout + pinterest.config.settle_time;
         let lasts = TimeDelta::from_std(lasts).expect("both are at most an hour");
-        let sent = lookup.intent.made_at;
-        Self {
-            lookup,
-            board,
-            lasts,
-            sent,
-            found: None,
-            doubt: None,
-            last: None,
-            newest_first: true,
-        }
+        let (findings, place) = (Findings::default(), witness::Place::After);
+        Self { lookup, board, lasts, findings, last: None, place, newest_first: true }
     }
 
-    /// Takes in a page; a look if nothing can be told at all.
-    fn take(&mut self, page: &Page, server_now: Option<DateTime<Utc>>) -> Option<Look> {
-        let ahead = server_now.map_or(TimeDelta::zero(), |theirs| theirs - self.lookup.now);
-        let ahead = if ahead.abs() < NOTICEABLE { TimeDelta::zero() } else { ahead };
-        if ahead.abs() > MOST_SKEW {
-            let seconds = ahead.num_seconds();
-            return Some(Look::CannotTell(format!(
-                "pinterest's clock is {seconds} s ahead of this host's: set the clock, or decide by hand"
-            )));
-        }
-        self.sent = self.lookup.intent.made_at + ahead;
+    /// Takes in a page; `Err` if nothing can be told at all.
+    fn take(&mut self, page: &Page, server_now: Option<DateTime<Utc>>) -> Result<(), String> {
+        let window = Window::of(&self.lookup, self.lasts, server_now)?;
         for item in &page.items {
             match ShownPin::deserialize(item) {
-                Ok(pin) if is_id(&pin.id) => self.see(&pin),
-                _ => {
-                    self.doubt("the list of the board's Pins has entries that make no sense".into())
-                }
+                Ok(pin) if is_id(&pin.id) => self.see(&pin, window),
+                _ => self
+                    .findings
+                    .doubt("the list of the board's Pins has entries that make no sense"),
             }
         }
-        None
+        Ok(())
     }
 
-    fn see(&mut self, pin: &ShownPin) {
+    fn see(&mut self, pin: &ShownPin, window: Window) {
         let at = pin.created_at();
         match (at, self.last) {
             (None, _) => self.newest_first = false,
@@ -211,29 +182,16 @@ impl<'a> Search<'a> {
             _ => {}
         }
         self.last = at.or(self.last);
-        let (first, end) = (self.sent - SKEW, self.sent + self.lasts + SKEW);
-        let in_window = at.is_none_or(|at| at >= first && at <= end);
-        if in_window && pin.is_owner != Some(false) && !self.lookup.claimed.contains(&pin.id) {
-            self.weigh(pin, at);
-        }
-    }
-
-    fn weigh(&mut self, pin: &ShownPin, at: Option<DateTime<Utc>>) {
-        if pin.board_id.as_ref().is_some_and(|board| *board != self.board) {
+        self.place = window.place(at);
+        let is_elsewhere = pin.board_id.as_ref().is_some_and(|board| *board != self.board);
+        if is_elsewhere || pin.is_owner == Some(false) || self.lookup.claimed.contains(&pin.id) {
             return;
         }
-        match Sent::of(self.lookup.intent).compare(pin) {
-            Sameness::Different => {}
-            Sameness::Same => self.keep_oldest(pin, at),
-            Sameness::Near => self.doubt(format!(
-                "Pin {} is much like it and belongs to no other publication",
-                pin.id
-            )),
-        }
-    }
-
-    /// Of several that are the same, the oldest was the first to come out.
-    fn keep_oldest(&mut self, pin: &ShownPin, at: Option<DateTime<Utc>>) {
+        let likeness = match Sent::of(self.lookup.intent).compare(pin) {
+            Sameness::Different => Likeness::Other,
+            Sameness::Near => Likeness::Near,
+            Sameness::Same => Likeness::Same,
+        };
         let receipt = Receipt {
             part: self.lookup.intent.part,
             remote_id: pin.id.clone(),
@@ -241,40 +199,11 @@ impl<'a> Search<'a> {
             published_at: at.unwrap_or(self.lookup.now),
             dry_run: false,
         };
-        let older = self.found.as_ref().is_none_or(|known| {
-            let by_time = receipt.published_at.cmp(&known.published_at);
-            by_time.then_with(|| by_id(&receipt, known)) == Ordering::Less
-        });
-        if older {
-            self.found = Some(receipt);
-        }
+        self.findings.weigh(likeness, self.place, receipt);
     }
 
     /// Whether all that is still unread is older than what is looked for.
     fn reaches_back(&self) -> bool {
-        self.newest_first && self.last.is_some_and(|last| last < self.sent - SKEW)
+        self.newest_first && self.place == witness::Place::Before
     }
-
-    fn doubt(&mut self, why: String) {
-        self.doubt.get_or_insert(why);
-    }
-
-    fn conclude(self) -> Look {
-        match (self.found, self.doubt) {
-            (Some(receipt), _) => Look::Found(receipt),
-            (None, Some(why)) => Look::CannotTell(why),
-            (None, None) => Look::Absent,
-        }
-    }
-
-    fn inconclusive(mut self, why: &str) -> Look {
-        self.doubt(why.to_owned());
-        self.conclude()
-    }
-}
-
-/// Ids rise, and grow longer.
-fn by_id(one: &Receipt, other: &Receipt) -> Ordering {
-    let key = |receipt: &Receipt| (receipt.remote_id.len(), receipt.remote_id.clone());
-    key(one).cmp(&key(other))
 }

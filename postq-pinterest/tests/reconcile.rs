@@ -182,15 +182,16 @@ async fn what_may_be_ours_is_for_a_person() {
         let look = look_at(&bench, &ours, &[std::slice::from_ref(&near)]).await;
         assert_eq!(
             cannot_tell(&look),
-            "Pin 7 is much like it and belongs to no other publication",
+            "post 7 is much like it and belongs to no other publication",
             "{near}"
         );
     }
     let rich = pin("title", json!("What the link's page is called"));
     let look = look_at(&bench, &ours, &[&[rich]]).await;
-    assert!(cannot_tell(&look).starts_with("Pin 7 is much like it"), "a title that was not sent");
+    assert!(cannot_tell(&look).starts_with("post 7 is much like it"), "a title that was not sent");
     let timeless = pin("created_at", json!(null));
-    assert_eq!(found(&look_at(&bench, &ours, &[&[timeless]]).await), "7", "it may be the one");
+    let look = look_at(&bench, &ours, &[&[timeless]]).await;
+    assert!(cannot_tell(&look).starts_with("post 7 is much like it"), "it may be an older one");
     let odd = look_at(&bench, &ours, &[&[json!({ "id": "x" })]]).await;
     assert!(cannot_tell(&odd).contains("make no sense"));
 }
@@ -239,7 +240,7 @@ async fn what_shows_something_else_is_for_a_person() {
         (of("", &[]), pin("", sized(600, 900))),
     ] {
         let look = look_at(&bench, &ours, &[std::slice::from_ref(&theirs)]).await;
-        assert!(cannot_tell(&look).starts_with("Pin 7 is much like it"), "{theirs}");
+        assert!(cannot_tell(&look).starts_with("post 7 is much like it"), "{theirs}");
     }
 }
 

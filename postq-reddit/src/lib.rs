@@ -8,7 +8,7 @@
 //! | `publish`, `submit` | its [`Platform`](postq_core::platform::Platform), and the body of the creating call |
 //! | `preflight`, `rules` | its [`Preflight`](postq_core::platform::Preflight): what a community takes |
 //! | `connect` | its [`Connect`](postq_core::connect::Connect) and [`Refresh`](postq_core::connect::Refresh): OAuth 2 |
-//! | `reconcile`, `listing`, `sent`, `text`, `window` | its [`Reconcile`](postq_core::platform::Reconcile): finds a post again among the account's own |
+//! | `reconcile`, `listing`, `sent`, `text` | its [`Reconcile`](postq_core::platform::Reconcile): finds a post again among the account's own |
 //! | `metrics` | its [`Metrics`](postq_core::platform::Metrics): counts of up to 100 posts in one call |
 //! | `media` | its [`Media`](postq_core::platform::Media): a lease, then the file in one piece |
 //! | `error` | answers as failures, without secrets and content |
@@ -74,7 +74,6 @@ mod rules;
 mod sent;
 mod submit;
 mod text;
-mod window;
 
 pub use client::{Reddit, Whoami};
 pub use config::Config;

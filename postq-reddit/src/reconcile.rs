@@ -79,7 +79,9 @@ impl Reddit {
         for _ in 0..MOST_PAGES {
             let answer = list.page(next.as_deref()).await?;
             if answer.status.is_success() && answer.body.is_empty() {
-                return Ok(search.findings.inconclusive("the list of own posts is larger than 6 MiB"));
+                return Ok(search
+                    .findings
+                    .inconclusive("the list of own posts is larger than 6 MiB"));
             }
             let page = list.read(&answer)?;
             if next.is_none() && page.posts.is_empty() && !search.lookup.claimed.is_empty() {

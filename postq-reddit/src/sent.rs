@@ -1,6 +1,7 @@
 //! What was sent, and whether a post that is shown is it.
 
 use postq_core::intent::Intent;
+use postq_core::witness::Likeness;
 
 use crate::listing::ShownPost;
 use crate::media::Taken;
@@ -15,19 +16,6 @@ pub(crate) struct Sent<'a> {
     files: Option<Vec<Taken>>,
     /// What kind it was; none where that cannot be told.
     kind: Option<Kind>,
-}
-
-/// How much a post that is shown is the one that was sent: the best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Likeness {
-    /// It shows the very files.
-    Exact,
-    /// Nothing tells the two apart.
-    Same,
-    /// Much alike, and different in something.
-    Near,
-    /// Surely another one.
-    Other,
 }
 
 impl<'a> Sent<'a> {

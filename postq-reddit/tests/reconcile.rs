@@ -165,7 +165,7 @@ async fn only_a_post_that_could_be_ours_is_weighed() {
         json!({ "subreddit": "elsewhere" }),
         json!({ "title": "another title" }),
         json!({ "crosspost_parent": "t3_1" }),
-        at(-8),
+        at(-13),
         at(4_000),
     ] {
         let look = look_at(&bench, &ours(), &[shown(other.clone())]).await;
@@ -318,7 +318,7 @@ async fn where_two_clocks_do_not_agree_a_post_of_one_of_them_cannot_be_told() {
         assert_ne!(look, Look::Absent, "{ahead} {at}");
     }
     // Longer ago by both.
-    for (ahead, at) in [(600, -10), (-600, -610)] {
+    for (ahead, at) in [(600, -15), (-600, -615)] {
         bench.server.answer(Target::List, list(&[post(at)], None).with("date", &date(ahead)));
         assert_eq!(bench.look(&ours()).await, Ok(Look::Absent), "{ahead} {at}");
     }

@@ -169,6 +169,7 @@ async fn an_account_is_connected_again_without_a_browser_of_ours() {
 #[tokio::test]
 async fn of_several_identities_the_one_that_is_named_is_connected_and_connected_again() {
     let site = site().await;
+    site.authority.have_several();
     let connect = async |body: Value| {
         let begun = site.post("/api/accounts/connect/town", body).await.is(200).body;
         let back = agreed(&begun);

@@ -7,7 +7,7 @@ use reqwest::Url;
 use serde::Deserialize;
 
 use crate::client::Id;
-use crate::window::time;
+use crate::time::read;
 
 /// What is asked for of each.
 pub(super) const FIELDS: &str = "id,message,created_time,attachments{media_type,target,url,unshimmed_url,subattachments{target}}";
@@ -46,7 +46,7 @@ struct Cursors {
 pub(super) struct Post {
     pub(super) id: Id,
     message: Option<String>,
-    #[serde(default, deserialize_with = "time")]
+    #[serde(default, deserialize_with = "read")]
     pub(super) created_time: Option<DateTime<Utc>>,
     attachments: Option<Attachments>,
 }

@@ -23,18 +23,19 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use postq_core::failure::{Failure, FailureClass, Outcome};
+use postq_core::failure::{Failure, FailureClass};
 use postq_core::intent::Receipt;
 use postq_core::platform::{Identity, Look, Lookup, Reconcile};
+use postq_core::witness::{Findings, Place, Window, failed_look};
 use postq_http::{Answer, Hidden, server_time};
 
 use super::listing::{FIELDS, List, Post};
 use super::media::Uploaded;
-use super::sent::{Likeness, Sent};
+use super::sent::Sent;
 use super::{Facebook, address};
 use crate::client::{MOST_OF_LIST, Token};
 use crate::error::unread;
-use crate::window::{Place, Window};
+use crate::time::lasts;
 
 /// Entries asked for at once.
 const PAGE: &str = "25";
@@ -51,13 +52,7 @@ impl Reconcile for Facebook {
 
     /// Ends within `send_timeout`.
     async fn look<'a>(&self, who: &Identity, lookup: Lookup<'a>) -> Result<Look, Failure> {
-        let looked = self.search(who, lookup).await;
-        // A failed look says nothing about what is out, and its limits are those of reading.
-        looked.map_err(|failure| Failure {
-            outcome: Outcome::Unknown,
-            limits: Vec::new(),
-            ..failure
-        })
+        self.search(who, lookup).await.map_err(failed_look)
     }
 }
 
@@ -95,31 +90,34 @@ struct Listing<'a> {
 impl Listing<'_> {
     /// Weighs every post until the list ends, or a page does with what is past.
     async fn search(&self, sent: &Sent<'_>) -> Result<Look, Failure> {
-        let mut search = Search { lookup: self.lookup, sent, found: None, doubt: None };
+        let mut search = Search { lookup: self.lookup, sent, findings: Findings::default() };
         let mut after: Option<String> = None;
         for _ in 0..MOST_PAGES {
             let answer = self.page(after.as_deref()).await?;
             if answer.status.is_success() && answer.body.is_empty() {
-                return Ok(search.inconclusive("the list of its posts is larger than 1 MiB"));
+                return Ok(search
+                    .findings
+                    .inconclusive("the list of its posts is larger than 1 MiB"));
             }
             let list: List = answer.success().ok_or_else(|| self.unread(&answer))?;
             let window = match self.window(server_time(&answer.headers)) {
                 Ok(window) => window,
-                Err(why) => return Ok(search.inconclusive(&why)),
+                Err(why) => return Ok(Look::CannotTell(why)),
             };
             if after.is_none() && list.data.is_empty() && !self.lookup.claimed.is_empty() {
                 return Err(self.is_no_list());
             }
             let last = list.data.iter().map(|post| search.weigh(post, window)).last();
             if last == Some(Place::Before) || list.is_last() {
-                return Ok(search.conclude());
+                return Ok(search.findings.conclude());
             }
             after = list.after();
             if after.is_none() {
                 break;
             }
         }
-        Ok(search.inconclusive("the list of its posts does not reach back to when it was sent"))
+        let why = "the list of its posts does not reach back to when it was sent";
+        Ok(search.findings.inconclusive(why))
     }
 
     async fn page(&self, after: Option<&str>) -> Result<Answer, Failure> {
@@ -135,7 +133,7 @@ impl Listing<'_> {
 
     fn window(&self, server_now: Option<DateTime<Utc>>) -> Result<Window, String> {
         let config = &self.facebook.config;
-        Window::of(self.lookup, (config.send_timeout, config.settle_time), server_now)
+        Window::of(self.lookup, lasts(config.send_timeout, config.settle_time), server_now)
     }
 
     fn unread(&self, answer: &Answer) -> Failure {
@@ -157,19 +155,15 @@ impl Listing<'_> {
 struct Search<'a> {
     lookup: &'a Lookup<'a>,
     sent: &'a Sent<'a>,
-    /// The best that was found: what shows the photos that were sent, else the oldest.
-    found: Option<(Likeness, Receipt)>,
-    /// Why absence would not be sure.
-    doubt: Option<String>,
+    findings: Findings,
 }
 
 impl Search<'_> {
     /// Weighs a post; where it is in time.
     fn weigh(&mut self, post: &Post, window: Window) -> Place {
-        let at = post.created_time;
-        let place = at.map_or(Place::Doubtful, |at| window.place(at));
+        let place = window.place(post.created_time);
         let Some(id) = post.id.clone().checked() else {
-            self.doubt("the list of its posts has one whose id cannot be read".to_owned());
+            self.findings.doubt("the list of its posts has one whose id cannot be read");
             return place;
         };
         let claimed = &self.lookup.claimed;
@@ -177,49 +171,14 @@ impl Search<'_> {
         if claimed.contains(&id) || post.targets().iter().any(|target| claimed.contains(target)) {
             return place;
         }
-        match (self.sent.likeness(post), place) {
-            (Likeness::Other, _) => {}
-            // The photos are nobody else's: it does not matter when.
-            (Likeness::Exact, _) => self.keep(Likeness::Exact, id, at),
-            (_, Place::Before | Place::After) => {}
-            (Likeness::Same, Place::Within) => self.keep(Likeness::Same, id, at),
-            (Likeness::Same, Place::Doubtful) | (Likeness::Near, _) => {
-                self.doubt(format!("post {id} is much like it and belongs to no other publication"))
-            }
-        }
-        place
-    }
-
-    /// Of several that are as alike, the oldest was the first to come out.
-    fn keep(&mut self, likeness: Likeness, remote_id: String, at: Option<DateTime<Utc>>) {
         let receipt = Receipt {
             part: self.lookup.intent.part,
-            url: Some(address(&remote_id)),
-            remote_id,
-            published_at: at.unwrap_or(self.lookup.now),
+            url: Some(address(&id)),
+            remote_id: id,
+            published_at: post.created_time.unwrap_or(self.lookup.now),
             dry_run: false,
         };
-        let order = |(likeness, one): &(Likeness, Receipt)| (*likeness, one.published_at);
-        let candidate = (likeness, receipt);
-        if self.found.as_ref().is_none_or(|known| order(&candidate) < order(known)) {
-            self.found = Some(candidate);
-        }
-    }
-
-    fn doubt(&mut self, why: String) {
-        self.doubt.get_or_insert(why);
-    }
-
-    fn conclude(self) -> Look {
-        match (self.found, self.doubt) {
-            (Some((_, receipt)), _) => Look::Found(receipt),
-            (None, Some(why)) => Look::CannotTell(why),
-            (None, None) => Look::Absent,
-        }
-    }
-
-    fn inconclusive(mut self, why: &str) -> Look {
-        self.doubt(why.to_owned());
-        self.conclude()
+        self.findings.weigh(self.sent.likeness(post), place, receipt);
+        place
     }
 }

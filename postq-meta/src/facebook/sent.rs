@@ -1,6 +1,7 @@
 //! What was sent, and whether a post that is shown is it.
 
 use postq_core::intent::Intent;
+use postq_core::witness::Likeness;
 use reqwest::Url;
 
 use super::listing::{Attached, Post};
@@ -13,19 +14,6 @@ pub(super) struct Sent<'a> {
     link: Option<Url>,
     /// The ids of its photos.
     photos: Vec<String>,
-}
-
-/// How much a post that is shown is the one that was sent: the best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Likeness {
-    /// It shows the very photos: a photo is attached to one post alone.
-    Exact,
-    /// Nothing tells the two apart.
-    Same,
-    /// Much alike, and different in something.
-    Near,
-    /// Surely another one.
-    Other,
 }
 
 impl<'a> Sent<'a> {

@@ -148,7 +148,7 @@ impl Instagram {
 #[derive(Default, Deserialize)]
 struct Shown {
     permalink: Option<String>,
-    #[serde(default, deserialize_with = "crate::window::time")]
+    #[serde(default, deserialize_with = "crate::time::read")]
     timestamp: Option<DateTime<Utc>>,
 }
 

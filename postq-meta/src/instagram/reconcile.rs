@@ -16,9 +16,10 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use postq_core::failure::{Failure, FailureClass, Outcome};
+use postq_core::failure::{Failure, FailureClass};
 use postq_core::intent::Receipt;
 use postq_core::platform::{Identity, Look, Lookup, Reconcile};
+use postq_core::witness::{Place, Window, failed_look};
 use postq_http::{Hidden, server_time};
 use serde::Deserialize;
 
@@ -27,7 +28,7 @@ use super::container::{Kind, Status};
 use crate::client::{Id, MOST_OF_LIST, Token, is_address, is_id};
 use crate::error::unread;
 use crate::text::{Sameness, compare};
-use crate::window::{Place, Window, time};
+use crate::time::{lasts, read};
 
 /// Entries asked for at once.
 const PAGE: &str = "25";
@@ -42,13 +43,7 @@ impl Reconcile for Instagram {
 
     /// Ends within `send_timeout`.
     async fn look<'a>(&self, who: &Identity, lookup: Lookup<'a>) -> Result<Look, Failure> {
-        let looked = self.ask(who, lookup).await;
-        // A failed look says nothing about what is out, and its limits are those of reading.
-        looked.map_err(|failure| Failure {
-            outcome: Outcome::Unknown,
-            limits: Vec::new(),
-            ..failure
-        })
+        self.ask(who, lookup).await.map_err(failed_look)
     }
 }
 
@@ -139,8 +134,8 @@ impl Listing<'_> {
             let list: Option<List> = answer.read().filter(|_| answer.status.is_success());
             let list = list.ok_or_else(|| unread(&answer, (graph.name, hidden)))?;
             let config = &self.instagram.config;
-            let times = (config.send_timeout, config.settle_time);
-            let window = match Window::of(self.lookup, times, server_time(&answer.headers)) {
+            let lasts = lasts(config.send_timeout, config.settle_time);
+            let window = match Window::of(self.lookup, lasts, server_time(&answer.headers)) {
                 Ok(window) => window,
                 Err(why) => return Ok(Err(why)),
             };
@@ -148,7 +143,7 @@ impl Listing<'_> {
                 self.weigh(post, window, &mut seen);
             }
             let ends = list.data.last().and_then(|post| post.timestamp);
-            let is_past = ends.is_some_and(|at| window.place(at) == Place::Before);
+            let is_past = window.place(ends) == Place::Before;
             if list.paging.next.is_none() || is_past {
                 return Ok(Ok(seen));
             }
@@ -168,11 +163,7 @@ impl Listing<'_> {
         if self.lookup.claimed.contains(&id) {
             return;
         }
-        let (at, place) = match post.timestamp {
-            Some(at) => (at, window.place(at)),
-            None => (self.lookup.now, Place::Doubtful),
-        };
-        match place {
+        match window.place(post.timestamp) {
             Place::Within => {}
             // It may be it: whose it is, is not weighed any more.
             Place::Doubtful => {
@@ -185,7 +176,7 @@ impl Listing<'_> {
             part: self.lookup.intent.part,
             remote_id: id,
             url: post.permalink.clone().filter(|url| is_address(url)),
-            published_at: at,
+            published_at: post.timestamp.unwrap_or(self.lookup.now),
             dry_run: false,
         };
         let shown = post.caption.as_deref().unwrap_or_default();
@@ -225,7 +216,7 @@ struct Cursors {
 struct Post {
     id: Id,
     caption: Option<String>,
-    #[serde(default, deserialize_with = "time")]
+    #[serde(default, deserialize_with = "read")]
     timestamp: Option<DateTime<Utc>>,
     permalink: Option<String>,
 }

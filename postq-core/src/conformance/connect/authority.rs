@@ -33,6 +33,7 @@ struct State {
     takes: Duration,
     /// So many times nobody is told whose a grant is.
     silent: u32,
+    several: bool,
 }
 
 /// How long a call hangs that gets no answer: longer than any time-out of a test.
@@ -69,6 +70,11 @@ impl Authority {
     /// The next so many times it cannot be told whose a grant is.
     pub fn be_silent(&self, times: u32) {
         self.lock().silent = times;
+    }
+
+    /// From now on a person has as many identities there as they name.
+    pub fn have_several(&self) {
+        self.lock().several = true;
     }
 
     /// The next calls meet no trouble.
@@ -207,10 +213,15 @@ impl Connect for Authority {
         match state.codes.get(code.expose_secret()) {
             Some(known) if known == verifier.expose() => {
                 state.codes.remove(code.expose_secret());
-                Ok(state.grant(which.unwrap_or("somebody")))
+                let several = state.several;
+                Ok(state.grant(which.filter(|_| several).unwrap_or("somebody")))
             }
             _ => Err(Failure::not_published(FailureClass::Auth, "the code is refused")),
         }
+    }
+
+    fn several(&self) -> Option<&'static str> {
+        self.lock().several.then_some("name")
     }
 
     async fn whose(&self, grant: &Grant) -> Result<Whose, Failure> {
