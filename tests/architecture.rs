@@ -138,7 +138,7 @@ fn program(text: &str) -> impl Iterator<Item = &str> {
     let tests = text.find("#[cfg(test)]").unwrap_or(text.len());
     let is_told = |line: &&str| {
         let line = line.trim_start();
-        !line.starts_with("//") && !line.starts_with('*') && !line.contains("example = ")
+        !["//", "/*", "*"].iter().any(|mark| line.starts_with(mark)) && !line.contains("example = ")
     };
     text[..tests].lines().filter(is_told)
 }

@@ -30,8 +30,9 @@ const MOST_OF_BLOB: u64 = 50 * MB;
 const LONGEST: Duration = Duration::from_secs(180);
 /// The longest description of a picture that Bluesky's own app takes.
 const MOST_OF_ALT: usize = 2_000;
-/// What no record names is kept for some hours; so long we count on it.
-const KEPT: TimeDelta = TimeDelta::hours(1);
+/// What no record names is kept for some hours. So long we count on it: what is uploaded an hour before its post is
+/// due must be good then. Where it is forgotten sooner the server says so, and it is uploaded again.
+const KEPT: TimeDelta = TimeDelta::hours(2);
 
 /// A file that a server has taken: what a record names it by, and how large it is shown.
 ///

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fake_bluesky::{Canned, Fault};
+use fake_bluesky::{Canned, Fault, Refuses};
 use postq_core::conformance::platform::{Live, PlatformHarness, Trouble};
 use postq_core::content::Part;
 use postq_core::platform::{Identity, Platform};

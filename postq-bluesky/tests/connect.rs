@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fake_bluesky::{Canned, GrantFault};
+use fake_bluesky::{Canned, GrantFault, Refuses};
 use postq_bluesky::{Bluesky, Config};
 use postq_core::conformance::connect::{self, ConnectHarness, GrantTrouble};
 use postq_core::connect::{Asked, Connect, Grant, Nonce, Refresh, Renewal, Whose};

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use fake_bluesky::Canned;
+use fake_bluesky::{Canned, Refuses};
 use postq_core::failure::{FailureClass, Outcome};
 use postq_core::platform::{Asked, Counts, Fetched, Metrics, Platform};
 use serde_json::json;

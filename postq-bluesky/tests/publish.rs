@@ -4,7 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use fake_bluesky::{Canned, Fault};
+use fake_bluesky::{Canned, Fault, Refuses};
 use postq_bluesky::{Bluesky, Config};
 use postq_core::content::MediaRef;
 use postq_core::failure::{FailureClass, LimitScope, Outcome};

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use fake_bluesky::Canned;
+use fake_bluesky::{Canned, Refuses};
 use postq_core::failure::{FailureClass, Outcome};
 use serde_json::json;
 

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 const MOST: usize = 32;
 /// The longest value, in characters, where a platform says nothing shorter.
 const LONGEST: usize = 4_000;
+/// The longest that a message shows of what somebody wrote, in characters.
+const SHOWN: usize = 40;
 
 /// One value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -98,8 +100,11 @@ impl PostOptions {
         if self.0.len() > MOST {
             problems.push(format!("{} options, at most {MOST}", self.0.len()));
         }
-        for (name, value) in &self.0 {
-            match fields.iter().find(|field| field.name == name) {
+        // Of thousands nobody reads more.
+        for (name, value) in self.0.iter().take(MOST) {
+            let field = fields.iter().find(|field| field.name == name);
+            let name: String = name.chars().take(SHOWN).collect();
+            match field {
                 Some(field) => problems.extend(field.problem(value)),
                 None if fields.is_empty() => {
                     problems.push(format!("the option \"{name}\" is not known: there are none"));
@@ -261,7 +266,7 @@ impl OptionField {
     }
 
     fn expected(&self, expected: &str, actual: &str) -> String {
-        let actual: String = actual.chars().take(40).collect();
+        let actual: String = actual.chars().take(SHOWN).collect();
         format!("the option \"{}\" is \"{actual}\", expected {expected}", self.name)
     }
 }
@@ -331,6 +336,20 @@ mod tests {
             read(r#"{"a":1}"#).problems(&[]),
             ["the option \"a\" is not known: there are none"]
         );
+    }
+
+    #[test]
+    fn of_very_many_options_few_are_told() {
+        let many = |name: &str| {
+            let all = (0..10_000).map(|n| (format!("{name}{n}"), OptionValue::Flag(true)));
+            all.collect::<PostOptions>().malformed(&FIELDS)
+        };
+
+        let told = many("");
+        assert_eq!(told[0], "10000 options, at most 32");
+        assert_eq!(told.len(), 33, "the first, and no more");
+        let long = many(&"x".repeat(1_000));
+        assert!(long.iter().all(|one| one.len() < 200), "{}", long[1]);
     }
 
     #[test]

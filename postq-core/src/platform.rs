@@ -270,6 +270,9 @@ pub enum Look {
     /// There is something that may be it, or the list does not reach back far enough. Why, for a
     /// person.
     CannotTell(String),
+    /// It is out, and which of the account's posts it is cannot be told. Why, for a person: it is never
+    /// sent again.
+    OutSomewhere(String),
 }
 
 /// Finds what a call without an answer published.
@@ -281,6 +284,7 @@ pub enum Look {
 /// 3. It does not find what is not there, nor what another publication has claimed.
 ///    (`a_look_finds_nothing_that_is_not_ours`)
 /// 4. A list that is cut off before the window's start is `CannotTell`, not `Absent`.
+/// 5. What is surely out, while nothing tells which of the account's posts it is, is `OutSomewhere`.
 ///
 /// A failed look is an error; the engine looks again, within its bound.
 #[cfg_attr(feature = "mock", mockall::automock)]

@@ -52,6 +52,8 @@ pub(crate) enum Next {
     LookAgain { at: DateTime<Utc>, absent: bool },
     /// Nobody can tell.
     CannotTell(String),
+    /// It is out, and nobody can tell which it is.
+    OutSomewhere(String),
 }
 
 impl LookPlan {
@@ -72,8 +74,8 @@ impl LookPlan {
 
     /// The look found nothing.
     pub(crate) fn after_nothing(&self, known: &PartEvidence, now: DateTime<Utc>) -> Next {
-        if now < self.settled() {
-            return Next::LookAgain { at: self.next_early(now), absent: false };
+        if let Some(at) = self.before_settled(now) {
+            return Next::LookAgain { at, absent: false };
         }
         if known.absent_looks + 1 >= ABSENT_LOOKS {
             return Next::Absent;
@@ -83,10 +85,18 @@ impl LookPlan {
 
     /// The platform cannot tell; before the settle time it may still.
     pub(crate) fn after_cannot_tell(&self, why: String, now: DateTime<Utc>) -> Next {
-        if now < self.settled() {
-            return Next::LookAgain { at: self.next_early(now), absent: false };
+        match self.before_settled(now) {
+            Some(at) => Next::LookAgain { at, absent: false },
+            None => Next::CannotTell(why),
         }
-        Next::CannotTell(why)
+    }
+
+    /// It is out, and the platform does not tell which it is; before the settle time it may still.
+    pub(crate) fn after_out_somewhere(&self, why: String, now: DateTime<Utc>) -> Next {
+        match self.before_settled(now) {
+            Some(at) => Next::LookAgain { at, absent: false },
+            None => Next::OutSomewhere(why),
+        }
     }
 
     /// The look could not be made; the platform may ask to wait. `looks` is how many there were, of
@@ -107,13 +117,11 @@ impl LookPlan {
         Next::LookAgain { at, absent: false }
     }
 
-    fn next_early(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        EARLY
-            .iter()
-            .map(|offset| self.sent_at + *offset)
-            .find(|at| *at > now)
-            .unwrap_or_else(|| self.settled())
-            .min(self.settled())
+    /// The next look before the settle time is over; none if it is.
+    fn before_settled(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let settled = self.settled();
+        let next = EARLY.iter().map(|offset| self.sent_at + *offset).find(|at| *at > now);
+        (now < settled).then(|| next.unwrap_or(settled).min(settled))
     }
 }
 
@@ -188,6 +196,15 @@ mod tests {
 
         assert!(matches!(plan().after_cannot_tell(why(), at(31)), Next::LookAgain { .. }));
         assert_eq!(plan().after_cannot_tell(why(), at(331)), Next::CannotTell(why()));
+    }
+
+    #[test]
+    fn what_is_out_somewhere_may_be_shown_until_the_settle_time() {
+        let why = || "it is published".to_owned();
+
+        let again = Next::LookAgain { at: at(60), absent: false };
+        assert_eq!(plan().after_out_somewhere(why(), at(31)), again);
+        assert_eq!(plan().after_out_somewhere(why(), at(331)), Next::OutSomewhere(why()));
     }
 
     #[test]

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use postq_core::account::Account;
+use postq_core::account::{Account, OnUnknown};
 use postq_core::backend::Backend;
 use postq_core::clock::{Clock, SystemClock};
 use postq_core::content::{Content, Draft};
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::id::TenantId;
 use postq_core::intent::Receipt;
-use postq_core::job::DeadReason;
+use postq_core::job::{Applied, DeadReason, Job, JobKind};
 use postq_core::machine::JobState;
 use postq_core::media::{MediaReader, MediaSource};
 use postq_core::memory::{MemoryBackend, MemoryMedia};
@@ -21,7 +21,7 @@ use postq_core::platform::{
     Identity, Look, Lookup, Outgoing, Pace, Platform, PlatformName, Preflight, PreparedMedia,
     Published, Reconcile, Stage, UploadStep, Violation,
 };
-use postq_core::store::{JobFilter, Page};
+use postq_core::store::{JobFilter, Page, ReplayKey, Replayed};
 use postq_engine::desk::{DeskError, Submission, When};
 use postq_engine::media::{Media, MediaSettings};
 use postq_engine::{Engine, Settings};
@@ -37,6 +37,8 @@ enum Trouble {
     Cut,
     /// Nothing is published, and no answer comes.
     Lost,
+    /// It is published, and refused.
+    Refused,
 }
 
 /// What a preflight says.
@@ -55,6 +57,10 @@ struct World {
     containers: Vec<(String, bool)>,
     troubles: Vec<Trouble>,
     rules: Rules,
+    /// What is begun cannot be worked on, ever.
+    is_stuck: bool,
+    /// What is out is not told apart.
+    is_nameless: bool,
 }
 
 /// A gallery: containers need two steps.
@@ -122,8 +128,12 @@ impl Platform for Gallery {
         }
         let known = world.containers.iter_mut().find(|(id, _)| *id == container);
         known.expect("a container of ours").1 = true;
-        if trouble == Some(Trouble::Cut) {
-            return unknown("cut");
+        match trouble {
+            Some(Trouble::Cut) => return unknown("cut"),
+            Some(Trouble::Refused) => {
+                return Err(Failure::not_published(FailureClass::Content, "no cats"));
+            }
+            _ => {}
         }
         Ok(Published { receipt: receipt(part.part, &container), limits: Vec::new() })
     }
@@ -138,8 +148,14 @@ impl Stage for Gallery {
         state: Option<&'a serde_json::Value>,
         _: DateTime<Utc>,
     ) -> Result<UploadStep, Failure> {
+        if state.is_some_and(|state| state == "stuck") {
+            return Err(Failure::not_published(FailureClass::Content, "it is damaged"));
+        }
         if state.is_none() {
             let mut world = self.world();
+            if world.is_stuck {
+                return Ok(UploadStep::Going { state: "stuck".into(), wait: Duration::ZERO });
+            }
             let id = format!("container-{}", world.containers.len());
             world.containers.push((id.clone(), false));
             return Ok(UploadStep::Going { state: id.into(), wait: Duration::ZERO });
@@ -157,8 +173,13 @@ impl Reconcile for Gallery {
 
     async fn look<'a>(&self, _: &Identity, lookup: Lookup<'a>) -> Result<Look, Failure> {
         let container = lookup.intent.container.clone().expect("it is in the intent");
-        let is_out = self.out().contains(&container);
-        Ok(if is_out { Look::Found(receipt(lookup.intent.part, &container)) } else { Look::Absent })
+        if !self.out().contains(&container) {
+            return Ok(Look::Absent);
+        }
+        match self.world().is_nameless {
+            true => Ok(Look::OutSomewhere("which cat is it?".to_owned())),
+            false => Ok(Look::Found(receipt(lookup.intent.part, &container))),
+        }
     }
 }
 
@@ -235,6 +256,12 @@ impl Bench {
 
     /// Runs the engine until the job has ended.
     async fn ended(&self) -> (JobState, Option<DeadReason>) {
+        let job = self.last_of(1).await;
+        (job.state, job.dead_reason)
+    }
+
+    /// Runs the engine until so many jobs have ended: the last one of them.
+    async fn last_of(&self, count: usize) -> Job {
         let shutdown = CancellationToken::new();
         let (engine, stop) = (self.engine.clone(), shutdown.clone());
         let running = tokio::spawn(async move { engine.run(stop).await });
@@ -243,11 +270,14 @@ impl Bench {
             let (all, page) = (JobFilter::default(), Page::first(10));
             let jobs = self.backend.jobs.list(TenantId::DEFAULT, &all, page);
             let jobs = jobs.await.expect("list");
-            if let Some(job) = jobs
-                .iter()
-                .find(|job| matches!(job.state, JobState::Succeeded | JobState::DeadLetter))
-            {
-                break (job.state, job.dead_reason);
+            let is_over = |job: &Job| {
+                let is_publish = job.made.kind.as_str() == JobKind::PUBLISH;
+                is_publish && matches!(job.state, JobState::Succeeded | JobState::DeadLetter)
+            };
+            let mut over: Vec<Job> = jobs.into_iter().filter(is_over).collect();
+            if over.len() >= count {
+                over.sort_by_key(|job| job.replay_of.is_some());
+                break over.pop().expect("one at least");
             }
             assert!(tokio::time::Instant::now() < deadline, "ended within 60 s");
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -282,6 +312,53 @@ async fn a_container_tells_what_became_of_a_call() {
         assert_eq!(bench.gallery.world().containers.len(), containers, "{trouble:?}");
     };
     tokio::join!(case(Trouble::Cut, 1), case(Trouble::Lost, 1), case(Trouble::Expired, 2));
+}
+
+/// Whatever the account wants to be done with what is unknown: this is known to be out.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_out_somewhere_is_never_sent_again() {
+    let case = async |trouble| {
+        let bench = bench().await;
+        let known = bench.backend.accounts.list(TenantId::DEFAULT).await.expect("list").remove(0);
+        let resends = Account { on_unknown: OnUnknown::Resend, ..known.clone() };
+        let changed = bench.backend.accounts.update(&resends, Some(&known)).await;
+        assert_eq!(changed.expect("an answer"), Applied::Applied);
+        bench.gallery.world().troubles.push(trouble);
+        bench.gallery.world().is_nameless = true;
+        bench.submit().await.expect("taken in");
+
+        let held = bench.last_of(1).await;
+        let control = &bench.backend.control;
+        let replayed = control.replay(held.id(), ReplayKey::Keep).await.expect("replayed");
+        assert!(matches!(replayed, Replayed::By(_)), "{replayed:?}");
+        let again = bench.last_of(2).await;
+
+        for job in [held, again] {
+            let ended = (job.state, job.dead_reason);
+            let expected = (JobState::DeadLetter, Some(DeadReason::OutcomeUnknown));
+            assert_eq!(ended, expected, "{trouble:?}: {job:?}");
+        }
+        assert_eq!(bench.gallery.out(), ["container-0"], "{trouble:?}");
+        assert_eq!(bench.gallery.world().containers.len(), 1, "{trouble:?}");
+    };
+    tokio::join!(case(Trouble::Cut), case(Trouble::Refused));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stuck_is_made_anew_when_a_person_sends_it_again() {
+    let bench = bench().await;
+    bench.gallery.world().is_stuck = true;
+    bench.submit().await.expect("taken in");
+    let dead = bench.last_of(1).await;
+    assert_eq!((dead.state, dead.dead_reason), (JobState::DeadLetter, Some(DeadReason::Content)));
+
+    bench.gallery.world().is_stuck = false;
+    let replayed = bench.backend.control.replay(dead.id(), ReplayKey::Keep).await;
+    assert!(matches!(replayed.expect("replayed"), Replayed::By(_)));
+
+    let again = bench.last_of(2).await;
+    assert_eq!(again.state, JobState::Succeeded, "{again:?}");
+    assert_eq!(bench.gallery.out(), ["container-0"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

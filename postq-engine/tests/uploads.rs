@@ -190,6 +190,7 @@ async fn bench() -> Bench {
         sweep_every: Duration::from_millis(100),
         warn_after: TIME_LIMIT / 2,
         time_limit: TIME_LIMIT,
+        grace_period: Duration::from_secs(2),
         ..Settings::default()
     };
     let engine = Engine::builder(backend.clone())
@@ -355,6 +356,27 @@ async fn a_step_has_no_more_time_than_it_asks_for() {
     };
     let (less, more) = (Duration::from_millis(1), Duration::from_millis(1_200));
     tokio::join!(case(None, "300ms"), case(Some(less), "300ms"), case(Some(more), "1.2s"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_that_a_shutdown_cuts_off_is_nobodys_attempt() {
+    let bench = bench().await;
+    {
+        let mut world = bench.album.world();
+        (world.takes, world.may_take) = (Duration::from_secs(60), Some(Duration::from_secs(120)));
+    }
+    bench.post(soon(0)).await;
+    let on_its_way = async |bench: &Bench| {
+        while bench.album.world().sent == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+
+    bench.run(on_its_way).await;
+
+    let job = bench.jobs(JobKind::PUBLISH).await.pop().expect("it is planned");
+    assert_eq!((job.state, job.attempt), (JobState::Enqueued, 0), "given back: {job:?}");
+    assert_eq!(job.reason.as_deref(), Some("the node shut down"));
 }
 
 /// The post is due while its file is still on its way: nobody begins to send it a second time.

@@ -126,14 +126,15 @@ pub(crate) struct App<'a> {
 impl<'a> App<'a> {
     /// The app, or which setting is missing.
     pub(crate) fn of(
-        prefix: &str,
+        (prefix, what): (&str, &str),
         (id, secret): (Option<&'a String>, Option<&'a SecretString>),
         redirect_uri: Option<&'a String>,
     ) -> Result<Self, String> {
         let missing = |name: &str, what: &str| format!("{prefix}_{name} is not set: {what}");
         Ok(Self {
-            id: id.ok_or_else(|| missing("APP_ID", "the id of the app at Meta"))?,
-            secret: secret.ok_or_else(|| missing("APP_SECRET", "the secret of the app at Meta"))?,
+            id: id.ok_or_else(|| missing("APP_ID", &format!("the id of the {what}")))?,
+            secret: secret
+                .ok_or_else(|| missing("APP_SECRET", &format!("the secret of the {what}")))?,
             redirect_uri: redirect_uri.ok_or_else(|| {
                 missing(
                     "REDIRECT_URI",

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use fake_meta::{Canned, Fault};
+use fake_meta::{Canned, Fault, Refuses};
 use postq_core::content::{Draft, Part};
 use postq_core::failure::{FailureClass, LimitScope, Outcome};
 use postq_core::intent::Intent;
@@ -34,7 +34,7 @@ async fn a_text_is_sent_as_facebook_wants_it() {
     let seen = bench.server.seen();
     assert_eq!(seen.len(), 1, "one call");
     assert_eq!(
-        (seen[0].method.as_str(), seen[0].path.as_str(), seen[0].query.as_str()),
+        (seen[0].method.as_str(), seen[0].path(), seen[0].query()),
         ("POST", "/v25.0/42/feed", "")
     );
     assert_eq!(
@@ -299,7 +299,7 @@ async fn a_page_without_a_known_id_is_asked_for_it() {
 
     bench.publish("text").await.expect("published");
 
-    assert_eq!(bench.server.seen()[0].query, "fields=id%2Cname");
+    assert_eq!(bench.server.seen()[0].query(), "fields=id%2Cname");
     assert_eq!(bench.server.ledger().accepted[0].account, "42");
     bench.who.remote_id = Some("../me".to_owned());
     assert_eq!(bench.publish("text").await.expect_err("no id").class, FailureClass::Auth);
@@ -319,7 +319,7 @@ async fn an_app_may_demand_a_proof() {
 
     bench.publish("text").await.expect("published");
 
-    let query = &bench.server.seen()[0].query;
-    let proof = query.strip_prefix("appsecret_proof=").expect("a proof");
+    let seen = bench.server.seen();
+    let proof = seen[0].query().strip_prefix("appsecret_proof=").expect("a proof");
     assert!(proof.len() == 64 && proof.bytes().all(|c| c.is_ascii_hexdigit()), "{proof}");
 }

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use fake_meta::{Canned, Fault};
+use fake_meta::{Canned, Fault, Refuses};
 use postq_core::failure::Outcome;
 use postq_core::intent::Intent;
 use postq_core::media::MediaKind;
@@ -155,7 +155,7 @@ async fn a_video_is_found_by_its_own_id_with_a_text_or_without() {
             let look = bench.look_besides(&sent, &[&out]).await.expect("a look");
             assert_eq!(look, Look::Absent, "claimed by another");
             let asked = bench.server.seen_of(&format!("GET {out}"));
-            assert_eq!(asked[0].query, "fields=status");
+            assert_eq!(asked[0].query(), "fields=status");
             drop(bench.send_with(&sent, &prepared).await.expect_err("a session is good for one"));
             assert_eq!(bench.server.ledger().accepted.len(), 1);
         }
@@ -329,5 +329,5 @@ async fn a_look_reads_as_many_pages_as_it_needs() {
     assert_eq!(found(&look), bench.server.ledger().accepted[0].id);
     let asked = bench.server.seen_of("GET published_posts");
     assert_eq!(asked.len(), 3);
-    assert!(asked[1].query.contains("after=25") && asked[0].query.contains("limit=25"));
+    assert!(asked[1].query().contains("after=25") && asked[0].query().contains("limit=25"));
 }

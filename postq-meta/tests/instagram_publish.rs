@@ -5,7 +5,7 @@ mod support;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use fake_meta::Canned;
+use fake_meta::{Canned, Refuses};
 use postq_core::content::{Draft, MediaRef, Part};
 use postq_core::failure::{FailureClass, LimitScope, Outcome};
 use postq_core::intent::Intent;
@@ -55,7 +55,7 @@ async fn an_image_is_built_and_published_as_instagram_wants_it() {
         .server
         .seen()
         .into_iter()
-        .map(|s| format!("{} {}?{}", s.method, s.path, s.query))
+        .map(|s| format!("{} {}?{}", s.method, s.path(), s.query()))
         .collect();
     let id = &bench.server.ledger().accepted[0].id;
     assert_eq!(
@@ -430,7 +430,7 @@ async fn an_account_without_a_known_id_is_asked_for_it() {
 
     bench.send(&sent).await.expect("published");
 
-    assert_eq!(bench.server.seen_of("GET me")[0].query, "fields=user_id%2Cusername");
+    assert_eq!(bench.server.seen_of("GET me")[0].query(), "fields=user_id%2Cusername");
     bench.who = who("nobody");
     assert_eq!(bench.send(&sent).await.expect_err("no token").class, FailureClass::Auth);
 }

@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use fake_meta::Canned;
+use fake_meta::{Canned, Refuses};
 use postq_core::failure::FailureClass;
 use postq_core::media::MediaKind;
 use postq_core::options::PostOptions;

@@ -386,7 +386,7 @@ async fn a_day_that_is_full_is_told_before_anything_is_planned() {
         for words in [
             "breaks board's daily limit",
             "would have 3 posts",
-            "and 2 are taken; choose another day",
+            "and board takes 2; choose another day",
         ] {
             assert!(message.contains(words), "{message}");
         }

@@ -193,7 +193,7 @@ pub(crate) struct NewPost {
     pub(crate) alt: Vec<String>,
     #[command(flatten)]
     pub(crate) time: Time,
-    /// What else a platform wants to know, as reddit.subreddit=rust; `postqd platforms` tells what there is;
+    /// What else a platform wants to know, as reddit.subreddit=rust; `postqd platforms reddit` tells what there is;
     /// may be given several times
     #[arg(long = "option", value_name = "PLATFORM.NAME=VALUE")]
     pub(crate) options: Vec<String>,
@@ -410,7 +410,7 @@ pub(crate) enum Schedule {
 pub(crate) enum Account {
     /// Connects an account, or gives a known one new credentials
     Add {
-        /// The platform, as x or bluesky, or dry_run
+        /// The platform, as x or bluesky, or dry_run: `postqd platforms` lists them
         platform: PlatformName,
         /// What you call it
         #[arg(long)]
@@ -436,7 +436,7 @@ pub(crate) enum Account {
     /// Shows what is asked for and where to agree, and waits for you to come back. What had an access token
     /// alone can be connected again under its name.
     Connect {
-        /// The platform, as x
+        /// The platform, as reddit: `postqd platforms` lists them
         platform: PlatformName,
         /// What you call it
         #[arg(long)]

@@ -146,7 +146,7 @@ fn an_app_password_lets_in_and_is_kept_nowhere() {
         "p",
     )
     .exits(1)
-    .tells("nobody signs in at x here");
+    .tells("x has no app passwords here; give an access token");
     bluesky.add_user("bob.test", "bob-bob-bob");
     let mut other = add;
     other[6] = "bob.test";
@@ -203,6 +203,13 @@ fn options_reach_the_platform_and_can_be_changed() {
     let base = ["post", "A story.", "--account", "me"];
     place.run(&[&base[..], &now].concat()).exits(0).tells("published");
     assert_eq!(reddit.accepted().len(), 1);
+    // A title may be all that there is, and a link.
+    let title = ["post", "", "--account", "me"];
+    place.run(&[&title[..], &now].concat()).exits(0).tells("published");
+    let link = ["--option", "reddit.url=https://example.com/a"];
+    place.run(&[&title[..], &now, &link].concat()).exits(0).tells("published");
+    let kinds: Vec<String> = reddit.accepted().into_iter().map(|one| one.kind).collect();
+    assert_eq!(kinds, ["self", "self", "link"]);
 }
 
 #[test]
@@ -250,7 +257,7 @@ fn a_text_that_was_made_to_fit_is_made_so_again() {
     let new = ["--account", "x", "--account", "bluesky", "--at", "+1h", "--key", "k"];
     let refused = place.run(&[&["post", &text("It")], &new[..]].concat()).exits(1);
     refused.tells("text: x: the text is");
-    refused.tells("fit: shorten or thread makes the text fit x");
+    refused.tells("fit: shorten or thread makes the text fit bluesky and x");
     place.run(&[&["post", &text("It"), "--fit", "thread"], &new[..]].concat()).exits(0);
 
     place.run(&["post", "edit", "k", "--text", &text("That")]).exits(0);
@@ -409,4 +416,65 @@ fn a_day_that_is_full_is_told_by_the_plan() {
     preview.tells("it would not be taken in: at: ");
     let other = format!("{day}T07:00Z");
     place.run(&["post", "edit", "k8", "--at", &other]).exits(0);
+}
+
+#[test]
+fn what_cannot_be_done_says_what_can() {
+    let place = dry(&["reddit", "instagram", "x"], "");
+    let told = |args: &[&str]| place.run(args);
+
+    told(&["account", "connect", "bluesky", "--name", "b"])
+        .exits(1)
+        .tells("bluesky does not connect accounts in a browser; add the account with");
+    told(&["account", "connect", "facebook", "--name", "x"])
+        .exits(1)
+        .tells("account \"x\" is there already, on x; choose another name");
+    // A dry run signs nobody in.
+    Place::new()
+        .run(&["account", "add", "bluesky", "--name", "b"])
+        .exits(2)
+        .tells("--handle HANDLE --app-password-stdin");
+    told(&["account", "add", "pinterest", "--name", "p"]).exits(2).tells("--access-token-stdin");
+    told(&["account", "limits"]).exits(0).tells("instagram takes 50 posts of one account");
+    told(&["account", "limits", "instagram"]).exits(0).tells("instagram takes 50 posts");
+    told(&["post", "hello", "--account", "x", "--at", "+1h", "--key", "k"]).exits(0);
+    told(&["post", "edit", "k", "--option", "reddit.title=A"])
+        .exits(2)
+        .tells("--option reddit: none of the post's accounts is on reddit");
+    told(&["post", "edit", "k", "--option", "reddit.title="]).exits(0);
+}
+
+#[test]
+fn a_preview_shows_all_that_goes_out() {
+    let place = dry(&["x", "reddit"], "");
+    let said = "This sentence is said again. ".repeat(12);
+    let long = format!("{}\nIts very end.", said.trim());
+    let to = ["--account", "x", "--account", "reddit", "--preview", "--fit", "thread"];
+    let options = ["--option", "reddit.subreddit=rust", "--option", "reddit.title=A story"];
+
+    let shown = place.run(&[&["post", &long][..], &to, &options].concat()).exits(0);
+
+    for expected in [
+        "This sentence is said again.\n          Its very end.",
+        "  with reddit.title = A story\n",
+        "  split to a thread of 2 parts\n",
+    ] {
+        assert!(shown.out.contains(expected), "{expected} in\n{}", shown.out);
+    }
+    assert!(!shown.out.contains('…'), "{}", shown.out);
+}
+
+#[test]
+fn a_title_alone_is_a_post_where_the_platform_takes_it() {
+    let place = dry(&["x", "reddit"], "");
+    let options = ["--option", "reddit.subreddit=rust", "--option", "reddit.title=A story"];
+    place.write(
+        "a.csv",
+        format!("at,accounts,text,reddit.subreddit,reddit.title\n{AT},reddit,,rust,A story\n"),
+    );
+
+    place.run(&[&["post", "", "--account", "reddit", "--preview"][..], &options].concat()).exits(0);
+    place.run(&["import", "a.csv"]).exits(0);
+    let both = ["post", "", "--account", "reddit", "--account", "x", "--preview"];
+    place.run(&[&both[..], &options].concat()).exits(1).tells("text: x: the text is empty");
 }

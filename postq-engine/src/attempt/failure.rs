@@ -79,13 +79,21 @@ impl Publish<'_> {
 
     /// The platform refuses the content. Some say so of what they took in: one look tells.
     async fn after_refusal(&self, failure: Failure, intent: &Intent) -> Result<Receipt, End> {
-        if let Some(reconcile) = self.platform.reconcile()
-            && let Ok(Look::Found(receipt)) = self.look(reconcile, intent).await
-        {
-            tracing::warn!(remote_id = receipt.remote_id, "refused, and yet it is out");
-            return Ok(receipt);
+        let Some(reconcile) = self.platform.reconcile() else {
+            return Err(dead(self.shared, self.work, failure, DeadReason::Content));
+        };
+        match self.look(reconcile, intent).await {
+            Ok(Look::Found(receipt)) => {
+                tracing::warn!(remote_id = receipt.remote_id, "refused, and yet it is out");
+                Ok(receipt)
+            }
+            Ok(Look::OutSomewhere(why)) => {
+                tracing::warn!(why, "refused, and yet it is out");
+                let failure = Failure { outcome: Outcome::Unknown, ..failure };
+                Err(self.after_unknown(failure, intent))
+            }
+            _ => Err(dead(self.shared, self.work, failure, DeadReason::Content)),
         }
-        Err(dead(self.shared, self.work, failure, DeadReason::Content))
     }
 
     /// The platform asks to wait: the account or the whole app stands still until then.

@@ -36,6 +36,8 @@ impl Publish<'_> {
         let (plan, now) = (self.look_plan(reconcile, intent), self.work.time.now());
         let next = match self.look(reconcile, intent).await {
             Ok(Look::Found(receipt)) => return Ok(Some(receipt)),
+            // Whatever an answer said before, and whatever the account wants: it is out.
+            Ok(Look::OutSomewhere(why)) => plan.after_out_somewhere(why, now),
             // Refused, or found absent, before: the look was only to catch an answer that lied.
             Ok(_) if !open => return Ok(None),
             Ok(Look::Absent) => plan.after_nothing(known, now),
@@ -54,6 +56,10 @@ impl Publish<'_> {
             Next::Absent if known.duplicate => self.refused_as_duplicate(intent).await?,
             Next::Absent => self.close(intent, "the platform does not have it").await?,
             Next::CannotTell(why) => self.nobody_can_tell(intent, why).await?,
+            Next::OutSomewhere(why) => {
+                let failure = Failure::unknown(FailureClass::Platform, why);
+                return Err(dead(self.shared, self.work, failure, DeadReason::OutcomeUnknown));
+            }
             Next::LookAgain { at, absent } => {
                 let settle = Settle::Deferred(at, Deferral::Looking { absent });
                 return Err(Verdict::new(settle, "looking for it on the platform").into());

@@ -1,12 +1,12 @@
 //! Media, in an attempt to publish and ahead of it.
 
-use postq_core::account::Account;
 use postq_core::content::Part;
 use postq_core::failure::{Failure, FailureClass, Outcome};
 use postq_core::feed::{Deferral, Settle};
 use postq_core::intent::{Intent, PlatformKey};
 use postq_core::job::DeadReason;
 use postq_core::platform::{Outgoing, PreparedMedia};
+use postq_core::retry::RetryDecision;
 
 use super::admit::usable;
 use super::failure::dead;
@@ -30,10 +30,10 @@ impl Publish<'_> {
             return Ok(Vec::new());
         }
         let preparation = self.preparation()?;
-        let prepared = guarded(self.holding, preparation.part(index, part)).await?;
+        let prepared = self.guarded(preparation.part(index, part)).await?;
         match prepared {
             Ok(prepared) => Ok(prepared),
-            Err(unready) => Err(ended(self.shared, self.work, &self.account, unready).await),
+            Err(unready) => Err(ended(self.shared, self.work, &preparation, unready).await),
         }
     }
 
@@ -45,17 +45,19 @@ impl Publish<'_> {
             return Ok(None);
         }
         let preparation = self.preparation()?;
-        match guarded(self.holding, preparation.container(part)).await? {
+        match self.guarded(preparation.container(part)).await? {
             Ok(container) => Ok(container),
-            Err(unready) => Err(ended(self.shared, self.work, &self.account, unready).await),
+            Err(unready) => Err(ended(self.shared, self.work, &preparation, unready).await),
         }
     }
 
     /// What was made for a part that is surely not out may be to blame: a container is built anew, and media are
     /// uploaded anew where the platform has forgotten them, or refuses the part: whoever sends that again does not
-    /// meet the same files. Not where all that is wrong is the account or the hurry.
+    /// meet the same files. Not where all that is wrong is the account or the hurry, nor where what it is refused as
+    /// a copy of may be itself.
     pub(super) async fn forget_made(&self, failure: &Failure, part: &Part, intent: &Intent) {
         let is_to_blame = failure.outcome == Outcome::NotPublished
+            && !failure.duplicate
             && !matches!(failure.class, FailureClass::Auth | FailureClass::RateLimit);
         let made = Made {
             container: intent.container.is_some(),
@@ -69,6 +71,10 @@ impl Publish<'_> {
         {
             tracing::debug!(%failure, "what was made is not forgotten");
         }
+    }
+
+    async fn guarded<T>(&self, step: impl Future<Output = T>) -> Result<T, End> {
+        guarded(self.shared, self.work, self.holding, step).await
     }
 
     fn preparation(&self) -> Result<Preparation<'_>, End> {
@@ -135,9 +141,9 @@ pub(super) async fn prepare(
     };
     let draft = post.content.draft_for(&account.platform);
     for (index, part) in (0_u16..).zip(draft.parts) {
-        let prepared = match guarded(holding, preparation.part(index, part)).await? {
+        let prepared = match guarded(shared, work, holding, preparation.part(index, part)).await? {
             Ok(prepared) => prepared,
-            Err(unready) => return Err(ended(shared, work, &account, unready).await),
+            Err(unready) => return Err(ended(shared, work, &preparation, unready).await),
         };
         // What answers another part is built when that one is out.
         if index > 0 {
@@ -155,33 +161,66 @@ pub(super) async fn prepare(
             thread: None,
             key: &PlatformKey::derive(payload.root, index),
         };
-        if let Err(unready) = guarded(holding, preparation.container(first)).await? {
-            return Err(ended(shared, work, &account, unready).await);
+        if let Err(unready) = guarded(shared, work, holding, preparation.container(first)).await? {
+            return Err(ended(shared, work, &preparation, unready).await);
         }
     }
     tracing::info!("media prepared");
     nothing_to_do()
 }
 
-/// Lets go when the lease is lost or the node shuts down: each step is written down.
-async fn guarded<T>(holding: &Holding<'_>, work: impl Future<Output = T>) -> Result<T, End> {
+/// Lets go when the lease is lost; and in time before the node ends, so that a large file that is on its way is
+/// nobody's attempt. Each step is written down.
+async fn guarded<T>(
+    shared: &Shared,
+    work: &Work,
+    holding: &Holding<'_>,
+    step: impl Future<Output = T>,
+) -> Result<T, End> {
+    let ends = async {
+        holding.shutdown.cancelled().await;
+        tokio::time::sleep(shared.settings.grace_period / 2).await;
+    };
     tokio::select! {
         biased;
         () = holding.kept.lost.cancelled() => Err(End::Lost),
-        done = work => Ok(done),
+        done = step => Ok(done),
+        () = ends => {
+            let back = Settle::Deferred(work.time.now(), Deferral::Shutdown);
+            Err(Verdict::new(back, "the node shut down").into())
+        }
     }
 }
 
-async fn ended(shared: &Shared, work: &Work, account: &Account, unready: Unready) -> End {
+async fn ended(
+    shared: &Shared,
+    work: &Work,
+    preparation: &Preparation<'_>,
+    unready: Unready,
+) -> End {
     let failure = match unready {
         Unready::Later(at, why) => {
             return Verdict::new(Settle::Deferred(at, Deferral::Again), why).into();
         }
         Unready::Failed(failure) => failure,
     };
-    match failure.class {
+    let end = match failure.class {
         FailureClass::Content => dead(shared, work, failure, DeadReason::Content),
-        FailureClass::Auth => shared.needs_attention(work, account, &failure, Deferral::Wait).await,
+        FailureClass::Auth => {
+            let account = preparation.account;
+            shared.needs_attention(work, account, &failure, Deferral::Wait).await
+        }
         _ => shared.retry_handled(work, failure, None),
+    };
+    if is_given_up(&end)
+        && let Err(failure) = preparation.begin_anew().await
+    {
+        tracing::debug!(%failure, "what is half made is not forgotten");
     }
+    end
+}
+
+fn is_given_up(end: &End) -> bool {
+    let End::Settle(verdict) = end else { return false };
+    matches!(verdict.settle, Settle::Failed(_, RetryDecision::GiveUp(_)))
 }

@@ -38,7 +38,13 @@ impl Desk {
         if !unfit.is_empty() {
             return Err(Refused { problems: unfit }.into());
         }
-        self.check_content_for(&content, &accounts).await?;
+        match self.check_content_for(&content, &accounts).await {
+            Err(DeskError::Refused(mut refused)) if fitting.is_none() => {
+                self.offer_to_fit(&content, &accounts, &mut refused.problems);
+                return Err(refused.into());
+            }
+            checked => checked?,
+        }
         match self.backend.posts.edit(seen.id, seen.revision, &content).await? {
             Edited::Applied { revision } => Ok(Post { revision, content, ..seen }),
             Edited::Changed { .. } => Err(DeskError::Changed(what)),

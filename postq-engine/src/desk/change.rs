@@ -174,7 +174,8 @@ impl Desk {
                     format!("schedule {id} has no occurrence left; give the post another time"),
                 ));
             };
-            edit.timing = Some((schedule.timing, Some(first)));
+            edit.timing = Some((schedule.timing.clone(), Some(first)));
+            self.ensure_day(&schedule, &edit, now).await?;
         }
         self.change(id, &edit).await
     }

@@ -310,7 +310,10 @@ pub(super) fn content_problems(content: &Content) -> Vec<Problem> {
     }
     let named = content.variants.values().chain([&content.parts]).flatten().flat_map(|p| &p.media);
     problems.extend(named.filter_map(source_problem));
-    let empty = |part: &Part| part.text.trim().is_empty() && part.media.is_empty();
+    // Some platforms take a title or a link alone, as Reddit; the others say that there is no text.
+    let has_options = content.options.values().any(|values| !values.is_empty());
+    let may_be_empty = content.parts.len() == 1 && has_options;
+    let empty = |part: &Part| !may_be_empty && part.text.trim().is_empty() && part.media.is_empty();
     for (i, _) in content.parts.iter().enumerate().filter(|(_, part)| empty(part)) {
         problems.push(Problem::new("text", format!("part {} is empty", i + 1)));
     }

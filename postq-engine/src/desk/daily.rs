@@ -2,22 +2,25 @@
 //! platform refuses them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use postq_calendar::zone;
 use postq_core::account::Account;
 use postq_core::id::AccountId;
 use postq_core::machine::JobState;
-use postq_core::schedule::Schedule;
+use postq_core::schedule::{Schedule, Timing};
 use postq_core::store::ScheduleEdit;
 
 use super::{AgendaEntry, AgendaItem, Checked, Desk, DeskError, Problem, Refused};
 
-/// Occurrences of one schedule that are looked at, and how far ahead.
+/// Occurrences of one schedule that are looked at, and for how long from the first of them, or from now.
 const MOST_TIMES: usize = 200;
 const HORIZON: TimeDelta = TimeDelta::days(31);
 
-/// Items of the calendar that are looked at: beyond, nothing is told.
+/// What is looked at of the calendar: so many spans of at most a horizon each (five years without a gap), and
+/// so many items of each. Beyond, nothing is told.
+const MOST_SPANS: usize = 60;
 const MOST_ITEMS: usize = 5_000;
 
 const DAY: TimeDelta = TimeDelta::hours(24);
@@ -90,18 +93,16 @@ impl Desk {
         makes_way: MakesWay<'_>,
         now: DateTime<Utc>,
     ) -> Result<Vec<Option<Problem>>, DeskError> {
-        let mut days = self.days(accounts, makes_way, now).await?;
-        let full = schedules.iter().map(|schedule| self.full_day(&mut days, schedule, now));
-        full.collect()
+        let mut days = self.limited(accounts);
+        let moments = schedules.iter().map(|schedule| self.moments(&days, schedule, now));
+        let moments: Vec<Vec<DateTime<Utc>>> = moments.collect::<Result<_, _>>()?;
+        self.fill(&mut days, &spans(&moments), makes_way).await?;
+        let timed = schedules.iter().zip(&moments);
+        Ok(timed.map(|(schedule, moments)| days.full_day(schedule, moments)).collect())
     }
 
-    /// What there is already of these accounts; nothing of those whose platforms name no number.
-    async fn days(
-        &self,
-        accounts: &[Account],
-        makes_way: MakesWay<'_>,
-        now: DateTime<Utc>,
-    ) -> Result<Days, DeskError> {
+    /// A day for each of these accounts whose platform names a number, with nothing in it yet.
+    fn limited(&self, accounts: &[Account]) -> Days {
         let mut days = Days::default();
         for account in accounts {
             let pace = self.platforms.get(&account.platform).map(|platform| platform.pace());
@@ -110,48 +111,85 @@ impl Desk {
             let most = usize::try_from(most.get()).unwrap_or(usize::MAX);
             days.0.insert(account.id, Day { name, platform, most, moments: Vec::new() });
         }
-        if days.0.is_empty() {
-            return Ok(days);
+        days
+    }
+
+    /// When a schedule runs, as far as it is looked at; never, if none of its accounts has a day to fill.
+    fn moments(
+        &self,
+        days: &Days,
+        schedule: &Schedule,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<DateTime<Utc>>, DeskError> {
+        if !schedule.accounts.iter().any(|id| days.0.contains_key(id)) {
+            return Ok(Vec::new());
         }
-        let agenda = self.agenda(&(now - DAY..now + HORIZON + DAY), MOST_ITEMS).await?;
-        for item in agenda.items.iter().filter(|item| counts(item) && !makes_way(item)) {
-            for account in &item.accounts {
-                if let Some(day) = days.0.get_mut(account) {
-                    day.moments.push(item.at);
+        let mut moments = self.upcoming(schedule, MOST_TIMES)?;
+        let from = moments.first().copied().unwrap_or(now).max(now);
+        moments.retain(|at| *at < from + HORIZON);
+        Ok(moments)
+    }
+
+    /// Adds what there is already of these accounts in those spans.
+    async fn fill(
+        &self,
+        days: &mut Days,
+        spans: &[Range<DateTime<Utc>>],
+        makes_way: MakesWay<'_>,
+    ) -> Result<(), DeskError> {
+        for span in spans.iter().take(MOST_SPANS) {
+            let agenda = self.agenda(span, MOST_ITEMS).await?;
+            for item in agenda.items.iter().filter(|item| counts(item) && !makes_way(item)) {
+                for account in &item.accounts {
+                    if let Some(day) = days.0.get_mut(account) {
+                        day.moments.push(item.at);
+                    }
                 }
             }
         }
-        Ok(days)
+        days.0.values_mut().for_each(|day| day.moments.sort_unstable());
+        Ok(())
     }
+}
 
-    /// Adds the moments of a schedule to those days; a problem if that is more than a platform takes, and
-    /// then nothing is added.
-    fn full_day(
-        &self,
-        days: &mut Days,
-        schedule: &Schedule,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Problem>, DeskError> {
-        if !schedule.accounts.iter().any(|id| days.0.contains_key(id)) {
-            return Ok(None);
-        }
-        let mut moments = self.upcoming(schedule, MOST_TIMES)?;
-        moments.retain(|at| *at < now + HORIZON);
+impl Days {
+    /// Adds the moments of a schedule; a problem if that is more than a platform takes, and then nothing is
+    /// added.
+    fn full_day(&mut self, schedule: &Schedule, moments: &[DateTime<Utc>]) -> Option<Problem> {
         let full = schedule.accounts.iter().find_map(|id| {
-            let day = days.0.get(id)?;
-            day.full_with(&moments).map(|full| day.told(&full, schedule.tz.as_deref()))
+            let day = self.0.get(id)?;
+            day.full_with(moments).map(|full| day.told(&full, schedule))
         });
         if let Some(message) = full {
-            return Ok(Some(Problem::new("at", message)));
+            return Some(Problem::new("at", message));
         }
         for id in &schedule.accounts {
-            if let Some(day) = days.0.get_mut(id) {
-                day.moments.extend(&moments);
-                day.moments.sort_unstable();
+            if let Some(day) = self.0.get_mut(id) {
+                day.add(moments);
             }
         }
-        Ok(None)
+        None
     }
+}
+
+/// The time around these moments, a day before and after each, in spans that do not overlap: whatever is
+/// planned for next year is looked at there, and not all that lies in between.
+fn spans(moments: &[Vec<DateTime<Utc>>]) -> Vec<Range<DateTime<Utc>>> {
+    let mut moments: Vec<DateTime<Utc>> = moments.iter().flatten().copied().collect();
+    moments.sort_unstable();
+    let mut spans: Vec<Range<DateTime<Utc>>> = Vec::new();
+    for at in moments {
+        let (begin, end) = (at - DAY, at + DAY);
+        match spans.last_mut() {
+            Some(last) if begin <= last.end && end - last.start <= HORIZON => last.end = end,
+            Some(last) => {
+                let begin = begin.max(last.end);
+                spans.push(begin..end);
+            }
+            None => spans.push(begin..end),
+        }
+    }
+    spans
 }
 
 /// A schedule as an edit leaves it.
@@ -188,11 +226,26 @@ struct Full {
 }
 
 impl Day {
+    /// Adds moments. A calendar may have very many rows of one each: those are put in place.
+    fn add(&mut self, new: &[DateTime<Utc>]) {
+        if let [one] = new {
+            let place = self.moments.partition_point(|other| other <= one);
+            self.moments.insert(place, *one);
+            return;
+        }
+        self.moments.extend(new);
+        self.moments.sort(); // which merges what is in order already
+    }
+
     /// Which of these moments is one too many, if any is.
     fn full_with(&self, new: &[DateTime<Utc>]) -> Option<Full> {
-        let mut all = self.moments.clone();
+        let (first, last) = (new.iter().min()?, new.iter().max()?);
+        // What is further away is in no 24 hours with any of them.
+        let begin = self.moments.partition_point(|other| *other <= *first - DAY);
+        let end = self.moments.partition_point(|other| *other < *last + DAY);
+        let mut all = self.moments[begin..end].to_vec();
         all.extend(new);
-        all.sort_unstable();
+        all.sort(); // which merges what is in order already
         new.iter().find_map(|at| {
             // The fullest 24 hours with it end at it, or at one of those that follow.
             let first = all.partition_point(|other| *other < *at);
@@ -206,14 +259,19 @@ impl Day {
     }
 
     /// Why that is too much, by the clocks of whoever plans it.
-    fn told(&self, full: &Full, tz: Option<&str>) -> String {
+    fn told(&self, full: &Full, schedule: &Schedule) -> String {
         let Self { name, platform, most, .. } = self;
+        let tz = schedule.tz.as_deref();
         let local = tz.and_then(|tz| zone::instant_to_local(full.at, tz).ok());
         let weekday = local.unwrap_or_else(|| full.at.naive_utc()).format("%A");
         let (at, until) = (zone::show(full.at, tz), zone::show(full.until, tz));
+        let remedy = match schedule.timing {
+            Timing::OneShot { .. } => "choose another day",
+            _ => "repeat it less often, or begin on another day",
+        };
         format!(
             "{weekday}, {at}, breaks {platform}'s daily limit: account \"{name}\" would have {} posts in the \
-             24 hours up to {until}, and {most} are taken; choose another day",
+             24 hours up to {until}, and {platform} takes {most}; {remedy}",
             full.posts
         )
     }

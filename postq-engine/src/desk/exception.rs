@@ -17,7 +17,8 @@ use postq_core::schedule::{Schedule, Timing};
 use postq_core::store::{Controlled, JobFilter, Page, ScheduleEdit};
 use uuid::Uuid;
 
-use super::{AgendaItem, Desk, DeskError, Submission, Submitted, When};
+use super::fitting::Fitted;
+use super::{AgendaItem, Desk, DeskError, Refused, Submission, Submitted, When};
 
 /// Why such a job is cancelled.
 const SKIPPED: &str = "skipped";
@@ -107,6 +108,15 @@ impl Desk {
     ) -> Result<Submitted, DeskError> {
         let schedule = self.find_schedule(id).await?;
         let stand_in = stand_in(id, at);
+        let post = self.find_post(&schedule.post_id.to_string()).await?;
+        let accounts = self.backend.accounts.load(&schedule.accounts).await?;
+        // What was made to fit is of the post's text, and not of this one.
+        let Fitted { content, unfit, .. } = self.refitted(&post.content, content, None, &accounts);
+        if !unfit.is_empty() {
+            return Err(Refused { problems: unfit }.into());
+        }
+        let accounts: Vec<String> = schedule.accounts.iter().map(ToString::to_string).collect();
+        let content = self.meant_for(content, &accounts).await?;
         if let Some(there) = self.backend.posts.load(&[stand_in]).await?.pop()
             && there.content != content
         {
@@ -115,8 +125,6 @@ impl Desk {
                 format!("this occurrence was edited before; postqd post edit {stand_in}"),
             ));
         }
-        let accounts: Vec<String> = schedule.accounts.iter().map(ToString::to_string).collect();
-        let content = self.meant_for(content, &accounts).await?;
         let submission = Submission {
             tz: schedule.tz.clone(),
             priority: schedule.priority,

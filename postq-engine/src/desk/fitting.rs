@@ -3,7 +3,7 @@
 //! It is done when the post comes in, and what comes of it is kept as a variant: what was previewed is
 //! what goes out. With another text it is done again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use postq_core::account::Account;
 use postq_core::content::{Content, Part};
@@ -75,13 +75,16 @@ impl Desk {
             let parts = content.parts_for(&account.platform);
             Some(parts.iter().any(|part| is_long(platform.measure(), part)))
         };
-        let long = accounts.iter().find(|account| is_long(account) == Some(true));
-        problems.extend(long.map(|account| {
-            let name = &account.platform;
-            let message =
-                format!("shorten or thread makes the text fit {name}, or give {name} its own");
-            Problem::new("fit", message)
-        }));
+        let long = accounts.iter().filter(|account| is_long(account) == Some(true));
+        let long: BTreeSet<&str> = long.map(|account| account.platform.as_str()).collect();
+        if long.is_empty() {
+            return;
+        }
+        let own = if long.len() == 1 { "it" } else { "each" };
+        let names = long.into_iter().collect::<Vec<_>>().join(" and ");
+        let message =
+            format!("shorten or thread makes the text fit {names}, or give {own} its own text");
+        problems.push(Problem::new("fit", message));
     }
 
     /// How the text of a content was made to fit, by platform: told from its variants.

@@ -162,7 +162,8 @@ impl Reader<'_> {
     fn content(&mut self) -> Content {
         let mut parts: Vec<Part> = self.texts().into_iter().map(Part::text).collect();
         let media = self.media();
-        if parts.is_empty() && media.is_empty() {
+        // A title or a link may be all that there is: its platform says whether that will do.
+        if parts.is_empty() && media.is_empty() && self.cells.options.is_empty() {
             self.wrong("text", "is missing; expected what the post says");
         }
         for i in (0..parts.len()).filter(|i| parts[*i].text.is_empty()).collect::<Vec<_>>() {

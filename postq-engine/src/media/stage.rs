@@ -91,6 +91,17 @@ impl Preparation<'_> {
         }
         Ok(())
     }
+
+    /// It is given up. Whoever mends the cause and sends the post again must not meet what is stuck: what is half
+    /// made is made anew then.
+    pub(crate) async fn begin_anew(&self) -> Result<(), Failure> {
+        let known = self.media.uploads.of_root(self.root).await.map_err(|e| ours(&e))?;
+        for upload in known.into_iter().filter(|known| known.ready.is_none()) {
+            let anew = Upload { state: None, updated_at: self.time.now(), ..upload };
+            self.media.uploads.save(&anew).await.map_err(|e| ours(&e))?;
+        }
+        Ok(())
+    }
 }
 
 /// What was made of a part ahead of time.

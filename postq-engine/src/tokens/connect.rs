@@ -115,6 +115,9 @@ pub enum ConnectError {
     /// The platform cannot be connected so. Why, and what to do.
     #[error("{0}")]
     Cannot(String),
+    /// The platform has nothing of the kind.
+    #[error("{0} does not connect accounts in a browser")]
+    NoWay(PlatformName),
     /// Nobody began it, or it was finished, or it took too long.
     #[error("this was begun more than 10 minutes ago, is finished already, or was begun elsewhere")]
     NotBegun,
@@ -329,12 +332,10 @@ impl Tokens {
     }
 
     fn connecting(&self, platform: &PlatformName) -> Result<&dyn Connect, ConnectError> {
-        let platform = self.platforms.get(platform).map(AsRef::<dyn Platform>::as_ref);
-        platform.and_then(|platform| platform.connect()).ok_or_else(|| {
-            let why =
-                "accounts of this platform are not connected so; add one with its access token";
-            ConnectError::Cannot(why.to_owned())
-        })
+        let found = self.platforms.get(platform).map(AsRef::<dyn Platform>::as_ref);
+        found
+            .and_then(|platform| platform.connect())
+            .ok_or_else(|| ConnectError::NoWay(platform.clone()))
     }
 
     async fn kept(&self, begun: &Connecting) -> Result<Kept, ConnectError> {

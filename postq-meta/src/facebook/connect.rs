@@ -109,7 +109,7 @@ impl Facebook {
     fn app(&self) -> Result<App<'_>, String> {
         let config = &self.config;
         let app = (config.app_id.as_ref(), config.app_secret.as_ref());
-        App::of("FACEBOOK", app, config.redirect_uri.as_ref())
+        App::of(("FACEBOOK", "app at Meta"), app, config.redirect_uri.as_ref())
     }
 
     async fn grant(
@@ -148,7 +148,7 @@ fn choose(pages: Vec<Page>, which: Option<&str>) -> Result<Page, Failure> {
             let named: Vec<String> =
                 named.map(|(id, page)| format!("{} {id}", page.name)).collect();
             refused(format!(
-                "there are {count} Pages ({}): begin anew and say which, by its id",
+                "there are {count} Pages ({}): begin anew and say which, by its name or id",
                 named.join(", ")
             ))
         }

@@ -135,7 +135,7 @@ impl Instagram {
     fn app(&self) -> Result<App<'_>, String> {
         let config = &self.config;
         let app = (config.app_id.as_ref(), config.app_secret.as_ref());
-        App::of("INSTAGRAM", app, config.redirect_uri.as_ref())
+        App::of(("INSTAGRAM", "Instagram app at Meta"), app, config.redirect_uri.as_ref())
     }
 
     /// Asks for a token that lives 60 days, once.

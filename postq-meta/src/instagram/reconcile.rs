@@ -10,7 +10,8 @@
 //!
 //! In the list it is what came out between 10 s before the intent and 10 s after the settle time's end, that
 //! no other publication has claimed, and that has the same caption. A story has none, nor need others have one:
-//! of a container that is out, it is the only one without a caption there.
+//! of a container that is out, it is the only one without a caption there. Where that does not tell which post a
+//! published container has become, a person does: it is never sent again.
 
 use std::time::{Duration, Instant};
 
@@ -69,9 +70,10 @@ impl Instagram {
         let has_caption = !is_story && !lookup.intent.text.trim().is_empty();
         let edge = if is_story { "stories" } else { "media" };
         let list = Listing { instagram: self, token: &token, lookup: &lookup, until };
-        let mut seen = match list.read(&format!("/{node}/{edge}")).await? {
-            Ok(seen) => seen,
-            Err(why) => return Ok(Look::CannotTell(why)),
+        let mut seen = match (list.read(&format!("/{node}/{edge}")).await?, &status) {
+            (Ok(seen), _) => seen,
+            (Err(why), Status::Published) => return Ok(Look::OutSomewhere(why)),
+            (Err(why), _) => return Ok(Look::CannotTell(why)),
         };
         let found = match (&status, has_caption) {
             (_, true) => seen.same.pop(),
@@ -82,10 +84,11 @@ impl Instagram {
         let is_near = seen.near || (!has_caption && !seen.unnamed.is_empty());
         match (found, status) {
             (Some(receipt), _) => Ok(Look::Found(receipt)),
-            (None, Status::Published) => cannot_tell(
+            (None, Status::Published) => Ok(Look::OutSomewhere(
                 "the container was published, and which post it is cannot be told from the list; take its address \
-                 from the account",
-            ),
+                 from the account"
+                    .to_owned(),
+            )),
             (None, Status::Expired) if !is_near => Ok(Look::Absent),
             (None, Status::Expired) => {
                 cannot_tell("the container has expired, and there is something much like it")

@@ -265,3 +265,11 @@ pub(crate) fn cannot_tell(look: &Look) -> &str {
         other => panic!("it can be told: {other:?}"),
     }
 }
+
+/// Why it is not told which post of the account it is.
+pub(crate) fn out_somewhere(look: &Look) -> &str {
+    match look {
+        Look::OutSomewhere(why) => why,
+        other => panic!("it is not out, or it is told which it is: {other:?}"),
+    }
+}

@@ -161,11 +161,14 @@ function kinds(old) {
 
 const BOTH = new Intl.ListFormat("en-GB", { type: "conjunction" });
 
+/** Whether options may say all that there is, as a title on Reddit: the platform tells if that will not do. */
+const says = (form) => form.parts.length === 1 && Object.values(form.options).some((own) => Object.values(own).some((value) => String(value).trim()));
+
 /** What is still to be done before it can be handed in; nothing if it can. */
 function missing(form, { media, uploads, places, violations, problems }) {
   const hasAccounts = form.accounts.length > 0;
   if (!["draft", "kept"].includes(form.kind) && !hasAccounts) return "Choose an account";
-  if (form.parts.every((part) => !part.text.trim() && !part.media?.length)) return "Write a text";
+  if (form.parts.every((part) => !part.text.trim() && !part.media?.length) && !says(form)) return "Write a text";
   const absent = media.filter((one) => !one.source);
   if (absent.some((one) => !uploads.has(one.key) || uploads.get(one.key).error)) return "Remove the file that did not come through, or send it again";
   if (absent.length > 0) return "Wait until the files are there";
@@ -310,7 +313,8 @@ function usePreview(body, id) {
   const [state, setState] = useState({});
   const asked = ["next_slot", "best"].includes(body.schedule?.kind) ? { ...body, schedule: undefined } : body;
   useEffect(() => {
-    if (!asked.accounts.length || asked.parts.every((part) => !part.text.trim() && !part.media)) {
+    const says = asked.parts.length === 1 && Object.keys(asked.options ?? {}).length > 0;
+    if (!asked.accounts.length || (!says && asked.parts.every((part) => !part.text.trim() && !part.media))) {
       setState({});
       return undefined;
     }

@@ -13,13 +13,13 @@ export function Platforms() {
 function Platform({ of }) {
   const name = platformName(of.platform);
   return html`<section class="card stack" id=${`platform-${of.platform}`} aria-label=${name}>
-    <div class="row"><h2 class="grow">${name}</h2>${of.preflight && html`<${Badge} look="run">asked for its rules beforehand<//>`}${of.builds_ahead && html`<${Badge} look="run">built ahead of time<//>`}</div>
+    <div class="row"><h2 class="grow">${name}</h2>${of.preflight && html`<${Badge} look="run">asked for its rules beforehand<//>`}${of.builds_ahead && html`<${Badge} look="run">prepared before it is due<//>`}</div>
     <dl class="pairs">
       <dt>A text</dt><dd>${of.text === null ? "of any length" : `up to ${of.text} characters, as it counts`}</dd>
       <dt>A thread</dt><dd>${of.parts === 1 ? "none: a post has one part" : of.parts === null ? "of any length" : `up to ${of.parts} parts`}</dd>
       <dt>Pictures and videos</dt><dd>${of.media ? files(of.media) : "none"}</dd>
       <dt>Posts in 24 hours</dt><dd>${of.daily ?? "as many as its limits let through"}</dd>
-      <dt>When no answer comes</dt><dd>${of.settle_seconds === null ? "nobody can be asked: the account decides" : `it is asked; that nothing is out is believed ${span(of.settle_seconds)} later`}</dd>
+      <dt>When no answer comes</dt><dd>${of.settle_seconds === null ? "nobody can be asked: the account decides" : `it is asked whether the post is out; a no is believed after ${span(of.settle_seconds)}`}</dd>
       <dt>Counts</dt><dd>${of.metrics.join(", ").replaceAll("_", " ") || "nothing"}</dd>
       <dt>Accounts</dt><dd>${of.connects ? "connected at the platform, or added with a token" : of.platform === "dry_run" ? "need nothing" : "added with a token or an app password"}${of.renews ? "; tokens renew themselves" : ""}</dd>
     </dl>

@@ -363,7 +363,7 @@ async fn signed_in(
     }
     let platform = account.platform.clone();
     let Some(sign_in) = app.web.sign_in.as_ref().filter(|by| by.takes(&platform)) else {
-        let detail = format!("nobody signs in at {platform} here; send an access_token");
+        let detail = format!("{platform} has no app passwords here; give an access token");
         return Err(Problem::invalid("app_password", detail));
     };
     let (grant, whose) = match sign_in.sign_in(&platform, handle.trim(), password).await {

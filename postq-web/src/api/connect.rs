@@ -264,6 +264,8 @@ impl From<ConnectError> for Problem {
             ConnectError::Store(error) => error.into(),
             ConnectError::Cannot(_) => Self::new(Code::NotConnected, told)
                 .with_remedy("mend what is named, then begin anew"),
+            ConnectError::NoWay(_) => Self::new(Code::NotConnected, told)
+                .with_remedy("add the account with its access token, or with an app password"),
             ConnectError::Refused(_) => {
                 Self::new(Code::CredentialsRefused, told).with_remedy("begin anew")
             }

@@ -160,12 +160,7 @@ async fn add_once(
         bail!("account \"{name}\" is there already, on {}; choose another name", other.platform);
     }
     if platform.as_str() != DryRun::NAME && token.is_none() && known.is_none() {
-        return Err(Usage(format!(
-            "an account on {platform} needs its access token: give it on standard input, with \
-             --access-token-stdin; where a platform has passwords for apps, --handle and \
-             --app-password-stdin"
-        ))
-        .into());
+        return Err(Usage(without_proof(api, platform, name).await?).into());
     }
     let before = known.as_ref().and_then(|account| account.remote_id.clone());
     let mut change = wanted.change();
@@ -194,6 +189,26 @@ async fn add_once(
     }
 }
 
+/// What may be shown to a platform, where nothing was.
+async fn without_proof(api: &Api, platform: &PlatformName, name: &str) -> anyhow::Result<String> {
+    let about = api.get::<About>("/api/about").await?.it;
+    let is_in = |names: &[String]| names.iter().any(|name| name == platform.as_str());
+    let token = "its access token on standard input (--access-token-stdin)";
+    Ok(if is_in(&about.passwords) {
+        format!(
+            "an account on {platform} needs its handle and an app password on standard input (--handle HANDLE \
+             --app-password-stdin), or {token}"
+        )
+    } else if is_in(&about.connects) {
+        format!(
+            "an account on {platform} needs {token}; or connect it there: postqd account connect {platform} \
+             --name {name}"
+        )
+    } else {
+        format!("an account on {platform} needs {token}")
+    })
+}
+
 /// Tells whom the token belongs to, and if that is somebody else than before.
 fn tell_whose(output: Output, account: &Connected, before: Option<&str>) {
     let Connected { name, platform, remote_id, .. } = account;
@@ -215,6 +230,10 @@ fn tell_whose(output: Output, account: &Connected, before: Option<&str>) {
 #[derive(Debug, Deserialize)]
 struct About {
     platforms: Vec<String>,
+    /// Those that connect accounts at the platform, and are set up for it.
+    connects: Vec<String>,
+    /// Those that take a handle and an app password.
+    passwords: Vec<String>,
 }
 
 async fn ensure_known(api: &Api, platform: &PlatformName) -> anyhow::Result<()> {

@@ -64,6 +64,9 @@ pub(super) async fn run(
     paste: bool,
 ) -> anyhow::Result<Shown<Connected>> {
     let known = api.accounts().await?.into_iter().find(|account| account.name == name);
+    if let Some(other) = known.as_ref().filter(|one| one.platform != platform.as_str()) {
+        bail!("account \"{name}\" is there already, on {}; choose another name", other.platform);
+    }
     let what = match &known {
         Some(known) => json!({ "account": known.id }),
         None => json!({ "name": name, "identity": identity }),

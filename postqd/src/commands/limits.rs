@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::account::find;
 use crate::api::Api;
 use crate::api::shown::Shown;
-use crate::output::Output;
+use crate::output::{Output, count};
 
 #[derive(Debug, Deserialize)]
 struct Limits {
@@ -33,6 +33,17 @@ struct Limit {
     told: Option<Told>,
 }
 
+#[derive(Debug, Deserialize)]
+struct Platforms {
+    items: Vec<Platform>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Platform {
+    platform: String,
+    daily: Option<u32>,
+}
+
 /// What the platform itself told.
 #[derive(Debug, Deserialize)]
 struct Told {
@@ -53,17 +64,35 @@ pub(super) async fn run(api: &Api, output: Output, name: Option<&str>) -> anyhow
             None => limit.platform == account.platform,
         });
     }
+    let daily = daily(api, account.as_ref().map(|account| account.platform.as_str())).await?;
     let columns = ["of", "limit", "at once", "left now", "next", "the platform says"];
     output.list(columns, &items, |limit| row(limit));
-    match (in_force, items.is_empty()) {
+    match (in_force, items.is_empty() && daily.is_empty()) {
         (false, _) => output.note("no limits are kept: they are switched off"),
         (true, true) => output.note("there is no limit"),
         (true, false) => {}
+    }
+    for Platform { platform, daily } in daily {
+        let most = count(daily.unwrap_or_default() as usize, "post");
+        output.note(format!(
+            "{platform} takes {most} of one account in any 24 hours: more are refused when they are planned"
+        ));
     }
     if cut {
         output.note("there are more accounts than these");
     }
     Ok(())
+}
+
+/// The platforms that take so many posts a day, of those that there are accounts on, or this one.
+async fn daily(api: &Api, only: Option<&str>) -> anyhow::Result<Vec<Platform>> {
+    let accounts = api.accounts().await?;
+    let mut platforms = api.get::<Platforms>("/api/platforms").await?.it.items;
+    platforms.retain(|of| {
+        let is_used = accounts.iter().any(|account| account.platform == of.platform);
+        of.daily.is_some() && is_used && only.is_none_or(|only| of.platform == only)
+    });
+    Ok(platforms)
 }
 
 fn row(limit: &Limit) -> [String; 6] {

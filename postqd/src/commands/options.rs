@@ -59,6 +59,14 @@ impl Options {
         self.0.is_empty()
     }
 
+    /// The platforms of which something is set, and not only taken away.
+    pub(super) fn set(&self) -> impl Iterator<Item = &str> {
+        let has_value =
+            |values: &BTreeMap<String, Value>| values.values().any(|one| !one.is_null());
+        let set = self.0.iter().filter(move |(_, values)| has_value(values));
+        set.map(|(platform, _)| platform.as_str())
+    }
+
     /// The options that a post has, with these over them.
     pub(super) fn over(&self, old: &Value) -> Value {
         let mut all = old.as_object().cloned().unwrap_or_default();

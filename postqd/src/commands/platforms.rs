@@ -111,7 +111,10 @@ fn text(of: &Platform) -> String {
     };
     pair(
         "text",
-        of.text.map_or_else(|| "of any length".to_owned(), |most| format!("up to {most}")),
+        of.text.map_or_else(
+            || "of any length".to_owned(),
+            |most| format!("up to {most} characters, as it counts"),
+        ),
     );
     pair(
         "thread",
@@ -138,10 +141,10 @@ fn text(of: &Platform) -> String {
         pair("rules", "asked for before a post is planned, and again before it is sent".to_owned());
     }
     pair(
-        "unknown",
+        "no answer",
         match of.settle_seconds {
             Some(seconds) => {
-                format!("it is asked; that nothing is out is believed {seconds} s later")
+                format!("it is asked whether the post is out; a no is believed after {seconds} s")
             }
             None => "nobody can be asked; the account's --on-unknown decides".to_owned(),
         },

@@ -127,15 +127,22 @@ fn explained(schedule: &Schedule) -> anyhow::Result<(String, Vec<String>)> {
 
 /// What would become of a post.
 async fn preview(api: &Api, output: Output, new: &NewPost) -> anyhow::Result<()> {
-    let preview: Shown<Preview> =
-        api.post("/api/posts/preview", submission(api, new).await?).await?;
+    let submission = submission(api, new).await?;
+    let options = submission["options"].clone();
+    let preview: Shown<Preview> = api.post("/api/posts/preview", submission).await?;
     for platform in &preview.platforms {
         output.say(format!("{} to {}", platform.platform, platform.accounts.join(", ")));
         for (number, part) in platform.parts.iter().enumerate() {
-            output.say(format!("  part {}: {}", number + 1, cut(&part.text, 60)));
+            // All of it: what was made to fit is judged by its end.
+            let text = part.text.replace('\n', "\n          ");
+            output.say(format!("  part {}: {text}", number + 1));
             for file in &part.media {
                 output.say(format!("    with {}", pictured(file)));
             }
+        }
+        let own = json!({ platform.platform.as_str(): options[platform.platform.as_str()] });
+        for option in options::lines(&own) {
+            output.say(format!("  with {option}"));
         }
         if let Some(notice) = &platform.notice {
             output.say(format!("  {notice}"));
@@ -279,6 +286,7 @@ async fn edit(
         )
         .into());
     }
+    ensure_meant(api, &post, &rewrite.options).await?;
     let mut changed = Vec::new();
     if let Some(amendment) = amendment {
         let [schedule] = post.schedules.as_slice() else {
@@ -303,6 +311,25 @@ async fn edit(
     }
     output.tell(changed.join("; "), &json!({ "post": post.id, "changed": changed }));
     Ok(())
+}
+
+/// Fails if an option is for a platform that the post does not go to. One without accounts may get some.
+async fn ensure_meant(api: &Api, post: &Taken, options: &Options) -> anyhow::Result<()> {
+    let ids: BTreeSet<_> = post.schedules.iter().flat_map(|one| &one.accounts).collect();
+    if options.is_empty() || ids.is_empty() {
+        return Ok(());
+    }
+    let accounts = api.accounts().await?;
+    let is_on = |platform: &str| {
+        accounts.iter().any(|account| ids.contains(&account.id) && account.platform == platform)
+    };
+    match options.set().find(|platform| !is_on(platform)) {
+        Some(name) => Err(Usage(format!(
+            "--option {name}: none of the post's accounts is on {name}; leave the options out"
+        ))
+        .into()),
+        None => Ok(()),
+    }
 }
 
 /// Another content: what is none or empty stays.

@@ -1,55 +1,32 @@
-//! The server: accepts connections, takes requests apart, answers.
+//! The server: what answers which request.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Limited};
-use hyper::Request;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use fake_http::{Answer, Call, Cut, Prepared, Record};
 use postq_core::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
-use test_shapes::{Sent, Shapes};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
-use crate::answers::{Answer, Canned, answer, from_canned, invalid, limited, refuse, with_limits};
+use crate::answers::{answer, from_canned, invalid, limited, refuse, with_limits};
 use crate::faults::{Fault, GrantFault};
 use crate::ledger::{Ledger, Post};
 use crate::lexicon;
 use crate::sessions::{Refusal, Sessions};
 use crate::videos::Videos;
 
-const MOST_OF_BODY: usize = 64 * 1_024 * 1_024;
+pub(crate) const MOST_OF_BODY: usize = 64 * 1_024 * 1_024;
 /// Of a body, so much is remembered: files are kept in the ledger.
 const MOST_REMEMBERED: usize = 64 * 1_024;
-/// Requests that are remembered.
-const MOST_SEEN: usize = 1_000;
 /// How long after its request a late one is written.
 const LATE: Duration = Duration::from_millis(300);
 const COLLECTION: &str = "app.bsky.feed.post";
 const TID_DIGITS: &str = "234567abcdefghijklmnopqrstuvwxyz";
 
-/// A request that came in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// Its method.
-    pub method: String,
-    /// Its path, and its query as it was sent.
-    pub target: String,
-    /// Its headers, by name in lower case.
-    pub headers: Vec<(String, String)>,
-    /// Its body, if it is text.
-    pub body: String,
-}
-
 /// What all connections share.
+pub(crate) type Shared = fake_http::Shared<World>;
+
+/// All that the server knows.
 #[derive(Debug)]
 pub(crate) struct World {
     url: String,
@@ -60,18 +37,16 @@ pub(crate) struct World {
     pub(crate) grant_faults: VecDeque<GrantFault>,
     pub(crate) hang: Duration,
     pub(crate) slow: Vec<String>,
-    pub(crate) canned: VecDeque<(String, Canned)>,
+    /// Answers of the test's own, by the name of the method.
+    pub(crate) canned: Prepared<String>,
     pub(crate) counted: BTreeMap<String, Value>,
-    pub(crate) seen: VecDeque<Seen>,
-    /// What was sent that no lexicon has.
-    pub(crate) unlisted: Vec<String>,
-    shapes: Shapes,
+    pub(crate) record: Record,
 }
 
 impl World {
-    pub(crate) fn new(url: String) -> Self {
+    pub(crate) fn at(address: SocketAddr) -> Self {
         Self {
-            url,
+            url: format!("http://{address}"),
             sessions: Sessions::default(),
             ledger: Ledger::default(),
             videos: Videos::default(),
@@ -79,159 +54,61 @@ impl World {
             grant_faults: VecDeque::new(),
             hang: Duration::from_secs(60),
             slow: Vec::new(),
-            canned: VecDeque::new(),
+            canned: Prepared::default(),
             counted: BTreeMap::new(),
-            seen: VecDeque::new(),
-            unlisted: Vec::new(),
-            shapes: Shapes::read(crate::SHAPES),
-        }
-    }
-
-    fn canned(&mut self, method: &str) -> Option<Canned> {
-        let place = self.canned.iter().position(|(own, _)| own == method)?;
-        self.canned.remove(place).map(|(_, canned)| canned)
-    }
-}
-
-/// Handed to each connection.
-#[derive(Clone, Debug)]
-pub(crate) struct Shared(Arc<Mutex<World>>);
-
-impl Shared {
-    pub(crate) fn new(world: World) -> Self {
-        Self(Arc::new(Mutex::new(world)))
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
-        // A test that failed while it held the lock must not hide why.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The connection is cut without an answer: hyper drops it when its service fails.
-#[derive(Debug, thiserror::Error)]
-#[error("the connection is cut")]
-struct Cut;
-
-pub(crate) async fn listen() -> std::io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
-}
-
-/// Serves until it is dropped, and its connections with it.
-pub(crate) async fn serve(listener: TcpListener, shared: Shared) -> Infallible {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(connection(stream, shared.clone()))),
-                // Out of file descriptors, say: others may become free.
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            },
-            Some(_) = connections.join_next() => {}
+            record: Record::new(crate::SHAPES, MOST_REMEMBERED),
         }
     }
 }
 
-async fn connection(stream: TcpStream, shared: Shared) {
-    let fast = stream.set_nodelay(true);
-    let service = service_fn(|request| {
-        let shared = shared.clone();
-        async move { respond(request, &shared).await }
-    });
-    // A connection that was cut, by either side, is what this server is for.
-    let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-    drop((fast, served));
-}
-
-async fn respond(request: Request<Incoming>, shared: &Shared) -> Result<Answer, Cut> {
-    let (head, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, MOST_OF_BODY).collect().await else {
-        return Ok(refuse(413, "PayloadTooLarge", "request entity too large"));
-    };
-    let query = head.uri.query().unwrap_or_default();
-    let call = Call {
-        method: head.method.to_string(),
-        path: head.uri.path().to_owned(),
-        query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
-        target: head.uri.to_string(),
-        headers: head.headers,
-        body: body.to_bytes(),
-    };
-    let refusal = call.remember(&mut shared.lock());
+/// Answers a request.
+pub(crate) async fn respond(call: Call, shared: Shared) -> Result<Answer, Cut> {
+    let refusal = refusal(&call, &mut shared.lock().record);
     match refusal {
         Some(refusal) => Ok(refusal),
-        None => call.route(shared).await,
+        None => Request { query: call.fields(), call, shared }.route().await,
     }
 }
 
-/// A request with its whole body.
-struct Call {
-    method: String,
-    path: String,
+/// Remembers a request; a refusal if it has something that no lexicon has.
+fn refusal(call: &Call, record: &mut Record) -> Option<Answer> {
+    record.remember(call);
+    let unlisted = record.check(call)?;
+    Some(match unlisted.is_known {
+        true => invalid(&unlisted.what),
+        false => refuse(404, "XRPCNotSupported", "XRPCNotSupported"),
+    })
+}
+
+/// A request, and all that the server knows.
+struct Request {
     query: Vec<(String, String)>,
-    target: String,
-    headers: HeaderMap,
-    body: Bytes,
+    call: Call,
+    shared: Shared,
 }
 
-impl Call {
-    /// Remembers it; a refusal if it has something that no lexicon has.
-    fn remember(&self, world: &mut World) -> Option<Answer> {
-        let headers = self.headers.iter().map(|(name, value)| {
-            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-        });
-        if world.seen.len() == MOST_SEEN {
-            world.seen.pop_front();
-        }
-        let body = &self.body[..self.body.len().min(MOST_REMEMBERED)];
-        let seen = Seen {
-            method: self.method.clone(),
-            target: self.target.clone(),
-            headers: headers.collect(),
-            body: String::from_utf8_lossy(body).into_owned(),
+impl Request {
+    async fn route(&self) -> Result<Answer, Cut> {
+        let Some(name) = self.call.path.strip_prefix("/xrpc/") else {
+            return Ok(self.document(&self.shared.lock()));
         };
-        let sent = Sent {
-            method: &seen.method,
-            target: &seen.target,
-            headers: &seen.headers,
-            body: &seen.body,
-        };
-        let unlisted = world.shapes.unlisted(sent).map(|it| (world.shapes.lists(sent), it));
-        world.seen.push_back(seen);
-        let (is_known, unlisted) = unlisted?;
-        let refusal = match is_known {
-            true => invalid(&unlisted),
-            false => refuse(404, "XRPCNotSupported", "XRPCNotSupported"),
-        };
-        if world.unlisted.len() < MOST_SEEN {
-            world.unlisted.push(unlisted);
-        }
-        Some(refusal)
-    }
-
-    async fn route(&self, shared: &Shared) -> Result<Answer, Cut> {
-        let Some(name) = self.path.strip_prefix("/xrpc/") else {
-            return Ok(self.document(&shared.lock()));
-        };
-        let canned = shared.lock().canned(name);
+        let canned = self.shared.lock().canned.take(name);
         if let Some(canned) = canned {
-            if name.starts_with("com.atproto.server.") && self.method == "POST" {
-                shared.lock().sessions.calls += 1;
+            if name.starts_with("com.atproto.server.") && self.call.method == "POST" {
+                self.shared.lock().sessions.calls += 1;
             }
             tokio::time::sleep(canned.after).await;
             return Ok(from_canned(&canned));
         }
-        let hangs = self.hangs(name, &shared.lock());
+        let hangs = self.hangs(name, &self.shared.lock());
         if let Some(hang) = hangs {
             tokio::time::sleep(hang).await;
         }
-        match (self.method.as_str(), name) {
-            ("POST", "com.atproto.repo.putRecord") => self.put(shared).await,
-            ("POST", "com.atproto.server.refreshSession") => self.renew(shared).await,
+        match (self.call.method.as_str(), name) {
+            ("POST", "com.atproto.repo.putRecord") => self.put().await,
+            ("POST", "com.atproto.server.refreshSession") => self.renew().await,
             _ => {
-                let answered = self.simple(name, &mut shared.lock());
+                let answered = self.simple(name, &mut self.shared.lock());
                 Ok(answered.unwrap_or_else(|(status, error, words)| refuse(status, error, words)))
             }
         }
@@ -246,7 +123,7 @@ impl Call {
 
     /// Calls that meet no faults.
     fn simple(&self, name: &str, world: &mut World) -> Result<Answer, Refusal> {
-        match (self.method.as_str(), name) {
+        match (self.call.method.as_str(), name) {
             ("GET", "com.atproto.identity.resolveHandle") => {
                 let user = self.query("handle").and_then(|handle| world.sessions.user(handle));
                 let user = user.ok_or((400, "InvalidRequest", "Unable to resolve handle"))?;
@@ -261,18 +138,18 @@ impl Call {
                 Ok(answer(200, &session))
             }
             ("GET", "com.atproto.server.getSession") => {
-                let did = world.sessions.user_of(self.bearer())?;
+                let did = world.sessions.user_of(self.call.bearer())?;
                 let handle = world.sessions.user(&did).map(|user| user.handle.clone());
                 Ok(answer(200, &json!({ "did": did, "handle": handle })))
             }
             ("GET", "com.atproto.repo.getRecord") => Ok(self.get(world)),
             ("POST", "com.atproto.repo.uploadBlob") => {
-                let did = world.sessions.user_of(self.bearer())?;
-                let blob = world.ledger.upload(&did, &self.kind(), self.body.to_vec());
+                let did = world.sessions.user_of(self.call.bearer())?;
+                let blob = world.ledger.upload(&did, &self.kind(), self.call.body.to_vec());
                 Ok(answer(200, &json!({ "blob": blob })))
             }
             ("GET", "com.atproto.server.getServiceAuth") => {
-                let did = world.sessions.user_of(self.bearer())?;
+                let did = world.sessions.user_of(self.call.bearer())?;
                 let is_host = self.query("aud") == Some("did:web:127.0.0.1");
                 if !is_host || self.query("lxm") != Some("com.atproto.repo.uploadBlob") {
                     return Err((400, "InvalidRequest", "no such right"));
@@ -281,10 +158,10 @@ impl Call {
             }
             ("POST", "app.bsky.video.uploadVideo") => {
                 let did = self.query("did").unwrap_or_default();
-                if !world.videos.spend(self.bearer(), did) {
+                if !world.videos.spend(self.call.bearer(), did) {
                     return Err((401, "AuthenticationRequired", "no right to upload"));
                 }
-                let blob = world.ledger.upload(did, &self.kind(), self.body.to_vec());
+                let blob = world.ledger.upload(did, &self.kind(), self.call.body.to_vec());
                 let (status, told) = world.videos.begin(did, blob);
                 Ok(answer(status, &told))
             }
@@ -298,15 +175,15 @@ impl Call {
     }
 
     fn document(&self, world: &World) -> Answer {
-        match self.path.strip_prefix('/').filter(|did| world.sessions.user(did).is_some()) {
+        match self.call.path.strip_prefix('/').filter(|did| world.sessions.user(did).is_some()) {
             Some(did) => answer(200, &document(world, did)),
             None => answer(404, &json!({ "message": "DID not registered" })),
         }
     }
 
-    async fn renew(&self, shared: &Shared) -> Result<Answer, Cut> {
+    async fn renew(&self) -> Result<Answer, Cut> {
         let (fault, hang) = {
-            let mut world = shared.lock();
+            let mut world = self.shared.lock();
             world.sessions.calls += 1;
             (world.grant_faults.pop_front(), world.hang)
         };
@@ -316,10 +193,10 @@ impl Call {
             _ => {}
         }
         // As the reference server: a body is refused.
-        if !self.body.is_empty() {
+        if !self.call.body.is_empty() {
             return Ok(invalid("A request body was provided when none was expected"));
         }
-        let renewed = shared.lock().sessions.renew(self.bearer());
+        let renewed = self.shared.lock().sessions.renew(self.call.bearer());
         match fault {
             Some(GrantFault::CutAfter) => return Err(Cut),
             Some(GrantFault::HangAfter) => tokio::time::sleep(hang).await,
@@ -331,9 +208,9 @@ impl Call {
         })
     }
 
-    async fn put(&self, shared: &Shared) -> Result<Answer, Cut> {
+    async fn put(&self) -> Result<Answer, Cut> {
         let (fault, hang) = {
-            let mut world = shared.lock();
+            let mut world = self.shared.lock();
             world.ledger.writes += 1;
             (world.faults.pop_front(), world.hang)
         };
@@ -343,12 +220,12 @@ impl Call {
             Some(Fault::Limited) => return Ok(limited(SystemClock.now())),
             _ => {}
         }
-        let write = match self.write(&shared.lock()) {
+        let write = match self.write(&self.shared.lock()) {
             Ok(write) => write,
             Err(refusal) => return Ok(*refusal),
         };
         if fault == Some(Fault::Late) {
-            let shared = shared.clone();
+            let shared = self.shared.clone();
             // Outlives the connection, as a request does that a server has already taken in.
             tokio::spawn(async move {
                 tokio::time::sleep(LATE).await;
@@ -356,7 +233,7 @@ impl Call {
             });
             return Err(Cut);
         }
-        let answered = match write.carry_out(&mut shared.lock().ledger) {
+        let answered = match write.carry_out(&mut self.shared.lock().ledger) {
             Ok(post) => {
                 let body = json!({ "uri": post.uri, "cid": post.cid, "validationStatus": "valid" });
                 with_limits(answer(200, &body), 4_997, SystemClock.now().timestamp() + 3_600)
@@ -379,7 +256,7 @@ impl Call {
     /// What is to be written, or why the server would refuse it.
     fn write(&self, world: &World) -> Result<Write, Box<Answer>> {
         let bad = |message: &str| Box::new(invalid(message));
-        let did = world.sessions.user_of(self.bearer());
+        let did = world.sessions.user_of(self.call.bearer());
         let did = did.map_err(|(status, error, words)| Box::new(refuse(status, error, words)))?;
         let body = self.json().ok_or_else(|| bad("the body is not JSON"))?;
         let fields = body.as_object().ok_or_else(|| bad("the body is no object"))?;
@@ -442,18 +319,13 @@ impl Call {
         self.query.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
-    fn bearer(&self) -> Option<&str> {
-        self.headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
-    }
-
     fn kind(&self) -> String {
-        let kind = self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        kind.unwrap_or("application/octet-stream").to_owned()
+        self.call.header("content-type").unwrap_or("application/octet-stream").to_owned()
     }
 
     fn json(&self) -> Option<Value> {
-        let is_json = self.kind() == "application/json";
-        serde_json::from_slice(&self.body).ok().filter(|_| is_json)
+        let is_json = self.call.is("application/json");
+        serde_json::from_slice(&self.call.body).ok().filter(|_| is_json)
     }
 }
 

@@ -1,46 +1,20 @@
 //! Answers, in the shapes of Meta's.
 
-use std::error::Error as StdError;
-
-use http_body_util::Full;
-use hyper::body::Bytes;
-use hyper::header::CONTENT_TYPE;
-use hyper::{Response, StatusCode};
+use fake_http::{Answer, Canned};
 use serde_json::{Value, json};
-
-/// What goes back over a connection.
-pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// An answer that says no.
 pub(crate) type Refusal = Box<Answer>;
 
-/// An answer of the test's own.
-#[derive(Clone, Debug)]
-pub struct Canned {
-    /// Its status.
-    pub status: u16,
-    /// Its headers; `content-type` is there.
-    pub headers: Vec<(String, String)>,
-    /// Its body.
-    pub body: String,
+/// Refusals as answers of a test's own.
+pub trait Refuses {
+    /// A refusal with this code and subcode.
+    fn refusal(code: i64, subcode: i64, message: &str) -> Self;
 }
 
-impl Canned {
-    /// An answer without headers of its own.
-    pub fn new(status: u16, body: impl Into<String>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into() }
-    }
-
-    /// A refusal with this code and subcode.
-    pub fn refusal(code: i64, subcode: i64, message: &str) -> Self {
+impl Refuses for Canned {
+    fn refusal(code: i64, subcode: i64, message: &str) -> Self {
         Self::new(400, error(code, subcode, message).to_string())
-    }
-
-    /// The same, with one header more.
-    #[must_use]
-    pub fn with(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_owned(), value.to_owned()));
-        self
     }
 }
 
@@ -106,20 +80,5 @@ pub(crate) fn answer(status: u16, body: &Value) -> Answer {
 }
 
 pub(crate) fn from_canned(canned: &Canned) -> Answer {
-    build(canned).unwrap_or_else(|error| {
-        let message = format!("not an answer: {error}");
-        let mut answer = Response::new(Full::new(Bytes::from(message)));
-        *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-        answer
-    })
-}
-
-fn build(canned: &Canned) -> Result<Answer, Box<dyn StdError + Send + Sync>> {
-    let mut builder = Response::builder()
-        .status(StatusCode::from_u16(canned.status)?)
-        .header(CONTENT_TYPE, "application/json; charset=UTF-8");
-    for (name, value) in &canned.headers {
-        builder = builder.header(name, value);
-    }
-    Ok(builder.body(Full::new(Bytes::from(canned.body.clone())))?)
+    canned.answer("application/json; charset=UTF-8")
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use fake_http::form;
 use serde_json::Value;
 
 /// The fields of a request, and its file.
@@ -14,8 +15,8 @@ pub(crate) struct Fields {
 impl Fields {
     /// Reads a query or a form.
     pub(crate) fn of_form(text: &str) -> Self {
-        let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
-        let values = pairs.map(|(name, value)| (decoded(name), Value::String(decoded(value))));
+        let fields = form(text).into_iter();
+        let values = fields.map(|(name, value)| (name, Value::String(value)));
         Self { values: values.collect(), file: None }
     }
 
@@ -85,23 +86,6 @@ impl Fields {
 
 fn find(text: &[u8], what: &[u8]) -> Option<usize> {
     text.windows(what.len()).position(|window| window == what)
-}
-
-fn decoded(value: &str) -> String {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.bytes();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let digits: Vec<u8> = rest.by_ref().take(2).collect();
-                let digits = std::str::from_utf8(&digits).unwrap_or_default();
-                bytes.push(u8::from_str_radix(digits, 16).unwrap_or(b'?'));
-            }
-            other => bytes.push(other),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

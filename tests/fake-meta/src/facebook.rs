@@ -1,9 +1,10 @@
 //! Pages: posts of the feed, photos that nobody sees yet, videos in phases, and what is published.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use fake_http::Answer;
 use serde_json::{Value, json};
 
-use crate::answers::{Answer, Refusal, answer, invalid, refuse};
+use crate::answers::{Refusal, answer, invalid, refuse};
 use crate::body::Fields;
 use crate::ledger::Accepted;
 use crate::nodes::{page_of, time};

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use fake_http::{Answer, Canned};
 use serde_json::{Value, json};
 
-use crate::answers::{Answer, Canned, answer, error, from_canned, invalid, refuse};
+use crate::answers::{answer, error, from_canned, invalid, refuse};
 use crate::body::Fields;
 
 /// The app's id.

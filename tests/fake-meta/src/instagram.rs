@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use fake_http::Answer;
 use serde_json::{Value, json};
 
-use crate::answers::{Answer, Refusal, answer, invalid, refuse};
+use crate::answers::{Refusal, answer, invalid, refuse};
 use crate::body::Fields;
 use crate::ledger::Accepted;
 use crate::nodes::{page_of, time};

@@ -38,18 +38,15 @@ mod server;
 mod world;
 
 use std::io;
-use std::net::SocketAddr;
 
-use tokio::task::JoinHandle;
+use fake_http::Server;
 
-pub use answers::Canned;
+pub use answers::Refuses;
+pub use fake_http::{Canned, Seen};
 pub use faults::{Fault, Faults};
 pub use grants::{APP_ID, APP_SECRET, GrantFault, Grants, PageRole};
 pub use ledger::{Accepted, Ledger};
-pub use server::Seen;
 pub use world::{Container, Photo, VideoSession, World};
-
-use server::Shared;
 
 /// What may be sent: the table of what Meta documents, as far as anybody here sends it.
 pub const SHAPES: &str = include_str!("../../../postq-meta/tests/shapes.json");
@@ -57,9 +54,7 @@ pub const SHAPES: &str = include_str!("../../../postq-meta/tests/shapes.json");
 /// A running server; dropping it cuts every connection.
 #[derive(Debug)]
 pub struct FakeMeta {
-    address: SocketAddr,
-    shared: Shared,
-    serving: JoinHandle<std::convert::Infallible>,
+    server: Server<World>,
 }
 
 impl FakeMeta {
@@ -69,10 +64,9 @@ impl FakeMeta {
     ///
     /// If there is none.
     pub async fn start() -> io::Result<Self> {
-        let shared = Shared::default();
-        let (listener, address) = server::listen().await?;
-        let serving = tokio::spawn(server::serve(listener, shared.clone()));
-        Ok(Self { address, shared, serving })
+        let world = |_| World::default();
+        let server = Server::start(0, server::MOST_OF_BODY, world, server::respond).await?;
+        Ok(Self { server })
     }
 
     /// What a client is given as the API's base: `http://127.0.0.1:PORT/v25.0`.
@@ -82,48 +76,42 @@ impl FakeMeta {
 
     /// The base without a version.
     pub fn root(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.server.address())
     }
 
     /// What is really out so far.
     pub fn ledger(&self) -> Ledger {
-        self.shared.lock().ledger.clone()
+        self.server.lock().ledger.clone()
     }
 
     /// What happens to the next creating calls, one each.
     pub fn script(&self, faults: impl IntoIterator<Item = Fault>) {
-        self.shared.lock().faults.script.extend(faults);
+        self.server.lock().faults.script.extend(faults);
     }
 
     /// Changes anything that the server knows.
     pub fn change<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
-        change(&mut self.shared.lock())
+        change(&mut self.server.lock())
     }
 
     /// The next request with this method and last part of a path (`POST feed`) gets this answer and has no
     /// other effect; several are given in order.
     pub fn answer(&self, what: &str, answer: Canned) {
-        self.shared.lock().canned.push_back((what.to_owned(), answer));
+        self.server.lock().canned.push(what.to_owned(), answer);
     }
 
     /// What was sent that is not in [`SHAPES`]; each was refused.
     pub fn unlisted(&self) -> Vec<String> {
-        self.shared.lock().unlisted.clone()
+        self.server.lock().record.unlisted()
     }
 
     /// The last 1,000 requests.
     pub fn seen(&self) -> Vec<Seen> {
-        self.shared.lock().seen.iter().cloned().collect()
+        self.server.lock().record.seen()
     }
 
     /// The requests so far with this method and last part of a path.
     pub fn seen_of(&self, what: &str) -> Vec<Seen> {
         self.seen().into_iter().filter(|seen| seen.what() == what).collect()
-    }
-}
-
-impl Drop for FakeMeta {
-    fn drop(&mut self) {
-        self.serving.abort();
     }
 }

@@ -1,9 +1,10 @@
 //! Single nodes: whom a token belongs to, how a container stands, what is counted.
 
 use chrono::{DateTime, Utc};
+use fake_http::Answer;
 use serde_json::{Value, json};
 
-use crate::answers::{Answer, answer, invalid, missing, refuse};
+use crate::answers::{answer, invalid, missing, refuse};
 use crate::body::Fields;
 use crate::world::World;
 use crate::{facebook, instagram};

@@ -1,166 +1,43 @@
-//! The server: accepts connections, takes requests apart, answers.
+//! The server: what answers which request.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-use http_body_util::{BodyExt, Limited};
-use hyper::Request;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use fake_http::{Answer, Call, Cut};
 use postq_core::clock::{Clock, SystemClock};
 use serde_json::json;
-use test_shapes::{Sent, Shapes};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
 use crate::answers::{
-    Answer, Refusal, answer, from_canned, invalid, limited, missing, no_token, refuse, unavailable,
+    Refusal, answer, from_canned, invalid, limited, missing, no_token, refuse, unavailable,
 };
 use crate::body::Fields;
 use crate::faults::Fault;
+use crate::grants::GrantFault;
 use crate::ledger::Accepted;
 use crate::world::World;
 use crate::{facebook, instagram, nodes};
 
-const MOST_OF_BODY: usize = 16 * 1_024 * 1_024;
-/// Of a body, so much is remembered: files are kept with what they are of.
-const MOST_REMEMBERED: usize = 64 * 1_024;
-/// Requests that are remembered.
-const MOST_SEEN: usize = 1_000;
+pub(crate) const MOST_OF_BODY: usize = 16 * 1_024 * 1_024;
 
-/// A request that came in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// Its method.
-    pub method: String,
-    /// Its path.
-    pub path: String,
-    /// Its query, as it was sent.
-    pub query: String,
-    /// Its headers, by name in lower case.
-    pub headers: Vec<(String, String)>,
-    /// Its body, as far as it is text.
-    pub body: String,
-}
+/// What all connections share.
+pub(crate) type Shared = fake_http::Shared<World>;
 
-impl Seen {
-    /// Its method and the last part of its path: `POST feed`.
-    pub fn what(&self) -> String {
-        format!("{} {}", self.method, self.path.rsplit('/').next().unwrap_or_default())
-    }
-
-    /// What of it is not documented.
-    fn unlisted(&self, shapes: &Shapes) -> Option<String> {
-        let target = self.target();
-        let Self { method, headers, body, .. } = self;
-        shapes.unlisted(Sent { method, target: &target, headers, body })
-    }
-
-    /// Its path and its query.
-    pub fn target(&self) -> String {
-        match self.query.as_str() {
-            "" => self.path.clone(),
-            query => format!("{}?{query}", self.path),
-        }
-    }
-
-    /// The values of a header.
-    pub fn header(&self, name: &str) -> Vec<&str> {
-        let of_name = self.headers.iter().filter(|(own, _)| own == name);
-        of_name.map(|(_, value)| value.as_str()).collect()
+/// Answers a request.
+pub(crate) async fn respond(call: Call, shared: Shared) -> Result<Answer, Cut> {
+    let answered = at_once(&call, &mut shared.lock());
+    match answered {
+        Some(answer) => Ok(answer),
+        None => Request { call, shared }.route().await,
     }
 }
 
-/// Handed to each connection.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Shared(Arc<Mutex<World>>);
-
-impl Shared {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
-        // A test that failed while it held the lock must not hide why.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+/// Remembers a request; its answer if it has something that is not documented, or if the test has one.
+fn at_once(call: &Call, world: &mut World) -> Option<Answer> {
+    world.record.remember(call);
+    if let Some(unlisted) = world.record.check(call) {
+        return Some(*invalid(&unlisted.what));
     }
-}
-
-/// The connection is cut without an answer: hyper drops it when its service fails.
-#[derive(Debug, thiserror::Error)]
-#[error("the connection is cut")]
-pub(crate) struct Cut;
-
-pub(crate) async fn listen() -> std::io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
-}
-
-/// Serves until it is dropped, and its connections with it.
-pub(crate) async fn serve(listener: TcpListener, shared: Shared) -> Infallible {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(connection(stream, shared.clone()))),
-                // Out of file descriptors, say: others may become free.
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            },
-            Some(_) = connections.join_next() => {}
-        }
-    }
-}
-
-async fn connection(stream: TcpStream, shared: Shared) {
-    let fast = stream.set_nodelay(true);
-    let service = service_fn(|request| {
-        let shared = shared.clone();
-        async move { respond(request, &shared).await }
-    });
-    // A connection that was cut, by either side, is what this server is for.
-    let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-    drop((fast, served));
-}
-
-async fn respond(request: Request<Incoming>, shared: &Shared) -> Result<Answer, Cut> {
-    let (head, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, MOST_OF_BODY).collect().await else {
-        return Ok(refuse(1, 1_366_046, "The body is too large."));
-    };
-    let call = Call {
-        method: head.method.to_string(),
-        path: head.uri.path().to_owned(),
-        query: head.uri.query().unwrap_or_default().to_owned(),
-        headers: head.headers,
-        body: body.to_bytes(),
-    };
-    let seen = call.seen();
-    let canned = {
-        let mut world = shared.lock();
-        let what = seen.what();
-        if world.seen.len() == MOST_SEEN {
-            world.seen.pop_front();
-        }
-        let unlisted = seen.unlisted(&world.shapes);
-        world.seen.push_back(seen);
-        if let Some(unlisted) = unlisted {
-            let refusal = *invalid(&unlisted);
-            if world.unlisted.len() < MOST_SEEN {
-                world.unlisted.push(unlisted);
-            }
-            return Ok(refusal);
-        }
-        let canned = world.canned(&what);
-        let creates = ["POST feed", "POST media_publish"].contains(&what.as_str());
-        world.ledger.creates += u64::from(creates && canned.is_some());
-        canned
-    };
-    match canned {
-        Some(canned) => Ok(from_canned(&canned)),
-        None => call.route(shared).await,
-    }
+    let what = call.what();
+    let canned = world.canned.take(what.as_str())?;
+    world.ledger.creates += u64::from(["POST feed", "POST media_publish"].contains(&what.as_str()));
+    Some(from_canned(&canned))
 }
 
 /// Where a request leads.
@@ -169,18 +46,15 @@ enum Routed {
     Create(Result<Accepted, Refusal>),
 }
 
-/// A request with its whole body.
-pub(crate) struct Call {
-    method: String,
-    path: String,
-    query: String,
-    headers: HeaderMap,
-    body: Bytes,
+/// A request, and all that the server knows.
+struct Request {
+    call: Call,
+    shared: Shared,
 }
 
-impl Call {
-    async fn route(&self, shared: &Shared) -> Result<Answer, Cut> {
-        let path: Vec<&str> = self.path.split('/').skip(1).collect();
+impl Request {
+    async fn route(&self) -> Result<Answer, Cut> {
+        let path: Vec<&str> = self.call.path.split('/').skip(1).collect();
         let Some(fields) = self.fields() else {
             return Ok(refuse(100, 0, "(#100) The body cannot be read"));
         };
@@ -192,19 +66,21 @@ impl Call {
                 | ["access_token" | "refresh_access_token"]
         );
         if is_login {
-            return self.login(&path, &fields, shared).await;
+            return self.login(&path, &fields).await;
         }
-        let ["v25.0", rest @ ..] = path.as_slice() else { return Ok(missing(&self.path)) };
+        let ["v25.0", rest @ ..] = path.as_slice() else { return Ok(missing(&self.call.path)) };
         let now = SystemClock.now();
-        if let ("GET", ["me", "accounts"]) = (self.method.as_str(), rest) {
-            return Ok(shared.lock().grants.pages(self.token()).unwrap_or_else(no_token));
+        if let ("GET", ["me", "accounts"]) = (self.call.method.as_str(), rest) {
+            let pages = self.shared.lock().grants.pages(self.call.bearer());
+            return Ok(pages.unwrap_or_else(no_token));
         }
-        let user = self.token().and_then(|token| shared.lock().grants.user_of(token, now));
+        let user =
+            self.call.bearer().and_then(|token| self.shared.lock().grants.user_of(token, now));
         let Some(user) = user else { return Ok(no_token()) };
-        let routed = self.read_or_check(&user, rest, &fields, &mut shared.lock());
+        let routed = self.read_or_check(&user, rest, &fields, &mut self.shared.lock());
         match routed {
             Routed::Answered(answer) => Ok(answer),
-            Routed::Create(new) => self.create(new, &user, shared).await,
+            Routed::Create(new) => self.create(new, &user).await,
         }
     }
 
@@ -218,7 +94,7 @@ impl Call {
     ) -> Routed {
         let now = SystemClock.now();
         let may = |id: &str| id == user;
-        Routed::Answered(match (self.method.as_str(), path) {
+        Routed::Answered(match (self.call.method.as_str(), path) {
             ("GET", ["me"]) => nodes::me(user, fields),
             ("POST", [id, "photos"]) if may(id) => facebook::photo(world, id, fields),
             ("POST", [id, "videos"])
@@ -245,19 +121,14 @@ impl Call {
             }
             ("GET", [id, "insights"]) => nodes::insights(world, id, fields),
             ("GET", [id]) => nodes::node(world, id, fields),
-            _ => missing(&self.path),
+            _ => missing(&self.call.path),
         })
     }
 
     /// A creating call that was checked, with whatever happens to it.
-    async fn create(
-        &self,
-        new: Result<Accepted, Refusal>,
-        account: &str,
-        shared: &Shared,
-    ) -> Result<Answer, Cut> {
+    async fn create(&self, new: Result<Accepted, Refusal>, account: &str) -> Result<Answer, Cut> {
         let (fault, faults) = {
-            let mut world = shared.lock();
+            let mut world = self.shared.lock();
             world.ledger.creates += 1;
             (world.faults.script.pop_front().unwrap_or(Fault::Ok), world.faults.clone())
         };
@@ -274,7 +145,7 @@ impl Call {
                 return Ok(refuse(506, 0, "Duplicate status message"));
             }
             Fault::Late => {
-                let shared = shared.clone();
+                let shared = self.shared.clone();
                 // Outlives the connection, as a request does that a server has already taken in.
                 tokio::spawn(async move {
                     tokio::time::sleep(faults.late).await;
@@ -284,7 +155,7 @@ impl Call {
             }
             _ => {}
         }
-        let accepted = accept(&mut shared.lock(), new);
+        let accepted = accept(&mut self.shared.lock(), new);
         let accepted = match accepted {
             Ok(accepted) => accepted,
             Err(refusal) => return Ok(*refusal),
@@ -307,11 +178,10 @@ impl Call {
         }
     }
 
-    async fn login(&self, path: &[&str], fields: &Fields, shared: &Shared) -> Result<Answer, Cut> {
-        use crate::grants::GrantFault;
+    async fn login(&self, path: &[&str], fields: &Fields) -> Result<Answer, Cut> {
         let is_dialog = matches!(path, ["dialog", "oauth"] | ["oauth", "authorize"]);
         let (fault, hang) = {
-            let mut world = shared.lock();
+            let mut world = self.shared.lock();
             if is_dialog {
                 return Ok(world.grants.agree(fields));
             }
@@ -323,7 +193,8 @@ impl Call {
             Some(GrantFault::Unavailable) => return Ok(unavailable()),
             _ => {}
         }
-        let granted = shared.lock().grants.grant(&self.method, path, fields, SystemClock.now());
+        let granted =
+            self.shared.lock().grants.grant(&self.call.method, path, fields, SystemClock.now());
         match fault {
             Some(GrantFault::CutAfter) => return Err(Cut),
             Some(GrantFault::HangAfter) => tokio::time::sleep(hang).await,
@@ -333,34 +204,17 @@ impl Call {
     }
 
     fn fields(&self) -> Option<Fields> {
-        match self.method.as_str() {
+        match self.call.method.as_str() {
             "GET" => {
                 // The proof is no field: every call may have one.
-                let fields = self.query.split('&').filter(|it| !it.starts_with("appsecret_proof="));
+                let fields =
+                    self.call.query.split('&').filter(|it| !it.starts_with("appsecret_proof="));
                 Some(Fields::of_form(&fields.collect::<Vec<_>>().join("&")))
             }
             _ => {
-                let kind = self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-                Fields::of_body(kind.unwrap_or_default(), &self.body)
+                let kind = self.call.header("content-type").unwrap_or_default();
+                Fields::of_body(kind, &self.call.body)
             }
-        }
-    }
-
-    fn token(&self) -> Option<&str> {
-        self.headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
-    }
-
-    fn seen(&self) -> Seen {
-        let headers = self.headers.iter().map(|(name, value)| {
-            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-        });
-        let body = &self.body[..self.body.len().min(MOST_REMEMBERED)];
-        Seen {
-            method: self.method.clone(),
-            path: self.path.clone(),
-            query: self.query.clone(),
-            headers: headers.collect(),
-            body: String::from_utf8_lossy(body).into_owned(),
         }
     }
 }

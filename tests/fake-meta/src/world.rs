@@ -1,14 +1,15 @@
 //! All that the server knows.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use test_shapes::Shapes;
+use fake_http::{Prepared, Record};
 
-use crate::answers::Canned;
 use crate::faults::Faults;
 use crate::grants::Grants;
 use crate::ledger::{Accepted, Ledger};
-use crate::server::Seen;
+
+/// Of a body, so much is remembered: files are kept with what they are of.
+const MOST_REMEMBERED: usize = 64 * 1_024;
 
 /// A photo of a Page that nobody sees until a post attaches it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,11 +81,9 @@ pub struct World {
     pub insights: BTreeMap<String, BTreeMap<String, u64>>,
     /// The app and its grants.
     pub grants: Grants,
-    pub(crate) seen: VecDeque<Seen>,
-    /// What was sent that is not documented.
-    pub(crate) unlisted: Vec<String>,
-    pub(crate) shapes: Shapes,
-    pub(crate) canned: VecDeque<(String, Canned)>,
+    pub(crate) record: Record,
+    /// Answers of the test's own, by method and last part of the path.
+    pub(crate) canned: Prepared<String>,
     last_id: u64,
 }
 
@@ -103,10 +102,8 @@ impl Default for World {
             counted: BTreeMap::new(),
             insights: BTreeMap::new(),
             grants: Grants::default(),
-            seen: VecDeque::new(),
-            unlisted: Vec::new(),
-            shapes: Shapes::read(crate::SHAPES),
-            canned: VecDeque::new(),
+            record: Record::new(crate::SHAPES, MOST_REMEMBERED),
+            canned: Prepared::default(),
             last_id: 0,
         }
     }
@@ -127,10 +124,5 @@ impl World {
     /// What is out under an id.
     pub(crate) fn out(&self, id: &str) -> Option<&Accepted> {
         self.ledger.accepted.iter().find(|post| post.id == id || post.listed_as == id)
-    }
-
-    pub(crate) fn canned(&mut self, what: &str) -> Option<Canned> {
-        let place = self.canned.iter().position(|(own, _)| own == what)?;
-        self.canned.remove(place).map(|(_, canned)| canned)
     }
 }

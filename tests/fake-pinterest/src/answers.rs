@@ -1,52 +1,7 @@
 //! Answers with their headers.
 
-use std::error::Error as StdError;
-
-use http_body_util::Full;
-use hyper::body::Bytes;
-use hyper::header::CONTENT_TYPE;
-use hyper::{Response, StatusCode};
+use fake_http::{Answer, Canned};
 use serde_json::{Value, json};
-
-/// What goes back over a connection.
-pub(crate) type Answer = Response<Full<Bytes>>;
-
-/// The connection is cut instead of an answer.
-#[derive(Debug)]
-pub(crate) struct Cut;
-
-impl std::fmt::Display for Cut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("cut")
-    }
-}
-
-impl StdError for Cut {}
-
-/// An answer of the test's own.
-#[derive(Clone, Debug)]
-pub struct Canned {
-    /// Its status.
-    pub status: u16,
-    /// Its headers; `content-type` is there.
-    pub headers: Vec<(String, String)>,
-    /// Its body.
-    pub body: String,
-}
-
-impl Canned {
-    /// An answer without headers of its own.
-    pub fn new(status: u16, body: impl Into<String>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into() }
-    }
-
-    /// The same, with one header more.
-    #[must_use]
-    pub fn with(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_owned(), value.to_owned()));
-        self
-    }
-}
 
 /// Why something is not taken.
 #[derive(Debug)]
@@ -76,9 +31,7 @@ impl Refusal {
 
 pub(crate) fn limited() -> Answer {
     let body = json!({ "code": 8, "message": "This request exceeded a rate limit." });
-    let headers = [("x-ratelimit-limit", "100, 100;w=60"), ("x-ratelimit-remaining", "0")];
-    build(429, &[headers[0], headers[1], ("x-ratelimit-reset", "7")], body.to_string())
-        .expect("an answer of our own")
+    with_limits(Canned::new(429, body.to_string()), ["100, 100;w=60", "0", "7"])
 }
 
 pub(crate) fn unavailable() -> Answer {
@@ -99,12 +52,14 @@ pub(crate) fn refuse(status: u16, code: i64, message: &str) -> Answer {
 
 /// An answer of the API, with the headers that tell of limits.
 pub(crate) fn answer(status: u16, body: &Value) -> Answer {
-    let headers = [
-        ("x-ratelimit-limit", "1000, 100;w=1, 1000;w=60"),
-        ("x-ratelimit-remaining", "999"),
-        ("x-ratelimit-reset", "60"),
-    ];
-    build(status, &headers, body.to_string()).expect("an answer of our own")
+    let limits = ["1000, 100;w=1, 1000;w=60", "999", "60"];
+    with_limits(Canned::new(status, body.to_string()), limits)
+}
+
+fn with_limits(canned: Canned, [limit, remaining, reset]: [&str; 3]) -> Answer {
+    let canned = canned.with("x-ratelimit-limit", limit);
+    let canned = canned.with("x-ratelimit-remaining", remaining).with("x-ratelimit-reset", reset);
+    from_canned(&canned)
 }
 
 /// An answer of the storage.
@@ -113,26 +68,9 @@ pub(crate) fn stored(status: u16, code: &str) -> Answer {
         "" => String::new(),
         code => format!("<Error><Code>{code}</Code><Policy>signed-policy</Policy></Error>"),
     };
-    build(status, &[], body).expect("an answer of our own")
+    from_canned(&Canned::new(status, body))
 }
 
 pub(crate) fn from_canned(canned: &Canned) -> Answer {
-    let headers: Vec<(&str, &str)> =
-        canned.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    build(canned.status, &headers, canned.body.clone())
-        .unwrap_or_else(|error| refuse(500, 0, &format!("not an answer: {error}")))
-}
-
-fn build(
-    status: u16,
-    headers: &[(&str, &str)],
-    body: String,
-) -> Result<Answer, Box<dyn StdError + Send + Sync>> {
-    let mut builder = Response::builder()
-        .status(StatusCode::from_u16(status)?)
-        .header(CONTENT_TYPE, "application/json");
-    for (name, value) in headers {
-        builder = builder.header(*name, *value);
-    }
-    Ok(builder.body(Full::new(Bytes::from(body)))?)
+    canned.answer("application/json")
 }

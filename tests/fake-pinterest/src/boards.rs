@@ -1,9 +1,9 @@
 //! Boards and their sections.
 
+use fake_http::{Answer, form};
 use serde_json::{Value, json};
 
-use crate::answers::{Answer, answer, invalid, not_found};
-use crate::server::fields;
+use crate::answers::{answer, invalid, not_found};
 
 /// The boards of every user, by id and name.
 pub const BOARDS: [(&str, &str); 2] =
@@ -68,7 +68,7 @@ impl Boards {
 /// The page of a list that a query asks for; a bookmark is a number here.
 pub(crate) fn page(items: Vec<Value>, query: &str) -> Answer {
     let (mut size, mut skip) = (25, 0);
-    for (name, value) in fields(query) {
+    for (name, value) in form(query) {
         let number = value.parse::<usize>();
         match (name.as_str(), number) {
             ("page_size", Ok(number @ 1..=250)) => size = number,

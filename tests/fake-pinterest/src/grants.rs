@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
+use fake_http::form;
 use serde_json::{Value, json};
-
-use crate::server::fields;
 
 /// The app's id.
 pub const CLIENT_ID: &str = "1234567";
@@ -98,7 +97,7 @@ impl Grants {
 
     /// A person agrees: where they are sent back to, with a code; none if the address is wrong.
     pub(crate) fn agree(&mut self, query: &str) -> Option<String> {
-        let asked: BTreeMap<String, String> = fields(query).into_iter().collect();
+        let asked: BTreeMap<String, String> = form(query).into_iter().collect();
         let known =
             ["client_id", "redirect_uri", "response_type", "state", "scope"].map(str::to_owned);
         let complete = asked.len() == known.len()
@@ -128,7 +127,7 @@ impl Grants {
         if authorization != Some(format!("Basic {pair}").as_str()) {
             return Err(refused(401, 2, "Authentication failed."));
         }
-        let form: BTreeMap<String, String> = fields(body).into_iter().collect();
+        let form: BTreeMap<String, String> = form(body).into_iter().collect();
         let one = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
         let kind = one("grant_type");
         let known: &[&str] = match kind {

@@ -27,22 +27,20 @@ mod pins;
 mod server;
 mod storage;
 
-use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 
+use fake_http::Server;
 use serde_json::Value;
-use tokio::task::JoinHandle;
 
-pub use answers::Canned;
 pub use boards::{BOARDS, SECTION};
+pub use fake_http::{Canned, Seen};
 pub use faults::{Fault, Faults, MediaFault, Order};
 pub use grants::{CLIENT_ID, CLIENT_SECRET, GrantFault};
 pub use pins::{Accepted, Standing};
-pub use server::{Seen, Target};
+pub use server::Target;
 pub use storage::Uploaded;
 
-use server::Shared;
+use server::World;
 
 /// What may be sent: the table of what Pinterest documents, as far as anybody here sends it.
 pub const SHAPES: &str = include_str!("../../../postq-pinterest/tests/shapes.json");
@@ -50,9 +48,7 @@ pub const SHAPES: &str = include_str!("../../../postq-pinterest/tests/shapes.jso
 /// A running server; dropping it cuts every connection.
 #[derive(Debug)]
 pub struct FakePinterest {
-    address: SocketAddr,
-    shared: Shared,
-    serving: JoinHandle<Infallible>,
+    server: Server<World>,
 }
 
 impl FakePinterest {
@@ -62,95 +58,87 @@ impl FakePinterest {
     ///
     /// If there is none.
     pub async fn start() -> io::Result<Self> {
-        let (listener, address) = server::listen().await?;
-        let shared = Shared::new(address);
-        let serving = tokio::spawn(server::serve(listener, shared.clone()));
-        Ok(Self { address, shared, serving })
+        let server = Server::start(0, server::MOST_OF_BODY, World::at, server::respond).await?;
+        Ok(Self { server })
     }
 
     /// What a client is given as the API's base: `http://127.0.0.1:PORT/v5`.
     pub fn base_url(&self) -> String {
-        format!("http://{}/v5", self.address)
+        format!("http://{}/v5", self.server.address())
     }
 
     /// Where people agree to connect an account.
     pub fn authorize_url(&self) -> String {
-        format!("http://{}/oauth/", self.address)
+        format!("http://{}/oauth/", self.server.address())
     }
 
     /// The Pins that were really accepted so far, in order.
     pub fn pins(&self) -> Vec<Accepted> {
-        self.shared.lock().pins.all().to_vec()
+        self.server.lock().pins.all().to_vec()
     }
 
     /// Requests to create a Pin so far, whatever became of them.
     pub fn creates(&self) -> u64 {
-        self.shared.lock().creates
+        self.server.lock().creates
     }
 
     /// From now on, these faults and no others.
     pub fn set_faults(&self, faults: Faults) {
-        self.shared.lock().faults = faults;
+        self.server.lock().faults = faults;
     }
 
     /// The next request of the kind gets this answer and has no other effect; several are given in order.
     pub fn answer(&self, target: Target, answer: Canned) {
-        self.shared.lock().canned.push_back((target, answer));
+        self.server.lock().canned.push(target, answer);
     }
 
     /// From now on there are these boards, by id and name, and no sections.
     pub fn set_boards(&self, boards: &[(&str, &str)]) {
-        self.shared.lock().boards.set(boards);
+        self.server.lock().boards.set(boards);
     }
 
     /// From now on, this is told as the `pin_metrics` of a Pin.
     pub fn count(&self, id: &str, metrics: Value) {
-        self.shared.lock().pins.count(id, metrics);
+        self.server.lock().pins.count(id, metrics);
     }
 
     /// From now on, a Pin stands so to those who ask for it.
     pub fn set_standing(&self, id: &str, standing: Standing) {
-        self.shared.lock().pins.set_standing(id, standing);
+        self.server.lock().pins.set_standing(id, standing);
     }
 
     /// Every upload that is known.
     pub fn uploads(&self) -> Vec<Uploaded> {
-        self.shared.lock().storage.all()
+        self.server.lock().storage.all()
     }
 
     /// From now on this user agrees.
     pub fn set_person(&self, person: &str) {
-        self.shared.lock().grants.set_person(person);
+        self.server.lock().grants.set_person(person);
     }
 
     /// From now on a renewal brings no new refresh token: the one before goes on, as those of the older kind.
     pub fn keep_refresh_tokens(&self) {
-        self.shared.lock().grants.keep_refresh_tokens();
+        self.server.lock().grants.keep_refresh_tokens();
     }
 
     /// What the next requests for a grant meet, one each.
     pub fn grant_faults(&self, faults: impl IntoIterator<Item = GrantFault>) {
-        self.shared.lock().grants.meet(faults);
+        self.server.lock().grants.meet(faults);
     }
 
     /// Requests for a grant so far.
     pub fn grant_calls(&self) -> u64 {
-        self.shared.lock().grants.calls()
+        self.server.lock().grants.calls()
     }
 
     /// What was sent that is not in [`SHAPES`]; each was refused.
     pub fn unlisted(&self) -> Vec<String> {
-        self.shared.lock().unlisted.clone()
+        self.server.lock().record.unlisted()
     }
 
     /// The last 1,000 requests.
     pub fn seen(&self) -> Vec<Seen> {
-        self.shared.lock().seen.iter().cloned().collect()
-    }
-}
-
-impl Drop for FakePinterest {
-    fn drop(&mut self) {
-        self.serving.abort();
+        self.server.lock().record.seen()
     }
 }

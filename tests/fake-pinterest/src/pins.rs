@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use fake_http::{Answer, form};
 use serde_json::{Map, Value, json};
 
-use crate::answers::{Answer, Refusal, answer, invalid, not_found, refuse};
+use crate::answers::{Refusal, answer, invalid, not_found, refuse};
 use crate::boards::{Boards, page};
 use crate::faults::{Faults, Order};
-use crate::server::fields;
 use crate::storage::Storage;
 
 /// Pins that are kept: this is a server for tests.
@@ -288,7 +288,7 @@ impl Pins {
     /// Answers `GET /v5/pins/{id}`.
     pub(crate) fn read(&self, id: &str, query: &str, faults: &Faults) -> Answer {
         let mut with_metrics = false;
-        for (name, value) in fields(query) {
+        for (name, value) in form(query) {
             match (name.as_str(), value.as_str()) {
                 ("pin_metrics", "true" | "false") => with_metrics = value == "true",
                 _ => return invalid(&format!("The query parameter {name} is not valid.")),

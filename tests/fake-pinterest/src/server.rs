@@ -1,56 +1,24 @@
-//! The server: accepts connections, takes requests apart, answers.
+//! The server: what answers which request.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use http_body_util::{BodyExt, Limited};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request};
-use hyper_util::rt::TokioIo;
+use fake_http::{Answer, Call, Canned, Cut, Prepared, Record};
 use postq_core::clock::{Clock, SystemClock};
 use serde_json::json;
-use test_shapes::{Sent, Shapes};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
-use crate::answers::{
-    Answer, Canned, Cut, answer, from_canned, invalid, limited, not_found, refuse, unavailable,
-};
+use crate::answers::{answer, from_canned, invalid, limited, not_found, refuse, unavailable};
 use crate::boards::Boards;
 use crate::faults::{Fault, Faults};
 use crate::grants::{GrantFault, Grants};
 use crate::pins::{NewPin, Pins};
 use crate::storage::Storage;
 
-const MOST_OF_BODY: usize = 96 * 1_024 * 1_024;
+pub(crate) const MOST_OF_BODY: usize = 96 * 1_024 * 1_024;
 /// Of a body, so much is remembered.
 const MOST_REMEMBERED: usize = 64 * 1_024;
-/// Requests that are remembered.
-const MOST_SEEN: usize = 1_000;
 
-/// A request that came in, and its answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// Its place among all requests.
-    pub number: u64,
-    /// Its method.
-    pub method: String,
-    /// Its path, and its query as it was sent.
-    pub target: String,
-    /// Its headers, by name in lower case.
-    pub headers: Vec<(String, String)>,
-    /// Its body, if it is text.
-    pub body: String,
-    /// Status and body of its answer; none until it is made, and where the connection was cut.
-    pub answer: Option<(u16, String)>,
-}
+/// What all connections share.
+pub(crate) type Shared = fake_http::Shared<World>;
 
 /// Which requests an answer of the test's own is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +41,7 @@ pub enum Target {
     Token,
 }
 
-/// What all connections share.
+/// All that the server knows.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) pins: Pins,
@@ -81,135 +49,77 @@ pub(crate) struct World {
     pub(crate) storage: Storage,
     pub(crate) grants: Grants,
     pub(crate) faults: Faults,
-    pub(crate) canned: VecDeque<(Target, Canned)>,
-    pub(crate) seen: VecDeque<Seen>,
-    /// What was sent that is not documented.
-    pub(crate) unlisted: Vec<String>,
-    shapes: Shapes,
+    pub(crate) canned: Prepared<Target>,
+    pub(crate) record: Record,
     pub(crate) creates: u64,
-    requests: u64,
 }
 
-/// Handed to each connection.
-#[derive(Clone, Debug)]
-pub(crate) struct Shared(Arc<Mutex<World>>);
-
-impl Shared {
-    pub(crate) fn new(address: SocketAddr) -> Self {
-        Self(Arc::new(Mutex::new(World {
+impl World {
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self {
             pins: Pins::default(),
             boards: Boards::default(),
             storage: Storage::at(address),
             grants: Grants::default(),
             faults: Faults::default(),
-            canned: VecDeque::new(),
-            seen: VecDeque::new(),
-            unlisted: Vec::new(),
-            shapes: Shapes::read(crate::SHAPES),
+            canned: Prepared::default(),
+            record: Record::new(crate::SHAPES, MOST_REMEMBERED),
             creates: 0,
-            requests: 0,
-        })))
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-pub(crate) async fn listen() -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
-}
-
-pub(crate) async fn serve(listener: TcpListener, shared: Shared) -> Infallible {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(connection(stream, shared.clone()))),
-                // Out of file descriptors, say: others may become free.
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            },
-            Some(_) = connections.join_next() => {}
         }
     }
 }
 
-async fn connection(stream: TcpStream, shared: Shared) {
-    let fast = stream.set_nodelay(true);
-    let service = service_fn(|request| {
-        let shared = shared.clone();
-        async move { respond(request, &shared).await }
-    });
-    // A connection that was cut, by either side, is what this server is for.
-    let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-    drop((fast, served));
-}
-
-async fn respond(request: Request<Incoming>, shared: &Shared) -> Result<Answer, Cut> {
-    let (head, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, MOST_OF_BODY).collect().await else {
-        return Ok(refuse(413, 413, "The body is too large."));
-    };
-    let call = Call {
-        method: head.method,
-        path: head.uri.path().to_owned(),
-        query: head.uri.query().unwrap_or_default().to_owned(),
-        headers: head.headers,
-        body: body.to_bytes(),
-    };
+/// Answers a request, and remembers both.
+pub(crate) async fn respond(call: Call, shared: Shared) -> Result<Answer, Cut> {
     let (number, refusal) = {
         let world = &mut *shared.lock();
-        (call.remember(world), call.refusal(world))
+        (world.record.remember(&call), refusal(&call, &mut world.record))
     };
     let answer = match refusal {
         Some(refusal) => refusal,
-        None => call.route(shared).await?,
+        None => Request { call, shared: shared.clone() }.route().await?,
     };
-    let (head, body) = answer.into_parts();
-    let body = body.collect().await.map_err(|never| match never {})?.to_bytes();
-    let told = (head.status.as_u16(), String::from_utf8_lossy(&body).into_owned());
-    if let Some(seen) = shared.lock().seen.iter_mut().find(|seen| seen.number == number) {
-        seen.answer = Some(told);
+    shared.lock().record.answered(number, &answer);
+    Ok(answer)
+}
+
+/// Why a call to the API is refused that has something in it that is not documented.
+fn refusal(call: &Call, record: &mut Record) -> Option<Answer> {
+    if !call.path.starts_with("/v5/") {
+        return None;
     }
-    Ok(Answer::from_parts(head, body.into()))
+    let unlisted = record.check(call)?;
+    Some(match unlisted.is_known {
+        true => invalid(&unlisted.what),
+        false => not_found("There is no such path."),
+    })
 }
 
-/// A request with its whole body.
-struct Call {
-    method: Method,
-    path: String,
-    query: String,
-    headers: HeaderMap,
-    body: Bytes,
+/// A request, and all that the server knows.
+struct Request {
+    call: Call,
+    shared: Shared,
 }
 
-impl Call {
-    async fn route(&self, shared: &Shared) -> Result<Answer, Cut> {
-        let path: Vec<&str> = self.path.split('/').skip(1).collect();
-        match (self.method.as_str(), path.as_slice()) {
-            ("GET", ["oauth", ""]) => Ok(self.agree(shared)),
+impl Request {
+    async fn route(&self) -> Result<Answer, Cut> {
+        let path: Vec<&str> = self.call.path.split('/').skip(1).collect();
+        match (self.call.method.as_str(), path.as_slice()) {
+            ("GET", ["oauth", ""]) => Ok(self.agree()),
             ("POST", ["storage"]) => {
-                let world = &mut *shared.lock();
-                world.storage.take(&self.headers, &self.body, &mut world.faults)
+                let world = &mut *self.shared.lock();
+                world.storage.take(&self.call, &mut world.faults)
             }
-            ("POST", ["v5", "oauth", "token"]) => self.grant(shared).await,
-            (method, ["v5", rest @ ..]) => match self.user(shared) {
-                Some(user) => self.of_user(method, rest, &user, shared).await,
+            ("POST", ["v5", "oauth", "token"]) => self.grant().await,
+            (method, ["v5", rest @ ..]) => match self.user() {
+                Some(user) => self.of_user(method, rest, &user).await,
                 None => Ok(refuse(401, 2, "Authentication failed.")),
             },
             _ => Ok(not_found("There is no such path.")),
         }
     }
 
-    async fn of_user(
-        &self,
-        method: &str,
-        path: &[&str],
-        user: &str,
-        shared: &Shared,
-    ) -> Result<Answer, Cut> {
+    async fn of_user(&self, method: &str, path: &[&str], user: &str) -> Result<Answer, Cut> {
         let target = match (method, path) {
             ("POST", ["pins"]) => Target::Create,
             ("GET", ["pins", _]) => Target::Read,
@@ -221,22 +131,22 @@ impl Call {
             _ => return Ok(not_found("There is no such path.")),
         };
         if target == Target::Create {
-            shared.lock().creates += 1;
+            self.shared.lock().creates += 1;
         }
-        if let Some(canned) = shared.lock().canned(target) {
+        if let Some(canned) = self.shared.lock().canned.take(&target) {
             return Ok(from_canned(&canned));
         }
         if target == Target::Create {
-            return self.create(user, shared).await;
+            return self.create(user).await;
         }
-        let world = &mut *shared.lock();
+        let world = &mut *self.shared.lock();
         Ok(match path {
-            ["pins", id] => world.pins.read(id, &self.query, &world.faults),
-            ["boards"] => world.boards.list(&self.query, user),
-            ["boards", id, "sections"] => world.boards.list_sections(id, &self.query),
+            ["pins", id] => world.pins.read(id, &self.call.query, &world.faults),
+            ["boards"] => world.boards.list(&self.call.query, user),
+            ["boards", id, "sections"] => world.boards.list_sections(id, &self.call.query),
             ["boards", id, "pins"] => self.list((id, None), world),
             ["boards", id, "sections", section, "pins"] => self.list((id, Some(section)), world),
-            ["media"] => world.storage.register(user, &self.body, &mut world.faults),
+            ["media"] => world.storage.register(user, &self.call.body, &mut world.faults),
             ["media", id] => world.storage.read(user, id, &mut world.faults),
             _ => {
                 let user = json!({ "id": user, "username": format!("user{user}"),
@@ -253,16 +163,16 @@ impl Call {
         if section.is_some_and(|id| !world.boards.has_section(board, id)) {
             return not_found("Board section not found.");
         }
-        world.pins.list((board, section), &self.query, &world.faults, SystemClock.now())
+        world.pins.list((board, section), &self.call.query, &world.faults, SystemClock.now())
     }
 
-    async fn create(&self, user: &str, shared: &Shared) -> Result<Answer, Cut> {
+    async fn create(&self, user: &str) -> Result<Answer, Cut> {
         let (fault, faults, new) = {
-            let world = &mut *shared.lock();
-            if self.headers.get(CONTENT_TYPE).is_none_or(|kind| kind != "application/json") {
+            let world = &mut *self.shared.lock();
+            if !self.call.is("application/json") {
                 return Ok(invalid("The body is not JSON."));
             }
-            let new = NewPin::read(user, &self.body, &world.boards, &world.storage);
+            let new = NewPin::read(user, &self.call.body, &world.boards, &world.storage);
             let new = match new {
                 Ok(new) => new,
                 Err(refusal) => return Ok(refusal.answer()),
@@ -274,7 +184,7 @@ impl Call {
             Fault::UnavailableBefore => return Ok(unavailable()),
             Fault::Limited => return Ok(limited()),
             Fault::Late => {
-                let shared = shared.clone();
+                let shared = self.shared.clone();
                 // Outlives the connection, as a request does that a server has already taken in.
                 tokio::spawn(async move {
                     tokio::time::sleep(faults.late).await;
@@ -284,7 +194,7 @@ impl Call {
             }
             _ => {}
         }
-        let accepted = shared.lock().pins.accept(new, &faults, SystemClock.now());
+        let accepted = self.shared.lock().pins.accept(new, &faults, SystemClock.now());
         let Some(pin) = accepted else { return Ok(unavailable()) };
         let status = if faults.ok_for_created { 200 } else { 201 };
         match fault {
@@ -299,18 +209,18 @@ impl Call {
         }
     }
 
-    fn agree(&self, shared: &Shared) -> Answer {
-        match shared.lock().grants.agree(&self.query) {
+    fn agree(&self) -> Answer {
+        match self.shared.lock().grants.agree(&self.call.query) {
             Some(back) => from_canned(&Canned::new(302, "").with("location", &back)),
             None => invalid("Invalid request."),
         }
     }
 
-    async fn grant(&self, shared: &Shared) -> Result<Answer, Cut> {
+    async fn grant(&self) -> Result<Answer, Cut> {
         let (fault, hang) = {
-            let world = &mut *shared.lock();
+            let world = &mut *self.shared.lock();
             let fault = world.grants.called();
-            if let Some(canned) = world.canned(Target::Token) {
+            if let Some(canned) = world.canned.take(&Target::Token) {
                 return Ok(from_canned(&canned));
             }
             (fault, world.faults.hang)
@@ -320,11 +230,9 @@ impl Call {
             Some(GrantFault::Unavailable) => return Ok(unavailable()),
             _ => {}
         }
-        let kind = self.headers.get(CONTENT_TYPE);
-        let is_form = kind.is_some_and(|kind| kind == "application/x-www-form-urlencoded");
-        let body = if is_form { String::from_utf8_lossy(&self.body) } else { "".into() };
         let now = SystemClock.now();
-        let granted = shared.lock().grants.answer(self.authorization(), &body, now);
+        let (authorization, body) = (self.call.header("authorization"), self.call.form_text());
+        let granted = self.shared.lock().grants.answer(authorization, &body, now);
         match fault {
             Some(GrantFault::CutAfter) => return Err(Cut),
             Some(GrantFault::HangAfter) => tokio::time::sleep(hang).await,
@@ -336,87 +244,9 @@ impl Call {
         })
     }
 
-    fn authorization(&self) -> Option<&str> {
-        self.headers.get(AUTHORIZATION)?.to_str().ok()
-    }
-
     /// The user behind a token.
-    fn user(&self, shared: &Shared) -> Option<String> {
-        let token = self.authorization()?.strip_prefix("Bearer tok-")?;
-        shared.lock().grants.user_of(token, SystemClock.now())
+    fn user(&self) -> Option<String> {
+        let token = self.call.bearer()?.strip_prefix("tok-")?;
+        self.shared.lock().grants.user_of(token, SystemClock.now())
     }
-
-    /// Why a call to the API is refused that has something in it that is not documented.
-    fn refusal(&self, world: &mut World) -> Option<Answer> {
-        let seen = world.seen.back().filter(|seen| seen.target.starts_with("/v5/"))?;
-        // Of what is remembered a part may be missing.
-        let body = String::from_utf8_lossy(&self.body);
-        let Seen { method, target, headers, .. } = seen;
-        let sent = Sent { method, target, headers, body: &body };
-        let unlisted = world.shapes.unlisted(sent)?;
-        let refusal = match world.shapes.lists(sent) {
-            true => invalid(&unlisted),
-            false => not_found("There is no such path."),
-        };
-        if world.unlisted.len() < MOST_SEEN {
-            world.unlisted.push(unlisted);
-        }
-        Some(refusal)
-    }
-
-    fn remember(&self, world: &mut World) -> u64 {
-        world.requests += 1;
-        let target = match self.query.as_str() {
-            "" => self.path.clone(),
-            query => format!("{}?{query}", self.path),
-        };
-        let headers = self.headers.iter().map(|(name, value)| {
-            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-        });
-        if world.seen.len() == MOST_SEEN {
-            world.seen.pop_front();
-        }
-        let body = &self.body[..self.body.len().min(MOST_REMEMBERED)];
-        world.seen.push_back(Seen {
-            number: world.requests,
-            method: self.method.to_string(),
-            target,
-            headers: headers.collect(),
-            body: String::from_utf8_lossy(body).into_owned(),
-            answer: None,
-        });
-        world.requests
-    }
-}
-
-impl World {
-    fn canned(&mut self, target: Target) -> Option<Canned> {
-        let place = self.canned.iter().position(|(own, _)| *own == target)?;
-        self.canned.remove(place).map(|(_, canned)| canned)
-    }
-}
-
-/// The fields of a form or a query.
-pub(crate) fn fields(text: &str) -> Vec<(String, String)> {
-    text.split('&')
-        .filter_map(|field| field.split_once('='))
-        .map(|(name, value)| (name.to_owned(), decoded(value)))
-        .collect()
-}
-
-fn decoded(value: &str) -> String {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.bytes();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let digits: Vec<u8> = rest.by_ref().take(2).collect();
-                let digits = std::str::from_utf8(&digits).unwrap_or_default();
-                bytes.push(u8::from_str_radix(digits, 16).unwrap_or(b'?'));
-            }
-            other => bytes.push(other),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use fake_http::{Answer, Call, Cut};
 use serde_json::{Value, json};
 
-use crate::answers::{Answer, Cut, answer, invalid, not_found, stored, unavailable};
+use crate::answers::{answer, invalid, not_found, stored, unavailable};
 use crate::faults::{Faults, MediaFault};
 
 /// Uploads that are kept: this is a server for tests.
@@ -87,12 +87,7 @@ impl Storage {
     }
 
     /// Answers `POST /storage`, as S3 answers forms.
-    pub(crate) fn take(
-        &mut self,
-        headers: &HeaderMap,
-        body: &[u8],
-        faults: &mut Faults,
-    ) -> Result<Answer, Cut> {
+    pub(crate) fn take(&mut self, call: &Call, faults: &mut Faults) -> Result<Answer, Cut> {
         use MediaFault::{CutSending, Expired, ProcessingFails, TooLarge};
         match faults.next_media(&[CutSending, Expired, TooLarge]) {
             Some(CutSending) => return Err(Cut),
@@ -100,15 +95,14 @@ impl Storage {
             Some(TooLarge) => return Ok(stored(400, "EntityTooLarge")),
             _ => {}
         }
-        if headers.contains_key("authorization") {
+        if call.header("authorization").is_some() {
             return Ok(stored(400, "InvalidArgument"));
         }
-        if !headers.contains_key(CONTENT_LENGTH) {
+        if call.header("content-length").is_none() {
             return Ok(stored(411, "MissingContentLength"));
         }
-        let kind =
-            headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let Some(form) = Form::read(kind, body) else {
+        let kind = call.header("content-type").unwrap_or_default();
+        let Some(form) = Form::read(kind, &call.body) else {
             return Ok(stored(400, "MalformedPOSTRequest"));
         };
         let id = form.value("key").and_then(|key| key.strip_prefix("uploads/")).unwrap_or_default();

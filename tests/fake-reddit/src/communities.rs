@@ -1,8 +1,9 @@
 //! What communities say of themselves.
 
+use fake_http::Answer;
 use serde_json::{Value, json};
 
-use crate::answers::{Answer, answer, plain};
+use crate::answers::{answer, plain};
 use crate::server::World;
 
 /// What is asked of a community, by its place in what was set.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use fake_http::Answer;
 use serde_json::{Value, json};
 
-use crate::answers::{Answer, answer, plain};
+use crate::answers::{answer, plain};
 use crate::ledger::{Accepted, Standing};
 use crate::server::World;
 

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
+use fake_http::{Answer, Canned, Cut};
 use serde_json::json;
 
-use crate::answers::{Answer, Canned, answer, errors, from_canned, page, plain};
+use crate::answers::{answer, errors, from_canned, page, plain};
 use crate::faults::MediaFault;
-use crate::server::Cut;
 
 /// A file that was leased.
 #[derive(Clone, Debug, PartialEq, Eq)]

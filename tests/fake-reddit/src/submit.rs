@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use fake_http::Answer;
 use serde_json::{Value, json};
 
-use crate::answers::{Answer, answer, errors, plain};
+use crate::answers::{answer, errors, plain};
 use crate::ledger::Accepted;
 use crate::server::World;
 

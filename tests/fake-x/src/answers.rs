@@ -1,19 +1,10 @@
 //! Answers with their headers.
 
-use std::error::Error as StdError;
-
 use chrono::{DateTime, Utc};
-use http_body_util::Full;
-use hyper::body::Bytes;
-use hyper::header::CONTENT_TYPE;
-use hyper::{Response, StatusCode};
+use fake_http::{Answer, Canned};
 use serde_json::{Value, json};
 
-use crate::server::Canned;
 use crate::shapes;
-
-/// What goes back over a connection.
-pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// Whose limit it is.
 pub(crate) enum LimitedBy {
@@ -22,26 +13,27 @@ pub(crate) enum LimitedBy {
 }
 
 pub(crate) fn limited(by: LimitedBy, now: DateTime<Utc>) -> Answer {
-    let mut refusal = refuse(429, "", "Too Many Requests", "Too Many Requests");
-    let (family, seconds) = match by {
-        LimitedBy::User => ("x-rate-limit", 2),
-        LimitedBy::App => ("x-app-limit-24hour", 5),
-    };
-    let reset = now.timestamp() + seconds;
-    limit_headers(&mut refusal, family, [100, 0, reset]);
-    refusal
-}
-
-pub(crate) fn with_limits(mut answer: Answer, now: DateTime<Utc>) -> Answer {
-    limit_headers(&mut answer, "x-rate-limit", [10_000, 9_999, now.timestamp() + 900]);
-    answer
-}
-
-fn limit_headers(answer: &mut Answer, family: &str, values: [i64; 3]) {
-    for (name, value) in ["limit", "remaining", "reset"].into_iter().zip(values) {
-        let name = format!("{family}-{name}").parse::<hyper::header::HeaderName>();
-        answer.headers_mut().insert(name.expect("a lower-case word"), value.into());
+    let refusal = refuse(429, "", "Too Many Requests", "Too Many Requests");
+    let now = now.timestamp();
+    match by {
+        LimitedBy::User => limits(refusal, OF_USER, [100, 0, now + 2]),
+        LimitedBy::App => limits(refusal, OF_APP, [100, 0, now + 5]),
     }
+}
+
+pub(crate) fn with_limits(answer: Answer, now: DateTime<Utc>) -> Answer {
+    limits(answer, OF_USER, [10_000, 9_999, now.timestamp() + 900])
+}
+
+const OF_USER: [&str; 3] = ["x-rate-limit-limit", "x-rate-limit-remaining", "x-rate-limit-reset"];
+const OF_APP: [&str; 3] =
+    ["x-app-limit-24hour-limit", "x-app-limit-24hour-remaining", "x-app-limit-24hour-reset"];
+
+fn limits(mut answer: Answer, names: [&'static str; 3], values: [i64; 3]) -> Answer {
+    for (name, value) in names.into_iter().zip(values) {
+        answer.headers_mut().insert(name, value.into());
+    }
+    answer
 }
 
 pub(crate) fn no_credits() -> Answer {
@@ -68,25 +60,9 @@ pub(crate) fn refuse(status: u16, kind: &str, title: &str, detail: &str) -> Answ
 }
 
 pub(crate) fn answer(status: u16, body: &Value) -> Answer {
-    build(status, &[], body.to_string()).expect("a status and a body of our own")
+    from_canned(&Canned::new(status, body.to_string()))
 }
 
 pub(crate) fn from_canned(canned: &Canned) -> Answer {
-    build(canned.status, &canned.headers, canned.body.clone()).unwrap_or_else(|error| {
-        refuse(500, "", "Internal Server Error", &format!("not an answer: {error}"))
-    })
-}
-
-fn build(
-    status: u16,
-    headers: &[(String, String)],
-    body: String,
-) -> Result<Answer, Box<dyn StdError + Send + Sync>> {
-    let mut builder = Response::builder()
-        .status(StatusCode::from_u16(status)?)
-        .header(CONTENT_TYPE, "application/json; charset=utf-8");
-    for (name, value) in headers {
-        builder = builder.header(name, value);
-    }
-    Ok(builder.body(Full::new(Bytes::from(body)))?)
+    canned.answer("application/json; charset=utf-8")
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
+use fake_http::form;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -83,7 +84,7 @@ fn refused(status: u16, error: &str, why: &str) -> Refused {
 impl Grants {
     /// A person agrees, or declines: where they are sent back to; none if the address is wrong.
     pub(crate) fn agree(&mut self, query: &str) -> Option<String> {
-        let asked = fields(query);
+        let asked: BTreeMap<String, String> = form(query).into_iter().collect();
         let one = |name: &str| asked.get(name).cloned().filter(|value| !value.is_empty());
         let complete = one("response_type")? == "code"
             && one("client_id")? == CLIENT_ID
@@ -112,7 +113,7 @@ impl Grants {
         body: &str,
         now: DateTime<Utc>,
     ) -> Result<Value, Refused> {
-        let form = fields(body);
+        let form: BTreeMap<String, String> = form(body).into_iter().collect();
         let one = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
         self.ensure_app(authorization, &form)?;
         let worthless = |what: &str| {
@@ -143,7 +144,7 @@ impl Grants {
         authorization: Option<&str>,
         body: &str,
     ) -> Result<Value, Refused> {
-        let form = fields(body);
+        let form: BTreeMap<String, String> = form(body).into_iter().collect();
         self.ensure_app(authorization, &form)?;
         let token = form.get("token").map(String::as_str).unwrap_or_default();
         let token = token.strip_prefix("ref-").or_else(|| token.strip_prefix("tok-"));
@@ -209,29 +210,4 @@ impl Grants {
         let good = !chain.revoked && number.parse() == Ok(chain.number);
         good.then(|| user.to_owned())
     }
-}
-
-/// The fields of a form or a query.
-fn fields(text: &str) -> BTreeMap<String, String> {
-    text.split('&')
-        .filter_map(|field| field.split_once('='))
-        .map(|(name, value)| (name.to_owned(), decoded(value)))
-        .collect()
-}
-
-fn decoded(value: &str) -> String {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.bytes();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let digits: Vec<u8> = rest.by_ref().take(2).collect();
-                let digits = std::str::from_utf8(&digits).unwrap_or_default();
-                bytes.push(u8::from_str_radix(digits, 16).unwrap_or(b'?'));
-            }
-            other => bytes.push(other),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -32,22 +32,22 @@ mod shapes;
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fake_http::Server;
 use postq_core::clock::{Clock, SystemClock};
-use tokio::task::JoinHandle;
 
+pub use fake_http::{Canned, Seen};
 pub use faults::{BadFaults, Dialect, Fault, Faults, MediaFault};
 pub use grants::{CLIENT_ID, GrantFault};
 pub use ledger::{Accepted, Ledger};
 pub use media::Uploaded;
 pub use reading::Standing;
-pub use server::{Canned, Seen, Target};
+pub use server::Target;
 
 use ledger::Book;
-use server::{Shared, World};
+use server::World;
 
 /// What may be sent: the table of what X documents, as far as anybody here sends it.
 pub const SHAPES: &str = include_str!("../../../postq-x/tests/shapes.json");
@@ -68,9 +68,7 @@ pub struct Options {
 /// A running server; dropping it cuts every connection.
 #[derive(Debug)]
 pub struct FakeX {
-    address: SocketAddr,
-    shared: Shared,
-    serving: JoinHandle<std::convert::Infallible>,
+    server: Server<World>,
 }
 
 impl FakeX {
@@ -91,105 +89,99 @@ impl FakeX {
     pub async fn start_with(options: Options) -> io::Result<Self> {
         let append = |path| OpenOptions::new().create(true).append(true).open(path);
         let book = Book::writing_to(options.ledger.map(append).transpose()?);
-        let shared = Shared::new(World::new(book, options.faults, options.seed));
-        let (listener, address) = server::listen(options.port).await?;
-        let serving = tokio::spawn(server::serve(listener, shared.clone()));
-        Ok(Self { address, shared, serving })
+        let world = |_| World::new(book, options.faults, options.seed);
+        let most = server::MOST_OF_PIECE;
+        let server = Server::start(options.port, most, world, server::respond).await?;
+        Ok(Self { server })
     }
 
     /// What a client is given as the API's base: `http://127.0.0.1:PORT/2`.
     pub fn base_url(&self) -> String {
-        format!("http://{}/2", self.address)
+        format!("http://{}/2", self.server.address())
     }
 
     /// What was really accepted so far.
     pub fn ledger(&self) -> Ledger {
-        self.shared.lock().book.ledger.clone()
+        self.server.lock().book.ledger.clone()
     }
 
     /// From now on, these faults and no others.
     pub fn set_faults(&self, faults: Faults) {
-        self.shared.lock().faults = faults;
+        self.server.lock().faults = faults;
     }
 
     /// The next request of the kind gets this answer and has no other effect; several are given in
     /// order.
     pub fn answer(&self, target: Target, answer: Canned) {
-        self.shared.lock().canned.push_back((target, answer));
+        self.server.lock().canned.push(target, answer);
     }
 
     /// Where people agree to connect an account.
     pub fn authorize_url(&self) -> String {
-        format!("http://{}/i/oauth2/authorize", self.address)
+        format!("http://{}/i/oauth2/authorize", self.server.address())
     }
 
     /// From now on this user agrees, and the app has this secret; without one it is a public client.
     pub fn set_app(&self, person: &str, secret: Option<&str>) {
-        let grants = &mut self.shared.lock().grants;
+        let grants = &mut self.server.lock().grants;
         (grants.person, grants.secret) = (person.to_owned(), secret.map(str::to_owned));
     }
 
     /// Whoever comes next to agree does not.
     pub fn decline_once(&self) {
-        self.shared.lock().grants.declines = true;
+        self.server.lock().grants.declines = true;
     }
 
     /// From now on access tokens live so long.
     pub fn set_token_life(&self, life: Duration) {
-        self.shared.lock().grants.life = life;
+        self.server.lock().grants.life = life;
     }
 
     /// What the next requests for a grant meet, one each.
     pub fn grant_faults(&self, faults: impl IntoIterator<Item = GrantFault>) {
-        self.shared.lock().grants.faults.extend(faults);
+        self.server.lock().grants.faults.extend(faults);
     }
 
     /// Takes the right back that a user gave.
     pub fn revoke(&self, user: &str) {
-        self.shared.lock().grants.revoke(user);
+        self.server.lock().grants.revoke(user);
     }
 
     /// Requests for a grant, or to take one back, so far.
     pub fn grant_calls(&self) -> u64 {
-        self.shared.lock().grants.calls
+        self.server.lock().grants.calls
     }
 
     /// A grant for a user who agrees just now, as the token endpoint gives it.
     pub fn grant(&self, user: &str) -> serde_json::Value {
-        self.shared.lock().grants.grant(user, SystemClock.now())
+        self.server.lock().grants.grant(user, SystemClock.now())
     }
 
     /// From now on, a post has been counted to this: what everybody sees, and what its author is told.
     /// The names are those of `tweet.fields`.
     pub fn count(&self, id: &str, public: BTreeMap<String, u64>, private: BTreeMap<String, u64>) {
-        let mut world = self.shared.lock();
+        let mut world = self.server.lock();
         let counted = world.counted.entry(id.to_owned()).or_default();
         (counted.public, counted.private) = (public, private);
     }
 
     /// From now on, a post stands so to those who ask for its counts.
     pub fn set_standing(&self, id: &str, standing: Standing) {
-        self.shared.lock().counted.entry(id.to_owned()).or_default().standing = standing;
+        self.server.lock().counted.entry(id.to_owned()).or_default().standing = standing;
     }
 
     /// Every upload that is known, finished or not.
     pub fn uploads(&self) -> Vec<Uploaded> {
-        self.shared.lock().uploads.all()
+        self.server.lock().uploads.all()
     }
 
     /// What was sent that is not in [`SHAPES`]; each was refused.
     pub fn unlisted(&self) -> Vec<String> {
-        self.shared.lock().unlisted.clone()
+        self.server.lock().record.unlisted()
     }
 
     /// The last 1,000 requests.
     pub fn seen(&self) -> Vec<Seen> {
-        self.shared.lock().seen.iter().cloned().collect()
-    }
-}
-
-impl Drop for FakeX {
-    fn drop(&mut self) {
-        self.serving.abort();
+        self.server.lock().record.seen()
     }
 }

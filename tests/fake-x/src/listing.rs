@@ -1,9 +1,10 @@
 //! Lists of a user's posts: what is asked for, and the page that answers it.
 
 use chrono::{DateTime, Utc};
+use fake_http::{Answer, form};
 use serde_json::{Value, json};
 
-use crate::answers::{Answer, answer, with_limits};
+use crate::answers::{answer, with_limits};
 use crate::faults::Dialect;
 use crate::server::World;
 use crate::shapes;
@@ -85,11 +86,9 @@ impl Query {
             expansions: String::new(),
             dialect,
         };
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = unquote(value);
-            let refused = || name.to_owned();
-            match name {
+        for (name, value) in form(query) {
+            let refused = || name.clone();
+            match name.as_str() {
                 "max_results" => {
                     read.most =
                         value.parse().ok().filter(|n| (5..=100).contains(n)).ok_or_else(refused)?;
@@ -100,7 +99,7 @@ impl Query {
                 "expansions" if are_listed(&value, &[PARENT]) && dialect == Dialect::Post => {
                     read.expansions = value;
                 }
-                _ if is_fields(name, &value, dialect) => read.fields = value,
+                name if is_fields(name, &value, dialect) => read.fields = value,
                 _ => return Err(refused()),
             }
         }
@@ -138,28 +137,4 @@ impl Query {
         }
         with_limits(answer(200, &body), now)
     }
-}
-
-/// Undoes the escapes of a query's value.
-pub(crate) fn unquote(value: &str) -> String {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        let escaped = match (first, tail) {
-            (b'%', [high, low, ..]) => std::str::from_utf8(&[*high, *low])
-                .ok()
-                .and_then(|hex| u8::from_str_radix(hex, 16).ok()),
-            _ => None,
-        };
-        match escaped {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            None if *first == b'+' => bytes.push(b' '),
-            None => bytes.push(*first),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
+use fake_http::{Answer, Cut};
 use serde_json::{Value, json};
 
-use crate::answers::{Answer, answer, refuse, unavailable};
+use crate::answers::{answer, refuse, unavailable};
 use crate::faults::{Dialect, Faults, MediaFault};
 
 /// The largest piece.
@@ -80,9 +81,6 @@ pub(crate) struct Uploads {
     by_id: BTreeMap<String, Uploaded>,
     last: u64,
 }
-
-/// The connection is cut instead of an answer.
-pub(crate) struct Cut;
 
 impl Uploads {
     pub(crate) fn all(&self) -> Vec<Uploaded> {

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use fake_http::{Answer, form};
 use serde_json::{Value, json};
 
-use crate::answers::{Answer, answer, refuse, with_limits};
+use crate::answers::{answer, refuse, with_limits};
 use crate::faults::Dialect;
-use crate::listing::{is_fields, unquote};
+use crate::listing::is_fields;
 use crate::server::World;
 use crate::shapes::kind_of_problem;
 
@@ -36,12 +37,11 @@ pub(crate) struct Counted {
 
 pub(crate) fn read(query: &str, world: &World, now: DateTime<Utc>) -> Answer {
     let (mut ids, mut fields) = (String::new(), String::new());
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        match name {
-            "ids" => ids = unquote(value),
-            _ if is_fields(name, &unquote(value), world.faults.dialect) => fields = unquote(value),
-            _ => return invalid(name),
+    for (name, value) in form(query) {
+        match name.as_str() {
+            "ids" => ids = value,
+            name if is_fields(name, &value, world.faults.dialect) => fields = value,
+            name => return invalid(name),
         }
     }
     let ids: Vec<&str> = ids.split(',').filter(|id| !id.is_empty()).collect();

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::Sent;
+use crate::{Sent, form};
 
 /// The fields of a body; none if it is empty.
 pub(crate) fn read(sent: Sent<'_>) -> Option<Value> {
@@ -27,13 +27,6 @@ pub(crate) fn typed(text: &str, shape: &Value) -> Value {
     }
 }
 
-/// The fields of a form or a query. A name that comes twice is a list.
-pub(crate) fn form(text: &str) -> Vec<(String, String)> {
-    let fields = text.split('&').filter(|field| !field.is_empty());
-    let fields = fields.map(|field| field.split_once('=').unwrap_or((field, "")));
-    fields.map(|(name, value)| (decoded(name), decoded(value))).collect()
-}
-
 fn object(fields: Vec<(String, String)>) -> Value {
     let fields = fields.into_iter().map(|(name, value)| (name, Value::String(value)));
     Value::Object(fields.collect::<Map<_, _>>())
@@ -49,21 +42,4 @@ fn parts(text: &str, boundary: &str) -> Vec<(String, String)> {
         Some((name.to_owned(), content.trim_end_matches("\r\n").to_owned()))
     })
     .collect()
-}
-
-fn decoded(value: &str) -> String {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.bytes();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let digits: Vec<u8> = rest.by_ref().take(2).collect();
-                let digits = std::str::from_utf8(&digits).unwrap_or_default();
-                bytes.push(u8::from_str_radix(digits, 16).unwrap_or(b'?'));
-            }
-            other => bytes.push(other),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -11,12 +11,15 @@
 //! an adapter asks [`Shapes::assert_sent`] once it has done everything that the adapter can.
 
 mod body;
+mod form;
 mod paths;
 mod problem;
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
+
+pub use form::form;
 
 /// A request, as a server saw it.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +51,7 @@ impl Sent<'_> {
     }
 
     fn query(&self) -> Vec<(String, String)> {
-        body::form(self.target.split_once('?').map_or("", |(_, query)| query))
+        form(self.target.split_once('?').map_or("", |(_, query)| query))
     }
 
     fn header(&self, name: &str) -> &str {
@@ -89,17 +92,21 @@ impl Shapes {
         let listed = operation["query"].as_object();
         let known = |name: &str| listed.is_some_and(|listed| listed.contains_key(name));
         let query = sent.query().into_iter().map(|(name, _)| name).find(|name| !known(name));
-        let unlisted =
-            query.map(|parameter| format!("the parameter {parameter}")).or_else(|| {
-                match (&operation["body"], body::read(sent)) {
-                    (Value::Null, Some(_)) => Some("a body".to_owned()),
-                    (Value::String(shape), Some(body)) if shape != "bytes" => {
-                        self.unlisted_field(&body, &self.shapes[shape.as_str()], "body")
-                    }
-                    _ => None,
-                }
-            });
+        let unlisted = match query {
+            Some(parameter) => Some(format!("the parameter {parameter}")),
+            None => self.unlisted_of_body(sent, &operation["body"]),
+        };
         unlisted.map(|what| format!("{name}: {what} is not listed"))
+    }
+
+    fn unlisted_of_body(&self, sent: Sent<'_>, listed: &Value) -> Option<String> {
+        match listed {
+            Value::Null => (!sent.body.is_empty()).then(|| "a body".to_owned()),
+            Value::String(shape) if shape != "bytes" => {
+                self.unlisted_field(&body::read(sent)?, &self.shapes[shape.as_str()], "body")
+            }
+            _ => None,
+        }
     }
 
     /// Checks that what was sent is what is listed: nothing else, and all of it.

@@ -89,7 +89,10 @@ async fn a_text_that_is_too_long_is_made_to_fit_if_that_is_asked_for() {
     let desk = strict().await;
 
     let refused = desk.submit(long(None)).await.unwrap_err();
-    assert!(refused.to_string().contains("too long"), "{refused}");
+    let told = refused.to_string();
+    assert!(told.contains("too long"), "{told}");
+    let offer = "fit: shorten or thread makes the text fit strict, or give it its own text";
+    assert!(told.contains(offer), "{told}");
     assert_eq!(stored(&desk, long(Some(Fitting::Shorten))).await, ["One is out."]);
     assert_eq!(
         stored(&desk, long(Some(Fitting::Thread))).await,
@@ -119,13 +122,42 @@ async fn a_day_that_is_full_is_told_when_it_is_planned() {
     assert_eq!(
         full,
         "at: Tuesday, 2026-03-10 00:00:00 UTC, breaks strict's daily limit: account \"acme\" would have 4 posts \
-         in the 24 hours up to 2026-03-10 12:59:00 UTC, and 3 are taken; choose another day"
+         in the 24 hours up to 2026-03-10 12:59:00 UTC, and strict takes 3; choose another day"
     );
     // 24 hours after the first there is room again.
     desk.submit(post("2026-03-10T12:00")).await.unwrap();
     let often = Submission::new(Content::text("hello"), ["acme"], every(6 * 3_600));
     let full = desk.submit(often).await.unwrap_err().to_string();
     assert!(full.contains("would have 4 posts"), "{full}");
+    assert!(full.ends_with("repeat it less often, or begin on another day"), "{full}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_of_next_year_can_be_full_too() {
+    let desk = strict().await;
+    let post = |at: &str| Submission::new(Content::text("hello"), ["acme"], once(at));
+    for at in ["2027-07-01T09:00", "2027-07-01T12:00", "2027-07-01T15:00", "2027-09-01T09:00"] {
+        desk.submit(post(at)).await.unwrap();
+    }
+
+    let full = desk.submit(post("2027-07-01T20:00")).await.unwrap_err().to_string();
+    assert!(full.contains("breaks strict's daily limit"), "{full}");
+    desk.submit(post("2027-09-01T20:00")).await.unwrap();
+    let from = Some(At::parse("2028-01-01T09:00Z", None).unwrap());
+    let when =
+        When::Every { every: Duration::from_secs(6 * 3_600), from, count: None, until: None };
+    let often = Submission::new(Content::text("hello"), ["acme"], when);
+    let full = desk.submit(often).await.unwrap_err().to_string();
+    assert!(full.contains("breaks strict's daily limit"), "{full}");
+    // Rows of one calendar, days, weeks and years apart: each day has its own number.
+    let days = ["2027-07-02", "2027-07-30", "2027-08-30", "2029-05-01", "2031-05-01"];
+    let hours = ["16", "17", "18", "19"];
+    let rows = days.iter().flat_map(|day| hours.map(|hour| post(&format!("{day}T{hour}:00"))));
+    let rows: Vec<Submission> = rows.collect();
+    let checked = desk.check(&rows).await.unwrap();
+    let refused = checked.entries.iter().map(Result::is_err);
+    let expected = days.iter().flat_map(|_| [false, false, false, true]);
+    assert_eq!(refused.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,6 +182,25 @@ async fn options_are_checked_and_kept() {
     let post = desk.backend().posts.load(&[submitted.post]).await.unwrap().remove(0);
     let draft = post.content.draft_for(&"strict".parse().unwrap());
     assert_eq!(draft.options.text("board"), Some("cats"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_title_without_a_text_is_for_the_platform_to_judge() {
+    let desk = strict().await;
+    let told = async |parts: &[&str], has_board: bool| {
+        let mut content = Content::text("");
+        content.parts = parts.iter().map(|text| Part::text(*text)).collect();
+        let board = ("board".to_owned(), OptionValue::Text("cats".to_owned()));
+        if has_board {
+            content.options.insert("strict".parse().unwrap(), [board].into_iter().collect());
+        }
+        let submission = Submission::new(content, ["acme"], once("2026-03-09T09:00"));
+        desk.submit(submission).await.map_err(|refused| refused.to_string())
+    };
+
+    told(&[""], true).await.unwrap();
+    assert!(told(&[""], false).await.unwrap_err().contains("text: part 1 is empty"));
+    assert!(told(&["one", ""], true).await.unwrap_err().contains("text: part 2 is empty"));
 }
 
 fn texts(content: &Content) -> Vec<&str> {
@@ -240,8 +291,8 @@ async fn what_was_made_to_fit_is_made_again_of_another_text() {
     // What fits needs no text of its own any more.
     let post = edit(post, "Short.", None).await.unwrap();
     assert_eq!((texts(&post.content), post.content.variants.len()), (vec!["Short."], 0));
-    let why = edit(post, "Much too long for a platform.", None).await.unwrap_err();
-    assert!(why.to_string().contains("too long"), "{why}");
+    let why = edit(post, "Much too long for a platform.", None).await.unwrap_err().to_string();
+    assert!(why.contains("too long") && why.contains("fit: shorten or thread"), "{why}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -286,6 +337,14 @@ async fn a_day_that_is_full_is_told_in_a_preview_and_of_another_time() {
     let why = desk.alter(posts[3].schedule, None, &alteration).await.unwrap_err();
     assert!(why.to_string().contains("breaks strict's daily limit"), "{why}");
     desk.alter(posts[0].schedule, None, &alteration).await.unwrap();
+
+    // What is switched off makes way, and comes back only where there is room.
+    desk.switch(posts[1].schedule, false).await.unwrap();
+    desk.submit(at("2026-03-09T13:00")).await.unwrap();
+    let why = desk.switch(posts[1].schedule, true).await.unwrap_err();
+    assert!(why.to_string().contains("breaks strict's daily limit"), "{why}");
+    desk.switch(posts[0].schedule, false).await.unwrap();
+    desk.switch(posts[1].schedule, true).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -297,6 +356,35 @@ async fn one_time_of_a_full_day_can_be_edited() {
     let at = desk.upcoming(&schedule, 3).unwrap()[1];
 
     desk.edit_occurrence(schedule.id, at, Content::text("another"), None).await.unwrap();
+}
+
+/// Else the platform would get what was made of the text that this one is instead of.
+#[tokio::test(start_paused = true)]
+async fn the_text_of_one_time_is_made_to_fit_as_the_others_are() {
+    let desk = strict().await;
+    let fitting = Some(Fitting::Shorten);
+    let submission = Submission { when: every(86_400), ..long(fitting) };
+    let submitted = desk.submit(submission).await.unwrap();
+    let schedule = desk.find_schedule(submitted.schedule).await.unwrap();
+    let post = desk.find_post(&submitted.post.to_string()).await.unwrap();
+    let times = desk.upcoming(&schedule, 4).unwrap();
+    let edit = async |at, text: &str| {
+        let content = Content { parts: vec![Part::text(text)], ..post.content.clone() };
+        desk.edit_occurrence(schedule.id, at, content, None).await
+    };
+
+    for (at, text, expected) in [
+        (times[1], "Another one is out. Two is not out yet.", "Another one is out."),
+        (times[2], "Short.", "Short."),
+    ] {
+        let taken = edit(at, text).await.unwrap();
+        let again = edit(at, text).await.unwrap();
+
+        let instead = desk.find_post(&taken.post.to_string()).await.unwrap();
+        assert_eq!((texts(&instead.content), again.post), (vec![expected], taken.post));
+    }
+    let why = edit(times[3], "https://example.com/a-page").await.unwrap_err().to_string();
+    assert!(why.contains("too long by itself"), "{why}");
 }
 
 #[tokio::test(start_paused = true)]
