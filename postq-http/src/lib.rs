@@ -10,6 +10,7 @@
 //! | `no_answer` | [`NoAnswer`]: whether a call without an answer surely never left |
 //! | `base` | [`Base`]: where a platform is, if nobody reads along on the way; [`ConfigError`] |
 //! | `times` | [`ensure_settles`], [`ensure_ends`], [`ensure_paced`]: what an adapter may not be set to |
+//! | `oauth` | [`Granted`], [`basic()`]: what a token endpoint gives, and how an app shows itself to it |
 //! | `token` | [`Token`]: an account's access token, ready to be sent |
 //! | `hide` | [`Hidden`]: keeps secrets and content out of messages |
 //! | `form`, `multipart`, `body` | [`form()`], [`FileForm`], [`FileBody`]: fields and files as they are sent |
@@ -50,6 +51,7 @@ mod headers;
 mod hide;
 mod multipart;
 mod no_answer;
+mod oauth;
 mod times;
 mod token;
 mod upload;
@@ -63,6 +65,7 @@ pub use headers::{LONGEST_WAIT, SHORTEST_WAIT, header, retry_after, server_time,
 pub use hide::{Hidden, MOST_TEXTS};
 pub use multipart::{FileForm, FilePart};
 pub use no_answer::NoAnswer;
+pub use oauth::{Granted, basic};
 pub use times::{ensure_ends, ensure_paced, ensure_settles};
 pub use token::Token;
 pub use upload::time_to_send;

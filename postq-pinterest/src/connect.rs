@@ -7,15 +7,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use postq_core::connect::{Asked, Connect, Grant, Nonce, Refresh, Renewal, Whose};
 use postq_core::failure::{Failure, FailureClass, LimitScope};
-use postq_http::{Answer, Hidden, Token, ask, form, within};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use secrecy::zeroize::Zeroizing;
+use postq_http::{Answer, Granted, Hidden, Token, ask, basic, form, within};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 
 use crate::client::{MOST_OF_ONE, Pinterest, Texts};
 use crate::error::Problem;
@@ -23,8 +19,6 @@ use crate::limits;
 
 /// The longest that a call for a grant may take; shorter where `send_timeout` is.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// A year is more than any token lives; what is longer is a mistake in a unit.
-const LONGEST_LIFE: u64 = 31_536_000;
 
 /// What is asked for: what Pinterest names as needed to create a Pin, and whose account it is.
 const ASKS: [Asked; 5] = [
@@ -71,7 +65,7 @@ impl Pinterest {
         let body = form(fields);
         let request = self
             .post("/oauth/token")
-            .header(AUTHORIZATION, basic(&app))
+            .header(AUTHORIZATION, basic(app.id, app.secret.expose_secret()))
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(body.as_bytes().to_vec());
         let timeout = within(Refresh::timeout(self));
@@ -207,34 +201,4 @@ fn refuses_the_token(problem: &Problem) -> bool {
 
 fn unset(why: String) -> Failure {
     Failure::not_published(FailureClass::Internal, why)
-}
-
-fn basic(app: &App<'_>) -> HeaderValue {
-    let pair = Zeroizing::new(format!("{}:{}", app.id, app.secret.expose_secret()));
-    let text = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
-    let mut header = HeaderValue::from_str(&text).expect("base64 is plain text");
-    header.set_sensitive(true);
-    header
-}
-
-/// A grant as Pinterest writes it.
-#[derive(Deserialize)]
-struct Granted {
-    access_token: String,
-    refresh_token: Option<String>,
-    expires_in: Option<u64>,
-    scope: Option<String>,
-}
-
-impl From<Granted> for Grant {
-    fn from(granted: Granted) -> Self {
-        let scopes = granted.scope.unwrap_or_default();
-        let scopes = scopes.split([',', ' ']).filter(|scope| !scope.is_empty());
-        Self {
-            access_token: granted.access_token.into(),
-            refresh_token: granted.refresh_token.filter(|token| !token.is_empty()).map(Into::into),
-            expires_in: granted.expires_in.map(|s| Duration::from_secs(s.min(LONGEST_LIFE))),
-            scopes: scopes.map(str::to_owned).collect(),
-        }
-    }
 }

@@ -7,13 +7,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use postq_core::connect::{Asked, Connect, Grant, Nonce, Refresh, Renewal, Whose};
 use postq_core::failure::{Failure, FailureClass, LimitScope};
-use postq_http::{Answer, Hidden, ask, form, within};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use secrecy::zeroize::Zeroizing;
+use postq_http::{Answer, Granted, Hidden, ask, basic, form, within};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
@@ -63,7 +60,7 @@ impl Reddit {
         let app = self.app().map_err(|why| Failure::not_published(FailureClass::Internal, why))?;
         let request = self
             .post_auth("/api/v1/access_token")
-            .header(AUTHORIZATION, basic(&app)?)
+            .header(AUTHORIZATION, basic(app.id, app.secret))
             .header(CONTENT_TYPE, FORM)
             .body(form(fields).as_bytes().to_vec());
         let answer = ask("reddit", request, MOST_OF_ONE, within(Refresh::timeout(self)))
@@ -181,39 +178,6 @@ impl Refresh for Reddit {
             Err(told) => {
                 Err(Failure::unknown(FailureClass::Platform, format!("reddit answered: {told}")))
             }
-        }
-    }
-}
-
-fn basic(app: &App<'_>) -> Result<HeaderValue, Failure> {
-    let pair = Zeroizing::new(format!("{}:{}", app.id, app.secret));
-    let text = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
-    let mut header = HeaderValue::from_str(&text).map_err(|_| {
-        let why = "REDDIT_CLIENT_ID or REDDIT_CLIENT_SECRET has characters that none can have";
-        Failure::not_published(FailureClass::Internal, why)
-    })?;
-    header.set_sensitive(true);
-    Ok(header)
-}
-
-/// A grant as Reddit writes it.
-#[derive(Deserialize)]
-struct Granted {
-    access_token: String,
-    refresh_token: Option<String>,
-    expires_in: Option<u64>,
-    scope: Option<String>,
-}
-
-impl From<Granted> for Grant {
-    fn from(granted: Granted) -> Self {
-        let scopes = granted.scope.unwrap_or_default();
-        Self {
-            access_token: granted.access_token.into(),
-            refresh_token: granted.refresh_token.map(Into::into),
-            // A year is far more than any token lives; what is longer is a mistake in a unit.
-            expires_in: granted.expires_in.map(|s| Duration::from_secs(s.min(31_536_000))),
-            scopes: scopes.split([' ', ',']).filter(|s| !s.is_empty()).map(str::to_owned).collect(),
         }
     }
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use postq_core::connect::{Asked, Connect, Grant, Nonce, Refresh, Renewal, Revoke, Whose};
 use postq_core::failure::{Failure, FailureClass, LimitScope};
-use postq_http::{Answer, Hidden, Token, ask, form, within};
-use reqwest::header::{AUTHORIZATION, HeaderValue};
-use secrecy::zeroize::{Zeroize, Zeroizing};
+use postq_http::{Answer, Granted, Hidden, Token, ask, basic, form, within};
+use reqwest::header::AUTHORIZATION;
+use secrecy::zeroize::Zeroize;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -81,7 +81,9 @@ impl X {
         let mut fields = fields.to_vec();
         let mut request = self.post(path);
         match app.secret {
-            Some(secret) => request = request.header(AUTHORIZATION, basic(app.id, secret)?),
+            Some(secret) => {
+                request = request.header(AUTHORIZATION, basic(app.id, secret.expose_secret()))
+            }
             None => fields.push(("client_id", app.id)),
         }
         let body = form(&fields);
@@ -227,44 +229,6 @@ fn hide(failure: Failure, secrets: [&str; 2]) -> Failure {
     let message =
         secrets.iter().fold(failure.message, |told, secret| Hidden::secret(secret).hide(&told));
     Failure { message, ..failure }
-}
-
-fn basic(id: &str, secret: &SecretString) -> Result<HeaderValue, Failure> {
-    // By the book both are form-encoded first, which changes none of the characters of X's own.
-    let pair = Zeroizing::new(format!("{id}:{}", secret.expose_secret()));
-    let text = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
-    let mut header = HeaderValue::from_str(&text).map_err(|_| {
-        let why = "X_CLIENT_ID or X_CLIENT_SECRET has characters that none can have";
-        Failure::not_published(FailureClass::Internal, why)
-    })?;
-    header.set_sensitive(true);
-    Ok(header)
-}
-
-/// A grant as X writes it.
-#[derive(Deserialize)]
-struct Granted {
-    access_token: String,
-    refresh_token: Option<String>,
-    expires_in: Option<u64>,
-    scope: Option<String>,
-}
-
-impl From<Granted> for Grant {
-    fn from(granted: Granted) -> Self {
-        Self {
-            access_token: granted.access_token.into(),
-            refresh_token: granted.refresh_token.map(Into::into),
-            // A year is far more than any token lives; what is longer is a mistake in a unit.
-            expires_in: granted.expires_in.map(|s| Duration::from_secs(s.min(31_536_000))),
-            scopes: granted
-                .scope
-                .unwrap_or_default()
-                .split_whitespace()
-                .map(str::to_owned)
-                .collect(),
-        }
-    }
 }
 
 /// What the token endpoint says is wrong.
