@@ -30,7 +30,8 @@ pub struct Account {
     pub name: String,
     /// The platform it is on.
     pub platform: PlatformName,
-    /// The platform's own id of the identity, where it is known.
+    /// The platform's own id of the identity, where it is known. Accounts of a platform that have the
+    /// same are the same identity.
     pub remote_id: Option<String>,
     /// What happens to a post whose outcome nobody can tell.
     pub on_unknown: OnUnknown,

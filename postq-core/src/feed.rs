@@ -190,7 +190,9 @@ pub struct Settlement {
 ///     transitions recorded.  (`giving_up_makes_a_dead_letter`)
 /// 14. Follow-ups are made if and only if the settlement applies, once.  (`follow_ups_come_once`)
 /// 15. Success makes one publication with every part; a remote id that another publication of the
-///     account has is refused as [`Applied::Stale`].  (`success_makes_one_publication`)
+///     account, or of another one that is the same identity, has is refused as [`Applied::Stale`].
+///     (`success_makes_one_publication`, `a_remote_id_belongs_to_one_publication`,
+///     `a_remote_id_belongs_to_one_of_an_identity`)
 ///
 /// Evidence:
 ///
@@ -198,8 +200,9 @@ pub struct Settlement {
 ///     for the post's current revision.  (`an_intent_needs_the_fence_room_and_revision`)
 /// 17. While an intent for the part is open, no other is recorded; after `NotPublished` or `Absent`
 ///     one is.  (`an_open_intent_blocks_the_next`)
-///     So does an open intent of another job of the account, not yet ended, for the same text and
-///     parent: two alike cannot be told apart.  (`an_open_twin_blocks`)
+///     So does an open intent of another job of the account, or of another one that is the same
+///     identity, not yet ended, for the same text and parent: two alike cannot be told apart.
+///     (`an_open_twin_blocks`, `an_open_twin_blocks_its_identity`)
 /// 18. A receipt blocks every later intent for its part, whoever brought it: a stale worker's
 ///     settlement stores its receipt although it answers [`Applied::Stale`].
 ///     (`a_stale_receipt_is_kept_and_blocks`)

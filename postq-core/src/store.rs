@@ -708,6 +708,9 @@ pub struct Publication {
 ///
 /// 1. `claimed` lists the remote id of every receipt of the account since then, whichever job and
 ///    part it belongs to.  (`claimed_lists_every_part`)
+///    Those of every other account that is, or was, the same identity of the platform are among them:
+///    also of other tenants, and of accounts that are removed. An account of no known identity has but
+///    its own.  (`claimed_goes_by_identity`)
 /// 2. Publications outlive their jobs and posts.  (`publications_stay`)
 /// 3. `without_job` has those that came out in the span and whose job is gone, earliest first.
 ///    (`a_publication_without_its_job_is_found_by_its_time`)
@@ -728,14 +731,15 @@ pub trait PublicationStore: fmt::Debug + Send + Sync + 'static {
     /// The publications that these jobs made.
     async fn of_jobs(&self, jobs: &[JobId]) -> Result<Vec<Publication>, StoreError>;
 
-    /// The remote ids that are known to be ours, published by the account since `since`.
+    /// The remote ids that are known to be ours, published by the account's identity since `since`.
     async fn claimed(
         &self,
         account: AccountId,
         since: DateTime<Utc>,
     ) -> Result<Vec<String>, StoreError>;
 
-    /// Whether another publication of the account, older than `before`, has exactly this text.
+    /// Whether another publication of the account's identity, older than `before`, has exactly this
+    /// text.
     async fn has_text(
         &self,
         account: AccountId,

@@ -17,6 +17,22 @@ use crate::store::PgStore;
 use crate::takeback::IS_LIVE;
 use crate::tx::{Sql, Tx, read, write};
 
+/// The account, and every other one that is, or was, the same identity: mostly itself alone.
+macro_rules! same_identity {
+    ($account:literal) => {
+        concat!(
+            "(SELECT ",
+            $account,
+            " UNION ALL SELECT i.account_id FROM {s}.accounts a
+                 JOIN {s}.identities i ON i.platform = a.platform AND i.remote_id = a.remote_id
+                 WHERE a.id = ",
+            $account,
+            ")"
+        )
+    };
+}
+pub(crate) use same_identity;
+
 #[async_trait]
 impl AccountStore for PgStore {
     async fn insert(&self, account: &Account) -> Result<(), StoreError> {

@@ -8,16 +8,24 @@ use postq_core::intent::{Evidence, Intent, IntentAnswer, IntentState, PartEviden
 use postq_core::job::{Applied, Held};
 use uuid::Uuid;
 
+use crate::accounts::same_identity;
 use crate::args::args;
 use crate::error::Fault;
 use crate::evidence::{self, Part, unknown};
 use crate::rows::{fence_number, micros};
 use crate::tx::{Sql, Tx, together};
 
-/// The open intents of an account, for the text and parent that are asked for, of lines in which a
-/// job has not ended: the one that sent, or a replay.
-pub(crate) const TWINS: &str = "SELECT 1 FROM {s}.evidence e
-     WHERE e.account_id = $1 AND e.state = 'open' AND e.remote_id IS NULL
+/// One after the other for the accounts of an identity.
+pub(crate) const ALONE: &str = "SELECT pg_advisory_xact_lock(hashtextextended('{s} intents ' || coalesce(
+         (SELECT a.platform || ' ' || a.remote_id FROM {s}.accounts a WHERE a.id = $1), $1::text), 0))";
+
+/// The open intents of an account's identity, for the text and parent that are asked for, of lines in
+/// which a job has not ended: the one that sent, or a replay.
+pub(crate) const TWINS: &str = concat!(
+    "SELECT 1 FROM {s}.evidence e
+     WHERE e.account_id = ANY (ARRAY ",
+    same_identity!("$1"),
+    ") AND e.state = 'open' AND e.remote_id IS NULL
        AND e.root <> $2 AND e.text = $3 AND e.reply_to IS NOT DISTINCT FROM $4
        AND (EXISTS (
                SELECT 1 FROM {s}.job j WHERE j.id = e.job_id
@@ -25,7 +33,8 @@ pub(crate) const TWINS: &str = "SELECT 1 FROM {s}.evidence e
            OR EXISTS (
                SELECT 1 FROM {s}.job j WHERE j.root = e.root AND j.replay_of IS NOT NULL
                  AND NOT EXISTS (SELECT 1 FROM {s}.ended o WHERE o.job_id = j.id)))
-     LIMIT 1";
+     LIMIT 1"
+);
 
 /// What an intent is about; none of it ever changes.
 struct Subject {
@@ -102,19 +111,18 @@ struct Locked {
 }
 
 impl Locked {
-    /// Locks the account's intents, the post and the job, in this order, then looks at them.
+    /// Locks the identity's intents, the post and the job, in this order, then looks at them.
     async fn of(sql: Sql<'_>, intent: &Intent, subject: &Subject) -> Result<Self, Fault> {
         let account = subject.account.map(AccountId::as_uuid);
         let post = subject.post.map(PostId::as_uuid);
         let (job, root) = (intent.job.as_uuid(), subject.root.as_uuid());
-        // Two intents of one account must not overlook each other as twins.
-        let alone = "SELECT pg_advisory_xact_lock(hashtextextended('{s} intents ' || $1::text, 0))";
         let keep_post = "SELECT revision FROM {s}.posts WHERE id = $1 FOR SHARE";
         let keep_job =
             "SELECT lease_until FROM {s}.running WHERE job_id = $1 AND fence = $2 FOR UPDATE";
         let lines = [job];
         let (_, revision, lease, now, known, has_twin) = together!(
-            sql.rows(alone, args![account]),
+            // Two intents of one identity must not overlook each other as twins.
+            sql.rows(ALONE, args![account]),
             sql.first(keep_post, args![post]),
             sql.first(keep_job, args![job, fence_number(intent.fence)]),
             sql.now(),

@@ -11,6 +11,7 @@ use postq_core::store::{Page, Publication, PublicationStore};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use crate::accounts::same_identity;
 use crate::args::args;
 use crate::error::Fault;
 use crate::rows::{Paged, at_most, json};
@@ -22,6 +23,18 @@ pub(crate) const WITHOUT_JOB: &str = "SELECT * FROM {s}.published_posts p
      WHERE tenant_id = $1 AND published_at >= $2 AND published_at < $3
          AND NOT EXISTS (SELECT 1 FROM {s}.job j WHERE j.id = p.job_id OFFSET 0)
      ORDER BY published_at, id LIMIT $4";
+
+pub(crate) const CLAIMED: &str = concat!(
+    "SELECT DISTINCT remote_id FROM {s}.evidence WHERE account_id = ANY (ARRAY ",
+    same_identity!("$1"),
+    ") AND remote_id IS NOT NULL AND published_at >= $2"
+);
+
+pub(crate) const WITH_TEXT: &str = concat!(
+    "SELECT 1 FROM {s}.evidence WHERE account_id = ANY (ARRAY ",
+    same_identity!("$1"),
+    ") AND remote_id IS NOT NULL AND published_at < $2 AND text = $3 LIMIT 1"
+);
 
 #[async_trait]
 impl PublicationStore for PgStore {
@@ -58,11 +71,9 @@ impl PublicationStore for PgStore {
         account: AccountId,
         since: DateTime<Utc>,
     ) -> Result<Vec<String>, StoreError> {
-        let list = "SELECT DISTINCT remote_id FROM {s}.evidence
-             WHERE account_id = $1 AND remote_id IS NOT NULL AND published_at >= $2";
         let args = args![account.as_uuid(), since];
         read!(self, "list claimed remote ids", |sql| {
-            sql.all(list, args, |row| Ok(row.try_get("remote_id")?))
+            sql.all(CLAIMED, args, |row| Ok(row.try_get("remote_id")?))
         })
     }
 
@@ -72,11 +83,8 @@ impl PublicationStore for PgStore {
         text: &str,
         before: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
-        let look = "SELECT 1 FROM {s}.evidence
-             WHERE account_id = $1 AND remote_id IS NOT NULL AND published_at < $2 AND text = $3
-             LIMIT 1";
         let args = args![account.as_uuid(), before, text];
-        read!(self, "look for a published text", |sql| sql.has(look, args))
+        read!(self, "look for a published text", |sql| sql.has(WITH_TEXT, args))
     }
 }
 

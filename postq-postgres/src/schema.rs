@@ -42,6 +42,7 @@ const MIGRATIONS: &[Migration] = migrations![
     9 "metrics",
     10 "media",
     11 "options",
+    12 "identities",
 ];
 
 /// The longest name of a schema: the names that are made from it fit into Postgres's 63 bytes.

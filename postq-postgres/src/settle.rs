@@ -13,6 +13,7 @@ use postq_core::machine::JobState;
 use postq_core::retry::RetryDecision;
 use uuid::Uuid;
 
+use crate::accounts::same_identity;
 use crate::args::args;
 use crate::asking::asked;
 use crate::error::Fault;
@@ -30,6 +31,29 @@ pub(crate) const MISSED: &str = "missed";
 pub(crate) const LOCK: &str =
     "SELECT 1 FROM {s}.running WHERE job_id = ANY($1) ORDER BY job_id FOR UPDATE";
 pub(crate) const RUNNING: &str = "SELECT * FROM {s}.jobs WHERE phase = 'running' AND id = ANY($1)";
+
+/// The accounts of jobs that share their identity with others, each with a number that stands for it.
+/// Two settlements of one identity must not overlook each other's remote ids: one after the other.
+/// `OFFSET` keeps the server from a join, which could read all accounts.
+pub(crate) const SHARING: &str = "SELECT id, identity, pg_advisory_xact_lock(identity) FROM (
+         SELECT DISTINCT a.id,
+             hashtextextended('{s} receipts ' || a.platform || ' ' || a.remote_id, 0) AS identity
+         FROM {s}.job j CROSS JOIN LATERAL (
+             SELECT * FROM {s}.accounts o WHERE o.id = j.account_id AND EXISTS (
+                 SELECT 1 FROM {s}.identities i WHERE i.platform = o.platform
+                     AND i.remote_id = o.remote_id AND i.account_id <> o.id) OFFSET 0) AS a
+         WHERE j.id = ANY($1)
+         ORDER BY identity) AS sharing";
+
+/// Those of remote ids that another line of jobs of the same identity has. `OFFSET` as above: it could read
+/// all that an account has out.
+pub(crate) const FOREIGN: &str = concat!(
+    "SELECT j.account_id, g.remote_id FROM unnest($1, $2) AS g (job_id, remote_id)
+     JOIN {s}.job j ON j.id = g.job_id
+     WHERE EXISTS (SELECT 1 FROM {s}.evidence e WHERE e.account_id = ANY (ARRAY ",
+    same_identity!("j.account_id"),
+    ") AND e.remote_id = g.remote_id AND e.root <> j.root OFFSET 0)"
+);
 
 /// Applies settlements, each if its claim is current. No answer for those that look plain and could not
 /// be settled so: they are for a transaction of their own, for [`carefully`] waits for the rows it locks,
@@ -75,8 +99,11 @@ struct Batch {
     known: Known,
     /// Parts of which more is known now.
     learnt: BTreeSet<(JobId, u16)>,
-    /// Remote ids that receipts bring and other lines of the same account have.
+    /// Remote ids that receipts bring and other lines of the same identity have.
     foreign: BTreeSet<(AccountId, String)>,
+    /// The accounts that share their identity, and which receipts this batch has kept for whom.
+    sharing: BTreeMap<AccountId, i64>,
+    shared: BTreeMap<(i64, String), JobId>,
     /// What publications would collide with.
     published: Published,
     /// Jobs that went first, each with its app.
@@ -112,7 +139,8 @@ impl Batch {
             brought.map(|(job, receipt)| (job.as_uuid(), as_kept(receipt).remote_id)).unzip();
         let succeeded = settlements.iter().filter(|o| matches!(o.settle, Settle::Succeeded(_)));
         let succeeded: Vec<Uuid> = succeeded.map(|one| one.held.job.as_uuid()).collect();
-        let (_, running, now, known, foreign, published, asked) = together!(
+        let (sharing, _, running, now, known, foreign, published, asked) = together!(
+            sharing(tx, &of),
             tx.sql.rows(LOCK, args![ids]),
             tx.sql.all(RUNNING, args![ids], stored),
             tx.sql.now(),
@@ -136,6 +164,8 @@ impl Batch {
             known,
             learnt: BTreeSet::new(),
             foreign,
+            sharing,
+            shared: BTreeMap::new(),
             published,
             asked,
             moved: BTreeSet::new(),
@@ -204,7 +234,7 @@ impl Batch {
     }
 
     /// Keeps a receipt unless its part has one; [`Applied::Stale`] if another line of jobs of the
-    /// account has its remote id.
+    /// account's identity has its remote id.
     fn keep_receipt(&mut self, job: JobId, receipt: &Receipt) -> Applied {
         let Some(job) = self.jobs.get(&job).map(|stored| &stored.job) else { return Applied::Gone };
         let (root, account, receipt) = (job.root, job.made.account_id, as_kept(receipt));
@@ -213,6 +243,12 @@ impl Batch {
         }
         if account.is_some_and(|id| self.foreign.contains(&(id, receipt.remote_id.clone()))) {
             return Applied::Stale;
+        }
+        if let Some(identity) = account.and_then(|id| self.sharing.get(&id)) {
+            let key = (*identity, receipt.remote_id.clone());
+            if *self.shared.entry(key).or_insert(root) != root {
+                return Applied::Stale;
+            }
         }
         let part = receipt.part;
         self.learn(root, part, |known| {
@@ -406,7 +442,18 @@ pub(crate) fn give_up(
     stored.step(JobState::DeadLetter, now, node, reason)
 }
 
-/// Those of the remote ids that another line of jobs of the same account has.
+/// The accounts of these jobs that share their identity, locked.
+async fn sharing(tx: &Tx<'_>, jobs: &[Uuid]) -> Result<BTreeMap<AccountId, i64>, Fault> {
+    if jobs.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let read = |row: &tokio_postgres::Row| {
+        Ok((AccountId::from_uuid(row.try_get("id")?), row.try_get("identity")?))
+    };
+    Ok(tx.sql.all(SHARING, args![jobs.to_vec()], read).await?.into_iter().collect())
+}
+
+/// Those of the remote ids that another line of jobs of the same identity has.
 async fn foreign(
     tx: &Tx<'_>,
     jobs: &[Uuid],
@@ -415,15 +462,10 @@ async fn foreign(
     if jobs.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let sql =
-        "SELECT DISTINCT e.account_id, e.remote_id FROM unnest($1, $2) AS g (job_id, remote_id)
-         JOIN {s}.job j ON j.id = g.job_id
-         JOIN {s}.evidence e ON e.account_id = j.account_id AND e.remote_id = g.remote_id
-             AND e.root <> j.root";
     let read = |row: &tokio_postgres::Row| {
         Ok((AccountId::from_uuid(row.try_get("account_id")?), row.try_get("remote_id")?))
     };
-    let found = tx.sql.all(sql, args![jobs.to_vec(), remote_ids.to_vec()], read).await?;
+    let found = tx.sql.all(FOREIGN, args![jobs.to_vec(), remote_ids.to_vec()], read).await?;
     Ok(found.into_iter().collect())
 }
 

@@ -4,6 +4,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
+use postq_core::account::Account;
 use postq_core::error::{ErrorKind, chain};
 use postq_core::job::{JobKind, NewJob, Topic};
 use postq_core::store::Controlled;
@@ -168,12 +169,19 @@ async fn rows_move_with_the_schema() {
     assert_eq!(cancelled.expect("cancel"), Controlled::Applied);
     let before = jobs.story(job.id).await.expect("story");
     assert!(before.is_some());
+    let mut account = Account::new("main", "test".parse().expect("a name"), now);
+    account.remote_id = Some("ann".to_owned());
+    fresh.store.backend().accounts.insert(&account).await.expect("an account");
 
-    for version in [3, 2, 1] {
+    for version in [11, 3, 2, 1] {
         migrate_back(&fresh.config(), version).await.expect("back");
         migrate(&fresh.config()).await.expect("forward");
 
         assert_eq!(jobs.story(job.id).await.expect("story"), before);
+        let known = "SELECT platform || ' ' || remote_id || ' ' || account_id FROM";
+        let known = run(&format!("{known} \"{}\".identities", fresh.schema)).await;
+        let known: Vec<String> = known.iter().map(|row| row.get(0)).collect();
+        assert_eq!(known, [format!("test ann {}", account.id)], "after version {version}");
     }
 
     let topics = run(&format!("SELECT topic FROM \"{}\".ended", fresh.schema)).await;

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use postq_core::conformance::fixtures::{TestResolver, World, plain_job};
+use postq_core::conformance::fixtures::{TestResolver, World, account_of, plain_job};
 use postq_core::content::{Content, Post};
 use postq_core::feed::{Deferral, Only, Settle};
 use postq_core::id::{JobId, NodeId, TenantId};
+use postq_core::intent::{Intent, IntentAnswer};
 use postq_core::job::{Applied, DeadReason, Topic};
 use postq_core::limiter::{Rate, Take};
 use postq_core::schedule::{Schedule, Timing};
@@ -25,6 +26,37 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Jobs go at once and leave their history.
 const HISTORY_KEPT: Retention =
     Retention { history: Duration::from_secs(3_600), ..Retention::NOTHING };
+
+/// Two nodes that find one post for two accounts of an identity in the same moment: one of them has it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_settle_at_once_share_no_remote_id() {
+    let fresh = Fresh::open().await;
+    let other = fresh.another().await;
+    let world = World::new(fresh.store.backend()).await;
+    for round in 0..20 {
+        let who = format!("ann of round {round}");
+        let mut settling = JoinSet::new();
+        let (taken, mut ready) = (world.receipt(0).await, Vec::new());
+        for (n, store) in [&fresh.store, &other.store].into_iter().enumerate() {
+            let account = account_of(&world.backend, "test", &who).await;
+            let world = World { backend: store.backend(), ..world.of(account) };
+            let job = world.running().await;
+            let intent = Intent { text: format!("text {n}"), ..world.intent(&job, 0) };
+            assert!(matches!(world.ask_with(&intent).await, IntentAnswer::Recorded(_)));
+            ready.push((world, job));
+        }
+
+        for (world, job) in ready {
+            let found = Settle::Succeeded(Some(taken.clone()));
+            settling.spawn(async move { world.settle(&job, found).await });
+        }
+
+        let answers: BTreeSet<_> =
+            settling.join_all().await.iter().map(|one| format!("{one:?}")).collect();
+        let one_of_each = BTreeSet::from(["Applied".to_owned(), "Stale".to_owned()]);
+        assert_eq!(answers, one_of_each, "round {round}");
+    }
+}
 
 /// With two connections and a hundred callers at once, who insert, plan, claim, settle and list, work
 /// slows and nothing fails.

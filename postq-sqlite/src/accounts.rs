@@ -15,6 +15,23 @@ use crate::store::SqliteStore;
 use crate::takeback::LIVE;
 use crate::writer::Tx;
 
+/// The account, and every other one that is, or was, the same identity: mostly itself alone.
+macro_rules! same_identity {
+    ($account:literal) => {
+        concat!(
+            "(SELECT ",
+            $account,
+            " UNION ALL SELECT identities.account_id FROM accounts
+                 JOIN identities ON identities.platform = accounts.platform
+                     AND identities.remote_id = accounts.remote_id
+                 WHERE accounts.id = ",
+            $account,
+            ")"
+        )
+    };
+}
+pub(crate) use same_identity;
+
 #[async_trait]
 impl AccountStore for SqliteStore {
     async fn insert(&self, account: &Account) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@ use postq_core::intent::{Evidence, Intent, IntentState, PartEvidence, PlatformKe
 use postq_core::job::Job;
 use rusqlite::{Row, params};
 
+use crate::accounts::same_identity;
 use crate::error::Fault;
 use crate::rows::{
     blob, fence, fence_number, json, micros, some_time, some_uuid, time_of, word, word_of,
@@ -18,7 +19,7 @@ pub(crate) enum Kept {
     Stored,
     /// The part has another one already; that one stays.
     HasOther,
-    /// Another line of jobs of the account has this remote id: nothing was changed.
+    /// Another line of jobs of the account's identity has this remote id: nothing was changed.
     Foreign,
 }
 
@@ -28,6 +29,13 @@ pub(crate) const OPEN: &str =
 
 /// The line of replays has an open intent or a receipt: its content is frozen.
 pub(crate) const FREEZES: &str = "evidence.remote_id IS NOT NULL OR evidence.state = 'open'";
+
+/// The receipts with a remote id that other lines of jobs of an account's identity have.
+pub(crate) const FOREIGN: &str = concat!(
+    "SELECT 1 FROM evidence WHERE account_id IN ",
+    same_identity!("?1"),
+    " AND remote_id = ?2 AND root <> ?3"
+);
 
 impl Tx<'_> {
     /// All that is known of a line of replays.
@@ -102,7 +110,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Whether a receipt of another line of jobs of the account has this remote id.
+    /// Whether a receipt of another line of jobs of the account's identity has this remote id.
     fn is_foreign(
         &self,
         root: JobId,
@@ -110,9 +118,8 @@ impl Tx<'_> {
         remote_id: &str,
     ) -> Result<bool, Fault> {
         let Some(account) = account else { return Ok(false) };
-        let other = "SELECT 1 FROM evidence WHERE account_id = ? AND remote_id = ? AND root <> ?";
         let key = params![blob(account.as_uuid()), remote_id, blob(root.as_uuid())];
-        Ok(self.has(other, key)?)
+        Ok(self.has(FOREIGN, key)?)
     }
 
     /// Closes the open intents of a line of replays, of one part or of all.

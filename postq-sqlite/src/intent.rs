@@ -9,6 +9,7 @@ use postq_core::job::{Applied, Fence, Held, Job};
 use postq_core::machine::JobState;
 use rusqlite::{Row, params};
 
+use crate::accounts::same_identity;
 use crate::error::Fault;
 use crate::rows::{blob, fence, word};
 use crate::writer::Tx;
@@ -59,18 +60,22 @@ fn is_repeated(known: &Intent, asked: &Intent) -> bool {
     *known == at(known.made_at)
 }
 
-/// The open intents of an account, for the text and parent that are asked for, of lines in which a
-/// job has not ended: the one that sent, or a replay.
-pub(crate) const TWINS: &str = "SELECT 1 FROM evidence
-     WHERE account_id = ?1 AND state = 'open' AND remote_id IS NULL
+/// The open intents of an account's identity, for the text and parent that are asked for, of lines in
+/// which a job has not ended: the one that sent, or a replay.
+pub(crate) const TWINS: &str = concat!(
+    "SELECT 1 FROM evidence
+     WHERE account_id IN ",
+    same_identity!("?1"),
+    " AND state = 'open' AND remote_id IS NULL
        AND root <> ?2 AND text = ?3 AND reply_to IS ?4
        AND (EXISTS (SELECT 1 FROM jobs WHERE jobs.id = evidence.job_id
                       AND jobs.state NOT IN ('succeeded', 'dead_letter', 'cancelled'))
             OR EXISTS (SELECT 1 FROM jobs WHERE jobs.root = evidence.root
                       AND jobs.replay_of IS NOT NULL
-                      AND jobs.state NOT IN ('succeeded', 'dead_letter', 'cancelled')))";
+                      AND jobs.state NOT IN ('succeeded', 'dead_letter', 'cancelled')))"
+);
 
-/// Whether another job of the account, not yet ended, has sent the same and knows no outcome.
+/// Whether another job of the account's identity, not yet ended, has sent the same and knows no outcome.
 fn has_open_twin(tx: &Tx<'_>, job: &Job, intent: &Intent) -> Result<bool, Fault> {
     let Some(account) = job.made.account_id else { return Ok(false) };
     let (account, root) = (blob(account.as_uuid()), blob(job.root.as_uuid()));

@@ -10,6 +10,7 @@ use postq_core::job::DedupeKey;
 use postq_core::store::{Page, Publication, PublicationStore};
 use rusqlite::{Row, params};
 
+use crate::accounts::same_identity;
 use crate::rows::{Paged, at_most, blob, hex_list, json, micros, time, uuid};
 use crate::store::SqliteStore;
 
@@ -17,6 +18,18 @@ const WITHOUT_JOB: &str = "SELECT * FROM published_posts INDEXED BY published_by
      WHERE tenant_id = ? AND published_at >= ? AND published_at < ?
          AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = published_posts.job_id)
      ORDER BY published_at, id LIMIT ?";
+
+pub(crate) const CLAIMED: &str = concat!(
+    "SELECT DISTINCT remote_id FROM evidence WHERE account_id IN ",
+    same_identity!("?1"),
+    " AND remote_id IS NOT NULL AND published_at >= ?2"
+);
+
+pub(crate) const WITH_TEXT: &str = concat!(
+    "SELECT 1 FROM evidence WHERE account_id IN ",
+    same_identity!("?1"),
+    " AND remote_id IS NOT NULL AND published_at < ?2 AND text = ?3"
+);
 
 #[async_trait]
 impl PublicationStore for SqliteStore {
@@ -57,10 +70,8 @@ impl PublicationStore for SqliteStore {
         since: DateTime<Utc>,
     ) -> Result<Vec<String>, StoreError> {
         let account = blob(account.as_uuid());
-        let sql = "SELECT DISTINCT remote_id FROM evidence
-                   WHERE account_id = ? AND remote_id IS NOT NULL AND published_at >= ?";
         self.read("list claimed remote ids", move |tx| {
-            Ok(tx.all(sql, params![account, micros(since)], |row| row.get(0))?)
+            Ok(tx.all(CLAIMED, params![account, micros(since)], |row| row.get(0))?)
         })
         .await
     }
@@ -72,11 +83,8 @@ impl PublicationStore for SqliteStore {
         before: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
         let (account, text) = (blob(account.as_uuid()), text.to_owned());
-        let sql = "SELECT 1 FROM evidence
-                   WHERE account_id = ? AND remote_id IS NOT NULL AND published_at < ?
-                     AND text = ?";
         self.read("look for a published text", move |tx| {
-            Ok(tx.has(sql, params![account, micros(before), text])?)
+            Ok(tx.has(WITH_TEXT, params![account, micros(before), text])?)
         })
         .await
     }

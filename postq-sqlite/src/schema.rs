@@ -162,4 +162,20 @@ mod tests {
         let kept: i64 = conn.query_row(kept, [], |row| row.get(0)).expect("the row");
         assert_eq!(kept, 1);
     }
+
+    #[test]
+    fn accounts_of_an_earlier_version_keep_their_identities() {
+        let mut conn = Connection::open_in_memory().expect("a database in memory");
+        let before = refinery::Target::Version(12);
+        embedded::migrations::runner().set_target(before).run(&mut conn).expect("that version");
+        let accounts = "INSERT INTO accounts (id, tenant_id, name, platform, remote_id, on_unknown, created_at)
+            VALUES (x'01', x'00', 'main', 'x', '42', 'hold', 0), (x'02', x'00', 'other', 'x', NULL, 'hold', 0)";
+        conn.execute(accounts, []).expect("accounts of that time");
+
+        migrate(&mut conn, Path::new(":memory:")).expect("migrate");
+
+        let known = "SELECT group_concat(platform || ' ' || remote_id || ' ' || hex(account_id)) FROM identities";
+        let known: String = conn.query_row(known, [], |row| row.get(0)).expect("one");
+        assert_eq!(known, "x 42 01");
+    }
 }

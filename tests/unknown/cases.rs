@@ -109,6 +109,21 @@ pub(crate) async fn the_same_was_published_before_and_this_is_lost<T: Town>(worl
     }
 }
 
+/// The same, and what was lost was said by another account that is the same identity: it finds the older post in the
+/// list that both have, and does not take it for its own.
+pub(crate) async fn lost_by_a_second_account<T: Town>(mut world: World<T>) {
+    let _node = world.said_before().await;
+    world.connect_a_second_account().await;
+    world.strike(Trouble::CutBefore);
+
+    world.say_again().await;
+
+    match world.sent.absence_is_told {
+        true => world.are_out(2, 1).await,
+        false => world.is_held(1, 1).await,
+    }
+}
+
 /// It is held, and lands after all: found when a person lets it be looked for again. Of posts of which a platform
 /// cannot tell that they are not there.
 pub(crate) async fn held_and_then_it_lands<T: Town>(world: World<T>) {

@@ -72,6 +72,17 @@ macro_rules! each_post {
         }
 
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn lost_by_a_second_account() {
+            crate::world::first_post(crate::cases::lost_by_a_second_account::<$town>).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn lost_by_a_second_account_on_postgres() {
+            let lost = |world, ()| crate::cases::lost_by_a_second_account::<$town>(world);
+            crate::world::first_post_on_postgres([()], lost).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn killed_on_postgres() {
             let deaths = [
                 crate::Death::BeforeIntent,

@@ -1,6 +1,7 @@
 //! A world: a post, nodes that bring it out, what stands between them and a platform, and what must be true in
 //! the end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -185,6 +186,14 @@ impl<T: Town> World<T> {
         let lane = self.account().await.lane();
         let lifted = self.bench.backend.blocks.lift(lane.as_str(), BlockReason::NeedsAttention);
         lifted.await.expect("lifted");
+    }
+
+    /// Somebody connects the same identity once more; what is said from now on is said by this account.
+    pub(crate) async fn connect_a_second_account(&mut self) {
+        let first = self.account().await;
+        self.account = self.bench.account("second", first.platform.as_str()).await.id;
+        self.connect(Duration::from_secs(7_200)).await;
+        assert_eq!(self.account().await.remote_id, first.remote_id, "it is the same");
     }
 
     async fn account(&self) -> Account {
@@ -376,6 +385,7 @@ impl<T: Town> World<T> {
 
         assert_eq!(live.len(), posts * parts, "{told}");
         assert_eq!(self.between.creates().len(), posts * parts + more, "{told}");
+        let mut named = BTreeSet::new();
         for job in &jobs {
             assert_eq!(job.state, JobState::Succeeded, "{told}");
             let made = self.bench.backend.publications.of_jobs(&[job.id()]).await;
@@ -389,6 +399,7 @@ impl<T: Town> World<T> {
                 let its = live.iter().find(|live| live.ids.contains(id));
                 let its = its.unwrap_or_else(|| panic!("{id} is not what is out: {told}"));
                 assert_eq!(its.reply_to.as_ref(), before, "{told}");
+                assert!(named.insert(id.clone()), "{id} is of two: {told}");
                 before = Some(id);
             }
         }

@@ -14,7 +14,7 @@ use crate::content::{Content, Post};
 use crate::error::{ErrorKind, ScheduleError};
 use crate::failure::{Failure, FailureClass};
 use crate::feed::{Claim, ClaimedJob, Settle, Settlement};
-use crate::id::{JobId, NodeId};
+use crate::id::{JobId, NodeId, TenantId};
 use crate::intent::{Intent, IntentAnswer, PlatformKey, Receipt};
 use crate::job::{Applied, DeadReason, Job, JobKind, Lane, NewJob, Topic};
 use crate::machine::{JobMachine, JobState, StateMachine};
@@ -45,6 +45,18 @@ impl World {
         let account = account(&backend, "main").await;
         let post = post(&backend, "hello").await;
         Self { backend, node, account, post }
+    }
+
+    /// The same of another account.
+    pub fn of(&self, account: Account) -> Self {
+        Self { account, ..self.clone() }
+    }
+
+    /// The account turns out to be this identity.
+    pub async fn is_identity(&mut self, remote_id: &str) {
+        self.account.remote_id = Some(remote_id.to_owned());
+        let updated = self.backend.accounts.update(&self.account, None).await;
+        assert_eq!(updated.expect("update the account"), Applied::Applied);
     }
 
     /// The store's time.
@@ -285,6 +297,15 @@ impl World {
 pub async fn account(backend: &Backend, name: &str) -> Account {
     let platform = "test".parse().expect("a good name");
     let account = Account::new(name, platform, SystemClock.now());
+    backend.accounts.insert(&account).await.expect("insert an account");
+    account
+}
+
+/// Inserts an account of another tenant that is this identity there.
+pub async fn account_of(backend: &Backend, platform: &str, remote_id: &str) -> Account {
+    let platform = platform.parse().expect("a good name");
+    let mut account = Account::new(remote_id, platform, SystemClock.now());
+    (account.tenant_id, account.remote_id) = (TenantId::new(), Some(remote_id.to_owned()));
     backend.accounts.insert(&account).await.expect("insert an account");
     account
 }

@@ -1,5 +1,7 @@
 //! Accounts.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 
 use crate::account::Account;
@@ -7,7 +9,26 @@ use crate::error::{ErrorKind, StoreError};
 use crate::id::{AccountId, TenantId};
 use crate::job::Applied;
 use crate::memory::MemoryBackend;
+use crate::memory::state::State;
 use crate::store::AccountStore;
+
+impl State {
+    /// Keeps whose the account is, for good.
+    fn note_identity(&mut self, account: &Account) {
+        if let Some(remote_id) = &account.remote_id {
+            let identity = (account.platform.clone(), remote_id.clone());
+            self.identities.entry(identity).or_default().insert(account.id);
+        }
+    }
+
+    /// The account, and every other one that is, or was, the same identity.
+    pub(super) fn same_identity(&self, account: AccountId) -> BTreeSet<AccountId> {
+        let of = |known: &Account| Some((known.platform.clone(), known.remote_id.clone()?));
+        let identity = self.accounts.get(&account).and_then(of);
+        let others = identity.and_then(|identity| self.identities.get(&identity));
+        others.into_iter().flatten().copied().chain([account]).collect()
+    }
+}
 
 #[async_trait]
 impl AccountStore for MemoryBackend {
@@ -25,6 +46,7 @@ impl AccountStore for MemoryBackend {
             );
             return Err(StoreError::new(ErrorKind::Conflict, action));
         }
+        state.note_identity(account);
         state.accounts.insert(account.id, account.clone());
         Ok(())
     }
@@ -56,6 +78,8 @@ impl AccountStore for MemoryBackend {
         known.remote_id.clone_from(&account.remote_id);
         known.on_unknown = account.on_unknown;
         known.token_expires_at = account.token_expires_at;
+        let known = known.clone();
+        state.note_identity(&known);
         Ok(Applied::Applied)
     }
 

@@ -60,15 +60,17 @@ impl State {
         IntentAnswer::Recorded(now)
     }
 
-    /// Whether another job of the account, not yet ended, has sent the same and knows no outcome.
+    /// Whether another job of the account's identity, not yet ended, has sent the same and knows no
+    /// outcome.
     fn has_open_twin(&self, root: JobId, intent: &Intent) -> bool {
         let Some(account) = self.owners.get(&root) else { return false };
+        let same = self.same_identity(*account);
         // The job that sent it, or a replay of it, has not ended.
         let is_live = |other: &JobId| {
             let mut line = self.lines.get(other).into_iter().flatten();
             line.any(|job| !self.jobs[job].job.state.is_terminal())
         };
-        let others = self.owners.iter().filter(|(other, of)| *of == account && **other != root);
+        let others = self.owners.iter().filter(|(other, of)| same.contains(of) && **other != root);
         let open = others.filter(|(other, _)| is_live(other));
         let mut open =
             open.filter_map(|(other, _)| self.evidence.get(other)?.open()?.intent.as_ref());
@@ -103,7 +105,7 @@ impl State {
         }
     }
 
-    /// Whether another line of the account has a receipt with this remote id.
+    /// Whether another line of the account's identity has a receipt with this remote id.
     pub(super) fn is_claimed_by_another(&self, root: JobId, receipt: &Receipt) -> bool {
         let Some(account) = self.owners.get(&root) else { return false };
         let ours = self.evidence.get(&root).and_then(|known| known.receipt(receipt.part));
@@ -111,8 +113,9 @@ impl State {
             // Copied from the line that it replays with a new key.
             return false;
         }
-        let owner = self.remote_ids.get(&(*account, receipt.remote_id.clone()));
-        owner.is_some_and(|owner| *owner != root)
+        let owner = |account| self.remote_ids.get(&(account, receipt.remote_id.clone()));
+        let mut owners = self.same_identity(*account).into_iter().filter_map(owner);
+        owners.any(|owner| *owner != root)
     }
 
     /// Whether this very settlement has been applied before.

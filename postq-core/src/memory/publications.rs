@@ -13,9 +13,10 @@ use crate::memory::state::State;
 use crate::store::{Page, Publication, PublicationStore};
 
 impl State {
-    /// The parts of every root of an account that have a receipt.
+    /// The parts of every root of an account's identity that have a receipt.
     pub(super) fn receipts_of(&self, account: AccountId) -> impl Iterator<Item = &PartEvidence> {
-        let roots = self.owners.iter().filter(move |(_, owner)| **owner == account);
+        let same = self.same_identity(account);
+        let roots = self.owners.iter().filter(move |(_, owner)| same.contains(owner));
         let known = roots.filter_map(|(root, _)| self.evidence.get(root));
         known.flat_map(|known| &known.0).filter(|part| part.receipt.is_some())
     }

@@ -19,6 +19,7 @@ use crate::memory::ids::Ids;
 use crate::memory::lanes::Lanes;
 use crate::memory::metrics::Metrics;
 use crate::memory::slots::Slots;
+use crate::platform::PlatformName;
 use crate::schedule::Schedule;
 use crate::store::{BlockReason, JobStory, Publication};
 
@@ -43,6 +44,8 @@ pub(super) struct State {
     ids: Ids,
     pub(super) posts: BTreeMap<PostId, Post>,
     pub(super) accounts: BTreeMap<AccountId, Account>,
+    /// Which accounts are, or were, which identity of a platform; the removed ones too.
+    pub(super) identities: BTreeMap<(PlatformName, String), BTreeSet<AccountId>>,
     pub(super) blocks: BTreeMap<(String, BlockReason), Standing>,
     pub(super) schedules: BTreeMap<ScheduleId, Schedule>,
     pub(super) jobs: BTreeMap<JobId, Row>,
@@ -79,6 +82,7 @@ impl State {
             ids,
             posts: BTreeMap::new(),
             accounts: BTreeMap::new(),
+            identities: BTreeMap::new(),
             blocks: BTreeMap::new(),
             schedules: BTreeMap::new(),
             jobs: BTreeMap::new(),

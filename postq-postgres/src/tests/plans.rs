@@ -60,6 +60,10 @@ const SEED: &str = "
             head_run_at = h.run_at
         FROM (SELECT DISTINCT ON (lane_id) * FROM due ORDER BY lane_id, rank, planned_at, job_id) h
         WHERE h.lane_id = l.id AND NOT l.free;
+    INSERT INTO accounts (id, tenant_id, name, platform, remote_id, on_unknown, created_at)
+        SELECT id(40, n), '00000000-0000-0000-0000-000000000000', 'account ' || n, 'x', 'person ' || n / 2,
+            'hold', now()
+        FROM generate_series(0, 1999) n;
     INSERT INTO evidence (root, part, account_id, state, remote_id, published_at, text)
         SELECT id, 0, id(40, n % 2000), 'published', 'remote ' || n, at, 'text ' || n FROM made WHERE kind = 2;
     INSERT INTO published_posts (id, tenant_id, job_id, post_id, account_id, dedupe_key, remote_id,
@@ -192,7 +196,21 @@ async fn settling_finds_its_rows(seeded: &Seeded) {
     seeded.finds("settle a plain batch", &plain::plain_sql(), plain, &["job_pkey"]).await;
     seeded.finds("renew", intent::RENEW, args![ids, fences, 1_i64], &["job_pkey"]).await;
     let twins = args![id(40, 1), id(5, 1), "text", Option::<String>::None];
-    seeded.finds("twins", intent::TWINS, twins, &["evidence_open"]).await;
+    let open = ["evidence_open", "identities_pkey"];
+    seeded.finds("twins", intent::TWINS, twins, &open).await;
+    seeded.finds("alone", intent::ALONE, args![id(40, 1)], &["accounts_pkey"]).await;
+    let known = ["accounts_pkey", "identities_pkey"];
+    seeded.finds("sharing", settle::SHARING, args![ids], &known).await;
+    let remote_ids: Vec<_> = (1..=50).map(|n| format!("remote {n}")).collect();
+    let foreign = ["evidence_by_remote_id", "identities_pkey"];
+    seeded.finds("foreign", settle::FOREIGN, args![ids, remote_ids], &foreign).await;
+    let lately = DateTime::<Utc>::MAX_UTC - TimeDelta::days(365);
+    let claimed = args![id(40, 1), lately];
+    let by_time = ["evidence_by_time", "identities_pkey"];
+    seeded.finds("claimed", publications::CLAIMED, claimed, &by_time).await;
+    let text = args![id(40, 1), lately, "text"];
+    let of_account = ["evidence_by_", "identities_pkey"];
+    seeded.finds("a text", publications::WITH_TEXT, text, &of_account).await;
 }
 
 async fn planning_finds_its_rows(seeded: &Seeded) {

@@ -8,7 +8,7 @@ use rusqlite::{Connection, StatementStatus};
 
 use crate::rows::micros;
 use crate::writer::Tx;
-use crate::{claim, lanes, plan};
+use crate::{claim, evidence, intent, lanes, plan, publications};
 
 use super::{claim as claim_now, database, insert, job, now, query_plan, seconds, up_to};
 
@@ -29,6 +29,26 @@ fn claims_and_plans_use_their_indexes() {
 
         assert!(plan.contains(index), "{sql}\n{plan}");
         assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
+    }
+}
+
+/// What is asked of an account's identity is found by what its accounts have, mostly one.
+#[test]
+fn what_an_identity_has_is_found_by_its_accounts() {
+    let conn = database();
+    let expect = [
+        (intent::TWINS, "evidence_open (account_id=?)"),
+        (publications::CLAIMED, "evidence_by_time (account_id=? AND published_at>?)"),
+        (publications::WITH_TEXT, "evidence_by_time (account_id=? AND published_at<?)"),
+        (evidence::FOREIGN, "evidence_by_remote_id (account_id=? AND remote_id=?)"),
+    ];
+
+    for (sql, index) in expect {
+        let plan = query_plan(&conn, sql).replace("SCAN CONSTANT ROW", "");
+
+        assert!(plan.contains(index), "{sql}\n{plan}");
+        let identity = "identities USING PRIMARY KEY (platform=? AND remote_id=?)";
+        assert!(plan.contains(identity) && !plan.contains("SCAN"), "{sql}\n{plan}");
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use crate::backend::Backend;
-use crate::conformance::fixtures::{World, cut, refused};
+use crate::conformance::fixtures::{World, account, account_of, cut, refused};
 use crate::conformance::{BRIEF_LEASE, SHORT_LEASE, eventually};
 use crate::content::Content;
 use crate::feed::{Deferral, Settle};
@@ -128,6 +130,54 @@ pub async fn an_open_twin_blocks(backend: Backend) {
     world.apply(&second, Settle::Absent { part: 0 }).await;
     replay(&world, &first, ReplayKey::Keep).await;
     assert_eq!(world.ask(&second, 0).await, IntentAnswer::Twin);
+}
+
+/// Two accounts that are the same identity have one list on the platform: there, too, one of two alike
+/// waits. Those of two identities, or of which nobody knows whose they are, do not.
+pub async fn an_open_twin_blocks_its_identity(backend: Backend) {
+    let mut world = World::new(backend).await;
+    let first = world.sending().await;
+    let of = async |account| {
+        let world = world.of(account);
+        (world.running().await, world)
+    };
+    let (unknown, its) = of(account(&world.backend, "of nobody known").await).await;
+    let (another, bobs) = of(account_of(&world.backend, "test", "bob").await).await;
+    let (elsewhere, there) = of(account_of(&world.backend, "elsewhere", "ann").await).await;
+    let (twin, again) = of(account_of(&world.backend, "test", "ann").await).await;
+    assert!(matches!(again.ask(&twin, 0).await, IntentAnswer::Recorded(_)), "nobody knows better");
+    again.apply(&twin, Settle::Absent { part: 0 }).await;
+
+    world.is_identity("ann").await;
+
+    assert_eq!(again.ask(&twin, 0).await, IntentAnswer::Twin);
+    for (world, job) in [(its, unknown), (bobs, another), (there, elsewhere)] {
+        assert!(matches!(world.ask(&job, 0).await, IntentAnswer::Recorded(_)), "{job:?}");
+    }
+    world.apply(&first, Settle::Absent { part: 0 }).await;
+    assert!(matches!(again.ask(&twin, 0).await, IntentAnswer::Recorded(_)), "it is its turn");
+    assert_eq!(world.ask(&first, 0).await, IntentAnswer::Twin, "and the other way round");
+}
+
+/// However many accounts of an identity are about to send the same at once, one of them does.
+pub async fn twins_of_an_identity_never_overlook_each_other(backend: Backend) {
+    let world = World::new(backend).await;
+    for round in 0..8 {
+        let mut ready = Vec::new();
+        for _ in 0..4 {
+            let who = format!("ann of round {round}");
+            let world = world.of(account_of(&world.backend, "test", &who).await);
+            ready.push((world.running().await, world));
+        }
+
+        let ask = |(job, world): (Job, World)| async move { world.ask(&job, 0).await };
+        let answers = ready.into_iter().map(ask).collect::<JoinSet<_>>().join_all().await;
+
+        let recorded = |answer: &&IntentAnswer| matches!(answer, IntentAnswer::Recorded(_));
+        assert_eq!(answers.iter().filter(recorded).count(), 1, "{answers:?}");
+        let twins = answers.iter().filter(|answer| **answer == IntentAnswer::Twin);
+        assert_eq!(twins.count(), 3, "{answers:?}");
+    }
 }
 
 /// The same intent under the same fence answers as before: a lost answer may be asked for again.

@@ -48,12 +48,15 @@ macro_rules! feed_conformance {
                 follow_ups_come_once,
                 success_makes_one_publication,
                 a_remote_id_belongs_to_one_publication,
+                a_remote_id_belongs_to_one_of_an_identity,
                 what_is_missed_is_cancelled,
             } }
             $crate::conformance_rules! { $fresh, feed::evidence {
                 an_intent_needs_the_fence_room_and_revision,
                 an_open_intent_blocks_the_next,
                 an_open_twin_blocks,
+                an_open_twin_blocks_its_identity,
+                twins_of_an_identity_never_overlook_each_other,
                 an_intent_may_be_repeated,
                 a_stale_receipt_is_kept_and_blocks,
                 a_replay_inherits_the_evidence,

@@ -2,11 +2,11 @@
 
 use crate::backend::Backend;
 use crate::conformance::SHORT_LEASE;
-use crate::conformance::fixtures::{World, account, cut, plain_job, post, refused};
+use crate::conformance::fixtures::{World, account, account_of, cut, plain_job, post, refused};
 use crate::failure::{Failure, FailureClass};
 use crate::feed::{Deferral, Settle, Settlement};
 use crate::id::{JobId, TenantId};
-use crate::intent::{IntentAnswer, IntentState};
+use crate::intent::{Intent, IntentAnswer, IntentState};
 use crate::job::{Applied, DeadReason, Fence, Held, Job, JobKind, NewJob, Topic};
 use crate::machine::JobState;
 use crate::retry::RetryDecision;
@@ -309,6 +309,49 @@ pub async fn a_remote_id_belongs_to_one_publication(backend: Backend) {
     other.apply(&job, Settle::Succeeded(Some(taken))).await;
     let list = world.backend.publications.list(TenantId::DEFAULT, Page::first(10)).await;
     assert_eq!(list.expect("list").len(), 3, "another account may have the same");
+}
+
+/// Of accounts that are the same identity, one has a remote id: also when two bring it at once.
+pub async fn a_remote_id_belongs_to_one_of_an_identity(backend: Backend) {
+    let world = World::new(backend).await;
+    let sending = async |platform: &str, remote_id: &str, text: &str| {
+        let account = account_of(&world.backend, platform, remote_id).await;
+        let world = World { post: post(&world.backend, text).await, ..world.of(account) };
+        let job = world.running().await;
+        let intent = Intent { text: text.to_owned(), ..world.intent(&job, 0) };
+        assert!(matches!(world.ask_with(&intent).await, IntentAnswer::Recorded(_)));
+        job
+    };
+    for is_one_batch in [true, false] {
+        let who = format!("ann {is_one_batch}");
+        let (first, second) = (sending("test", &who, "a").await, sending("test", &who, "b").await);
+        let taken = world.receipt(0).await;
+        let [one, other] = [&first, &second]
+            .map(|job| world.settlement(job, Settle::Succeeded(Some(taken.clone()))));
+        let settle = async |settlements: &[Settlement]| {
+            world.backend.feed.settle(settlements).await.expect("settle")
+        };
+
+        let mut answers = match is_one_batch {
+            true => settle(&[one, other]).await,
+            false => {
+                let (one, other) = ([one], [other]);
+                let (one, other) = tokio::join!(settle(&one), settle(&other));
+                [one, other].concat()
+            }
+        };
+
+        let lost = if answers[0] == Applied::Stale { &first } else { &second };
+        answers.sort_by_key(|answer| *answer == Applied::Stale);
+        assert_eq!(answers, [Applied::Applied, Applied::Stale], "one of them has it");
+        let its = Settle::Succeeded(Some(world.receipt(0).await));
+        assert_eq!(world.settle(lost, its).await, Applied::Applied, "it has another one");
+        for (platform, remote_id) in [("test", "bob"), ("elsewhere", &who)] {
+            let job = sending(platform, remote_id, "c").await;
+            let same = Settle::Succeeded(Some(taken.clone()));
+            assert_eq!(world.settle(&job, same).await, Applied::Applied, "{remote_id} may");
+        }
+    }
 }
 
 /// What is too late is cancelled with the reason `missed`; its key stays.

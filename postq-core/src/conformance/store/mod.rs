@@ -101,6 +101,7 @@ macro_rules! store_conformance {
             } }
             $crate::conformance_rules! { $fresh, store::publications {
                 claimed_lists_every_part,
+                claimed_goes_by_identity,
                 publications_stay,
                 an_older_publication_has_its_text,
             } }

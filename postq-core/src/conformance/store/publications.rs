@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use crate::backend::Backend;
 use crate::conformance::BRIEF_LEASE;
-use crate::conformance::fixtures::{World, account};
+use crate::conformance::fixtures::{World, account, account_of};
 use crate::feed::Settle;
 use crate::id::{JobId, TenantId};
 use crate::intent::Receipt;
@@ -63,6 +63,41 @@ pub async fn claimed_lists_every_part(backend: Backend) {
     assert_eq!(claimed(&world, 10).await.len(), 4);
 }
 
+/// `claimed` lists what every account has out that is, or was, the same identity of the platform: of
+/// another tenant, removed or changed meanwhile; of no other identity or platform, and of nobody else as
+/// long as the identity is not known.
+pub async fn claimed_goes_by_identity(backend: Backend) {
+    let mut world = World::new(backend).await;
+    let (_, mine) = world.published().await;
+    let mut again = world.of(account_of(&world.backend, "test", "ann").await);
+    let (_, hers) = again.published().await;
+    let removed = world.of(account_of(&world.backend, "test", "ann").await);
+    let (_, old) = removed.published().await;
+    let gone = world.backend.accounts.remove(removed.account.id, None).await;
+    assert_eq!(gone.expect("remove"), Applied::Applied);
+    for (platform, remote_id) in [("test", "bob"), ("elsewhere", "ann")] {
+        let other = world.of(account_of(&world.backend, platform, remote_id).await);
+        let (_, receipt) = other.published().await;
+        assert_eq!(claimed(&other, 10).await, remote_ids(&[receipt]), "{remote_id} of {platform}");
+    }
+    let unknown = world.of(account(&world.backend, "of nobody known").await);
+    unknown.published().await;
+    assert_eq!(
+        claimed(&world, 10).await,
+        remote_ids(std::slice::from_ref(&mine)),
+        "nobody knows whose it is"
+    );
+
+    world.is_identity("ann").await;
+
+    let all = remote_ids(&[mine, hers, old]);
+    assert_eq!(claimed(&world, 10).await, all);
+    assert_eq!(claimed(&again, 10).await, all, "and the other way round");
+    assert!(claimed(&world, -10).await.is_empty(), "none is younger");
+    again.is_identity("eve").await;
+    assert_eq!(claimed(&world, 10).await, all, "what it had out is still hers");
+}
+
 /// Publications outlive their jobs and posts.
 pub async fn publications_stay(backend: Backend) {
     let world = World::new(backend).await;
@@ -87,9 +122,11 @@ pub async fn publications_stay(backend: Backend) {
     assert!(none.is_empty());
 }
 
-/// `has_text` knows the text that an older publication was sent with, job or no job.
+/// `has_text` knows the text that an older publication of the identity was sent with, job or no job.
 pub async fn an_older_publication_has_its_text(backend: Backend) {
-    let world = World::new(backend).await;
+    let mut world = World::new(backend).await;
+    world.is_identity("ann").await;
+    let again = account_of(&world.backend, "test", "ann").await;
     let other = account(&world.backend, "other").await;
     let has_text = async |account, text: &str, before| {
         world.backend.publications.has_text(account, text, before).await.expect("has text")
@@ -102,6 +139,7 @@ pub async fn an_older_publication_has_its_text(backend: Backend) {
     let (job, receipt) = world.published().await;
 
     let main = world.account.id;
+    assert!(has_text(again.id, "part 0", later).await, "the same identity");
     assert!(has_text(main, "part 0", later).await);
     assert!(!has_text(main, "part 0", receipt.published_at).await, "it is not older");
     assert!(!has_text(main, "PART 0", later).await, "exactly this text");
