@@ -18,7 +18,7 @@ use crate::id::AccountId;
 use crate::intent::{Intent, PlatformKey, Receipt};
 use crate::job::Lane;
 use crate::limiter::Rate;
-use crate::media::{MediaFacts, MediaId, MediaLimits, MediaStore};
+use crate::media::{Attached, MediaFacts, MediaId, MediaLimits, MediaStore};
 use crate::options::{OptionField, PostOptions};
 
 /// The name of a platform: `x`, `dry_run`, or one of the user's own.
@@ -214,6 +214,12 @@ pub trait Platform: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Says what media it takes: whoever uploads them, but for a dry run, which has the rules of its platform and
+    /// makes none of its calls.
+    fn media_rules(&self) -> Option<&dyn Media> {
+        self.media()
+    }
+
     /// Builds a part ahead of time, where publishing it is a second call.
     fn stage(&self) -> Option<&dyn Stage> {
         None
@@ -254,7 +260,7 @@ pub fn violations(platform: &dyn Platform, draft: Draft<'_>) -> Vec<Violation> {
 pub struct Lookup<'a> {
     /// What was sent, as it was sent.
     pub intent: &'a Intent,
-    /// Remote ids of the account that other publications have: never the one looked for.
+    /// Remote ids of the identity that other publications have: never the one looked for.
     pub claimed: &'a BTreeSet<String>,
     /// The time now, by the store's clock.
     pub now: DateTime<Utc>,
@@ -451,6 +457,12 @@ pub trait Media: fmt::Debug + Send + Sync {
     /// What it takes. Pure.
     fn limits(&self) -> MediaLimits;
 
+    /// What it refuses of all files of one part together, by what the post is to be: a picture where a video is
+    /// asked for. Each by itself, and their number, are within `limits` already. Pure.
+    fn problems<'a>(&self, _options: &PostOptions, _files: &[Attached<'a>]) -> Vec<String> {
+        Vec::new()
+    }
+
     /// How it comes by a file. Where it fetches them itself, [`UploadFile::url`] is there.
     fn transfer(&self) -> Transfer {
         Transfer::Sent
@@ -498,19 +510,26 @@ pub trait Stage: fmt::Debug + Send + Sync {
     ) -> Result<UploadStep, Failure>;
 }
 
-/// Asks the platform whether it would take the content.
+/// Asks the platform whether it would take the content, and what a person should read before.
 ///
 /// # Contract
 ///
 /// 1. It changes nothing on the platform.
-/// 2. It ends within a few seconds, and remembers for a while what the platform told: it is asked when a
-///    post is planned and again before it is sent.
+/// 2. It ends within a few seconds, and remembers for a while what the platform told: `check` is asked when
+///    a post is planned and again before it is sent, `advice` whenever a preview is shown.
 /// 3. What could not be asked is a failure, not a violation.
+/// 4. `check` makes no call for the sake of `advice`, and what `advice` tells refuses nothing.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Preflight: fmt::Debug + Send + Sync {
     /// What the platform would refuse, by its own current rules.
     async fn check<'a>(&self, who: &Identity, draft: Draft<'a>) -> Result<Vec<Violation>, Failure>;
+
+    /// What the platform wants a person to read before this is posted there, where no program can check it:
+    /// a short plain line each, few enough to be read.
+    async fn advice<'a>(&self, _who: &Identity, _draft: Draft<'a>) -> Result<Vec<String>, Failure> {
+        Ok(Vec::new())
+    }
 }
 
 /// How long a text is, as a platform counts.

@@ -10,7 +10,7 @@ use postq_core::failure::Failure;
 use postq_core::intent::Receipt;
 use postq_core::options::OptionField;
 use postq_core::platform::{
-    Identity, Measure, Outgoing, Pace, Platform, PlatformName, Published, Violation,
+    Identity, Measure, Media, Outgoing, Pace, Platform, PlatformName, Published, Violation,
 };
 
 /// Publishes nothing: every part gets a receipt that says `dry_run`.
@@ -65,6 +65,10 @@ impl Platform for DryRun {
 
     fn measure(&self) -> Option<&dyn Measure> {
         self.inner.as_ref().and_then(|inner| inner.measure())
+    }
+
+    fn media_rules(&self) -> Option<&dyn Media> {
+        self.inner.as_ref().and_then(|inner| inner.media_rules())
     }
 
     async fn publish<'a>(&self, _who: &Identity, part: Outgoing<'a>) -> Result<Published, Failure> {

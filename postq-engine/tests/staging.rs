@@ -1,8 +1,9 @@
 //! A platform that builds a post first and publishes it by a second call: the container is in the intent, built
 //! once, built anew after a refusal, and never published twice.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -41,7 +42,7 @@ enum Trouble {
     Refused,
 }
 
-/// What a preflight says.
+/// What a preflight says, of the rules that are checked and of those that are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Rules {
     #[default]
@@ -57,6 +58,10 @@ struct World {
     containers: Vec<(String, bool)>,
     troubles: Vec<Trouble>,
     rules: Rules,
+    /// What the next who ask for advice are told; then there is some.
+    advice: VecDeque<Rules>,
+    /// How many have asked for it.
+    advised: usize,
     /// What is begun cannot be worked on, ever.
     is_stuck: bool,
     /// What is out is not told apart.
@@ -196,6 +201,20 @@ impl Preflight for Gallery {
             Rules::Hangs => std::future::pending().await,
         }
     }
+
+    async fn advice<'a>(&self, _: &Identity, _: Draft<'a>) -> Result<Vec<String>, Failure> {
+        let told = {
+            let mut world = self.world();
+            world.advised += 1;
+            world.advice.pop_front().unwrap_or_default()
+        };
+        match told {
+            Rules::Good => Ok(vec!["Cats: one at a time".to_owned()]),
+            Rules::Refuses => Ok(Vec::new()),
+            Rules::Unknown => Err(Failure::not_published(FailureClass::Platform, "it is down")),
+            Rules::Hangs => std::future::pending().await,
+        }
+    }
 }
 
 /// No post here names a file.
@@ -252,6 +271,16 @@ impl Bench {
     async fn submit(&self) -> Result<(), DeskError> {
         let submission = Submission::new(Content::text("a cat"), ["mine"], When::Now);
         self.engine.desk().submit(submission).await.map(drop)
+    }
+
+    /// What a preview for these accounts refuses, and what it gives to read.
+    async fn preview(&self, accounts: &[&str]) -> (Vec<String>, Vec<String>) {
+        let submission =
+            Submission::new(Content::text("a cat"), accounts.iter().copied(), When::Now);
+        let preview = self.engine.desk().preview(&submission, false, 1).await.expect("a preview");
+        let refused = preview.problems.into_iter().map(|problem| problem.message).collect();
+        let platforms = preview.platforms.into_iter();
+        (refused, platforms.flat_map(|platform| platform.advice).collect())
     }
 
     /// Runs the engine until the job has ended.
@@ -387,6 +416,63 @@ async fn rules_that_nobody_tells_refuse_nothing() {
         assert_eq!(bench.ended().await, (JobState::Succeeded, None), "{rules:?}");
     };
     tokio::join!(case(Rules::Unknown), case(Rules::Hangs));
+}
+
+const ADVICE: [&str; 1] = ["Cats: one at a time"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn previews_alone_tell_what_a_person_should_read() {
+    let bench = bench().await;
+    bench.submit().await.expect("taken in");
+    assert_eq!(bench.ended().await, (JobState::Succeeded, None));
+    assert_eq!(bench.gallery.world().advised, 0, "neither planning nor sending asks");
+
+    let (refused, read) = bench.preview(&["mine"]).await;
+    assert_eq!((refused, read), (vec![], ADVICE.map(str::to_owned).to_vec()));
+
+    // What is refused may be read about all the same.
+    bench.gallery.world().rules = Rules::Refuses;
+    let (refused, read) = bench.preview(&["mine"]).await;
+    assert!(refused[0].contains("no cats on Sundays"), "{refused:?}");
+    assert_eq!((read, bench.gallery.world().advised), (ADVICE.map(str::to_owned).to_vec(), 2));
+
+    // Nobody is asked about what cannot be.
+    let (refused, read) = bench.preview(&["mine", "nobody"]).await;
+    assert_eq!((refused.len(), read.len(), bench.gallery.world().advised), (1, 0, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_without_advice_is_a_preview() {
+    let case = async |rules, advice| {
+        let bench = bench().await;
+        bench.gallery.world().rules = rules;
+        bench.gallery.world().advice.push_back(advice);
+        let start = Instant::now();
+
+        let told = bench.preview(&["mine"]).await;
+
+        assert_eq!(told, (vec![], vec![]), "{rules:?}, {advice:?}");
+        assert_eq!(bench.gallery.world().advised, 1);
+        assert!(start.elapsed() < Duration::from_secs(9), "both questions wait at the same time");
+    };
+    tokio::join!(
+        case(Rules::Good, Rules::Unknown),
+        case(Rules::Good, Rules::Refuses),
+        case(Rules::Hangs, Rules::Hangs)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn advice_is_told_by_the_first_account_that_is_answered() {
+    let bench = bench().await;
+    let other = Account::new("other", bench.gallery.name.clone(), SystemClock.now());
+    bench.backend.accounts.insert(&other).await.expect("insert the account");
+    bench.gallery.world().advice.push_back(Rules::Unknown);
+
+    assert_eq!(bench.preview(&["mine", "other"]).await.1, ADVICE);
+    assert_eq!(bench.gallery.world().advised, 2);
+    assert_eq!(bench.preview(&["mine", "other"]).await.1, ADVICE);
+    assert_eq!(bench.gallery.world().advised, 3, "answered once is enough");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,8 +15,9 @@ use postq_core::id::{AccountId, TenantId};
 use postq_core::intent::Receipt;
 use postq_core::job::{DeadReason, Job, JobKind, Topic};
 use postq_core::machine::JobState;
-use postq_core::media::{KindLimits, MediaKind, MediaLimits, MediaReader, MediaSource};
+use postq_core::media::{Attached, KindLimits, MediaKind, MediaLimits, MediaReader, MediaSource};
 use postq_core::memory::{MemoryBackend, MemoryMedia};
+use postq_core::options::PostOptions;
 use postq_core::platform::{
     Identity, Media as Uploads, Outgoing, Pace, Platform, PlatformName, PreparedMedia, Published,
     UploadFile, UploadStep, Violation,
@@ -45,6 +46,8 @@ struct World {
     takes: Duration,
     /// How long one may take.
     may_take: Option<Duration>,
+    /// What is wrong with any files.
+    wrong: Option<&'static str>,
     /// What the next publishing call says of the files.
     refusal: Option<Failure>,
     out: usize,
@@ -116,6 +119,11 @@ impl Uploads for Album {
             mixed: false,
             alt: 100,
         }
+    }
+
+    fn problems<'a>(&self, _: &PostOptions, files: &[Attached<'a>]) -> Vec<String> {
+        assert_eq!(files[0].facts.kind, MediaKind::Png);
+        self.world().wrong.map(str::to_owned).into_iter().collect()
     }
 
     fn step_timeout(&self, bytes: u64) -> Option<Duration> {
@@ -315,6 +323,22 @@ async fn a_person_who_sends_a_refused_post_again_does_not_meet_the_same_files() 
     };
     bench.run(out).await;
     assert_eq!(bench.album.world().sent, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_files_of_the_web_is_told_before_one_is_sent() {
+    let bench = bench().await;
+    bench.album.world().wrong = Some("a film is asked for");
+    bench.post(soon(0)).await;
+
+    let refused = bench.ended().await;
+
+    assert_eq!(
+        (refused.state, refused.dead_reason),
+        (JobState::DeadLetter, Some(DeadReason::Content))
+    );
+    assert!(refused.reason.as_deref().unwrap_or_default().contains("a film is asked for"));
+    assert_eq!(bench.album.world().sent, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use postq_core::error::{ErrorKind, MediaError, chain};
 use postq_core::failure::{Failure, FailureClass};
-use postq_core::media::{KindLimits, MediaClass, MediaId, MediaKind, MediaLimits, whole};
+use postq_core::media::{Attached, KindLimits, MediaClass, MediaId, MediaKind, MediaLimits, whole};
+use postq_core::options::PostOptions;
 use postq_core::platform::{Identity, Media, PreparedMedia, UploadFile, UploadStep};
 use postq_http::{Answer, FileForm, FilePart, Hidden, NoAnswer, ask, time_to_send, within};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 use crate::client::{Caller, MOST_OF_ONE, Pinterest, Texts, is_id};
 use crate::error::{not_published, unpublished};
 use crate::pin::{Address, Bytes, type_of};
-use crate::publish::MOST_ALT;
+use crate::publish::{MOST_ALT, ONE_VIDEO};
 use crate::upload::{Registered, Ticket};
 
 /// Files of one Pin.
@@ -67,6 +68,12 @@ pub(crate) fn limits() -> MediaLimits {
     }
 }
 
+/// What is wrong with a video and its cover.
+fn of_video(files: &[Attached<'_>]) -> Option<&'static str> {
+    let is_video = |file: &Attached<'_>| file.facts.kind.class() == MediaClass::Video;
+    (files.len() > 2 && files.iter().any(is_video)).then_some(ONE_VIDEO)
+}
+
 /// How far the upload of a video is: what is written down between two steps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Progress {
@@ -89,6 +96,10 @@ enum At {
 impl Media for Pinterest {
     fn limits(&self) -> MediaLimits {
         limits()
+    }
+
+    fn problems<'a>(&self, _options: &PostOptions, files: &[Attached<'a>]) -> Vec<String> {
+        of_video(files).map(str::to_owned).into_iter().collect()
     }
 
     /// A video goes in one call, whatever its size.
@@ -381,6 +392,8 @@ impl Pinterest {
 
 #[cfg(test)]
 mod tests {
+    use postq_core::media::MediaFacts;
+
     use super::*;
 
     #[test]
@@ -391,6 +404,24 @@ mod tests {
         }
         for bad in ["", "image/png", "image/webp:00", "video/mp4:00", "image/png:../x"] {
             assert!(Kept::read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_video_has_one_cover_at_most() {
+        let (video, picture) = (
+            MediaFacts::picture(MediaKind::Mp4, 640, 480),
+            MediaFacts::picture(MediaKind::Png, 640, 480),
+        );
+        let problems = |facts: &[&MediaFacts]| {
+            let of = |facts| Attached { name: "a", bytes: 9, facts, alt: None };
+            let files: Vec<_> = facts.iter().map(|facts| of(*facts)).collect();
+            of_video(&files)
+        };
+
+        assert_eq!(problems(&[&video, &picture, &picture]), Some(ONE_VIDEO));
+        for good in [&[&video][..], &[&video, &picture], &[&picture; 5]] {
+            assert_eq!(problems(good), None, "{}", good.len());
         }
     }
 

@@ -32,6 +32,7 @@ const BETWEEN_ALTS: &str = " / ";
 const SANE: TimeDelta = TimeDelta::minutes(10);
 
 const NO_MEDIA: &str = "a Pin needs a picture or a video";
+pub(crate) const ONE_VIDEO: &str = "one video in a Pin, with one picture at most: its cover";
 const NOT_UPLOADED: &str = "the media of this part was not uploaded first";
 
 #[async_trait]
@@ -169,10 +170,7 @@ impl Pinterest {
                 let video = self.covered(video, pictures.pop(), options).await?;
                 Ok(Source::VideoId(video))
             }
-            ([_, ..], _) => {
-                let message = "one video in a Pin, with one picture at most: its cover";
-                Err(Failure::not_published(FailureClass::Content, message))
-            }
+            ([_, ..], _) => Err(Failure::not_published(FailureClass::Content, ONE_VIDEO)),
             ([], more) => {
                 let message = format!("{more} pictures, at most {MOST_FILES}");
                 Err(Failure::not_published(FailureClass::Content, message))

@@ -20,6 +20,7 @@ use crate::config::{Bases, Config};
 use crate::error::unread;
 use crate::media::Leases;
 use crate::preflight::Communities;
+use crate::rules::Rules;
 
 /// The longest answer to a call that creates, or that asks who one is.
 pub(crate) const MOST_OF_ONE: usize = 64 * 1_024;
@@ -37,7 +38,10 @@ pub struct Reddit {
     pub(crate) name: PlatformName,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) bases: Bases,
-    pub(crate) communities: Communities,
+    /// What communities take.
+    pub(crate) communities: Communities<Rules>,
+    /// What they write for people.
+    pub(crate) written: Communities<Vec<String>>,
     pub(crate) leases: Leases,
     http: reqwest::Client,
 }
@@ -76,6 +80,7 @@ impl Reddit {
             clock: Arc::new(SystemClock),
             bases,
             communities: Communities::default(),
+            written: Communities::default(),
             leases: Leases::default(),
             http,
         })

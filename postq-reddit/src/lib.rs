@@ -6,7 +6,7 @@
 //! | `client` | [`Reddit`] itself, and how it is called |
 //! | `options` | what a post is told besides its text, and what kind of post that makes |
 //! | `publish`, `submit` | its [`Platform`](postq_core::platform::Platform), and the body of the creating call |
-//! | `preflight`, `rules` | its [`Preflight`](postq_core::platform::Preflight): what a community takes |
+//! | `preflight`, `rules`, `written` | its [`Preflight`](postq_core::platform::Preflight): what a community takes, and what it writes for people |
 //! | `connect` | its [`Connect`](postq_core::connect::Connect) and [`Refresh`](postq_core::connect::Refresh): OAuth 2 |
 //! | `reconcile`, `listing`, `sent`, `text` | its [`Reconcile`](postq_core::platform::Reconcile): finds a post again among the account's own |
 //! | `metrics` | its [`Metrics`](postq_core::platform::Metrics): counts of up to 100 posts in one call |
@@ -47,7 +47,8 @@
 //!   says neither when it is done nor that it has failed. After the settle time a person decides, or the
 //!   account's `on_unknown`: with `resend` a video may come out twice.
 //! - **Rules are the community's own**, so they are asked for before and remembered for an hour. What they only
-//!   write for people, and their regular expressions, are left to Reddit, which checks again.
+//!   write for people is shown with a preview, and nothing is refused for it; regular expressions are left to
+//!   Reddit, which checks again.
 //! - **How fast an account may post** Reddit says only when it refuses; the wait is obeyed.
 //! - A post that moderators or their bots remove was published: it is not sent again, and its metrics say that
 //!   it is hidden. What its author has deleted is gone; Reddit's terms want copies of it deleted as well.
@@ -74,6 +75,7 @@ mod rules;
 mod sent;
 mod submit;
 mod text;
+mod written;
 
 pub use client::{Reddit, Whoami};
 pub use config::Config;

@@ -18,7 +18,8 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use postq_core::error::{ErrorKind, chain};
 use postq_core::failure::{Failure, FailureClass, Outcome};
-use postq_core::media::{KindLimits, MediaClass, MediaKind, MediaLimits, MediaReader};
+use postq_core::media::{Attached, KindLimits, MediaClass, MediaKind, MediaLimits, MediaReader};
+use postq_core::options::PostOptions;
 use postq_core::platform::{Identity, Media, PreparedMedia, UploadFile, UploadStep};
 use postq_http::{
     Answer, FileForm, FilePart, Hidden, NoAnswer, Token, ask, form, is_loopback, time_to_send,
@@ -31,7 +32,7 @@ use serde_json::Value;
 
 use crate::client::{MOST_OF_ONE, Reddit, is_id, token_of};
 use crate::error::unpublished;
-use crate::options::GALLERY;
+use crate::options::{GALLERY, Wanted};
 use crate::submit::FORM;
 
 /// An upload whose lease is gone is begun anew so often.
@@ -179,6 +180,12 @@ impl Call<'_> {
 impl Media for Reddit {
     fn limits(&self) -> MediaLimits {
         limits()
+    }
+
+    fn problems<'a>(&self, options: &PostOptions, files: &[Attached<'a>]) -> Vec<String> {
+        let is_video = |file: &&Attached<'_>| file.facts.kind.class() == MediaClass::Video;
+        let videos = files.iter().filter(is_video).count();
+        Wanted::read(options).kind_of_these(files.len(), videos).err().into_iter().collect()
     }
 
     /// A file goes in one call, whatever its size.

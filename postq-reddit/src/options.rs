@@ -156,8 +156,12 @@ impl<'a> Wanted<'a> {
 
     /// What kind of post these files make, or why none.
     pub(crate) fn kind_of(&self, files: &[Taken]) -> Result<Kind, String> {
-        let videos = files.iter().filter(|file| file.poster.is_some()).count();
-        let told = match (files.len(), videos) {
+        self.kind_of_these(files.len(), files.iter().filter(|file| file.poster.is_some()).count())
+    }
+
+    /// The same of so many files, so many of them videos.
+    pub(crate) fn kind_of_these(&self, files: usize, videos: usize) -> Result<Kind, String> {
+        let told = match (files, videos) {
             (0, _) if self.url.is_some() => Kind::Link,
             (0, _) => Kind::Own,
             (1, 0) => Kind::Image,

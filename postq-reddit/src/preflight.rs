@@ -1,4 +1,5 @@
-//! [`Preflight`] for Reddit: asks what a community takes, and remembers it for an hour.
+//! [`Preflight`] for Reddit: asks what a community takes and what it writes for people, and remembers both for
+//! an hour.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -20,6 +21,7 @@ use crate::client::{Reddit, is_name, token_of};
 use crate::error::unread;
 use crate::options::Wanted;
 use crate::rules::{About, Flair, Requirements, Rules};
+use crate::written::Written;
 
 /// How long a community is remembered. Its rules change, but seldom.
 const REMEMBERED: TimeDelta = TimeDelta::hours(1);
@@ -31,27 +33,32 @@ const PATIENCE: Duration = Duration::from_secs(4);
 const MOST_OF_ANSWER: usize = 1_024 * 1_024;
 
 /// What is known of communities. By account, since it is told whether this very one may post there.
-#[derive(Default)]
-pub(crate) struct Communities(Mutex<HashMap<Key, (DateTime<Utc>, Rules)>>);
+pub(crate) struct Communities<T>(Mutex<HashMap<Key, (DateTime<Utc>, T)>>);
 
 /// An account, and the name of a community in lower case.
 type Key = (AccountId, String);
 
-impl Communities {
-    fn known(&self, key: &Key, now: DateTime<Utc>) -> Option<Rules> {
+impl<T> Default for Communities<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Communities<T> {
+    fn known(&self, key: &Key, now: DateTime<Utc>) -> Option<T> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, rules) = known.get(key)?;
+        let (at, told) = known.get(key)?;
         let age = now - *at;
-        (age >= TimeDelta::zero() && age < REMEMBERED).then(|| rules.clone())
+        (age >= TimeDelta::zero() && age < REMEMBERED).then(|| told.clone())
     }
 
-    fn keep(&self, key: Key, now: DateTime<Utc>, rules: Rules) {
+    fn keep(&self, key: Key, now: DateTime<Utc>, told: T) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST_REMEMBERED && !known.contains_key(&key) {
             let oldest = known.iter().min_by_key(|(_, (at, _))| *at).map(|(key, _)| key.clone());
             oldest.map(|key| known.remove(&key));
         }
-        known.insert(key, (now, rules));
+        known.insert(key, (now, told));
     }
 }
 
@@ -70,6 +77,25 @@ impl Preflight for Reddit {
         };
         Ok(problems.into_iter().map(of_post).collect())
     }
+
+    async fn advice<'a>(&self, who: &Identity, draft: Draft<'a>) -> Result<Vec<String>, Failure> {
+        let wanted = Wanted::read(draft.options);
+        if !is_name(&wanted.community) {
+            return Ok(Vec::new());
+        }
+        let (now, key) = (self.clock.now(), key(who, &wanted));
+        if let Some(lines) = self.written.known(&key, now) {
+            return Ok(lines);
+        }
+        let token = token_of(who.secret.as_ref())?;
+        let lines = self.ask(&token, &wanted).written().await?.lines();
+        self.written.keep(key, now, lines.clone());
+        Ok(lines)
+    }
+}
+
+fn key(who: &Identity, wanted: &Wanted<'_>) -> Key {
+    (who.account, wanted.community.to_ascii_lowercase())
 }
 
 fn without_margins(part: &Part) -> Part {
@@ -85,16 +111,14 @@ enum Known {
 
 impl Reddit {
     async fn rules(&self, who: &Identity, wanted: &Wanted<'_>) -> Result<Known, Failure> {
-        let now = self.clock.now();
-        let key = (who.account, wanted.community.to_ascii_lowercase());
+        let (now, key) = (self.clock.now(), key(who, wanted));
         let known = self.communities.known(&key, now);
         let complete = |rules: &Rules| rules.flairs.is_some() || !wants_flairs(wanted, rules);
         if let Some(rules) = known.filter(complete) {
             return Ok(Known::Rules(Box::new(rules)));
         }
         let token = token_of(who.secret.as_ref())?;
-        let deadline = Instant::now() + PATIENCE.min(self.patience());
-        let ask = Ask { reddit: self, token: &token, community: &wanted.community, deadline };
+        let ask = self.ask(&token, wanted);
         let about = match ask.about().await? {
             Ok(about) => about,
             Err(why) => return Ok(Known::Closed(why)),
@@ -106,6 +130,11 @@ impl Reddit {
         }
         self.communities.keep(key, now, rules.clone());
         Ok(Known::Rules(Box::new(rules)))
+    }
+
+    fn ask<'a>(&'a self, token: &'a Token, wanted: &'a Wanted<'_>) -> Ask<'a> {
+        let deadline = Instant::now() + PATIENCE.min(self.patience());
+        Ask { reddit: self, token, community: &wanted.community, deadline }
     }
 }
 
@@ -144,6 +173,11 @@ impl Ask<'_> {
             403 => Ok(None),
             _ => self.read(&answer).map(Some),
         }
+    }
+
+    /// What it writes for people.
+    async fn written(&self) -> Result<Written, Failure> {
+        self.read(&self.get(&format!("/r/{}/about/rules", self.community)).await?)
     }
 
     async fn get(&self, path: &str) -> Result<Answer, Failure> {

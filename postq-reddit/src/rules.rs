@@ -1,8 +1,8 @@
 //! What a community takes, as Reddit tells it, and the pure check of a post against it.
 //!
-//! Checked is what can be told for sure. Regular expressions, the age of a link and the community's written
-//! rules are left to Reddit, which checks again at the creating call. Where it is not documented whether all
-//! words of a list are wanted or one of them, only a post with none of them is refused.
+//! Checked is what can be told for sure. Regular expressions and the age of a link are left to Reddit, which
+//! checks again at the creating call; the community's written rules are for people, see `written`. Where it is
+//! not documented whether all words of a list are wanted or one of them, only a post with none of them is refused.
 
 use postq_core::content::Part;
 use reqwest::Url;
@@ -86,7 +86,7 @@ pub(crate) struct Flair {
 }
 
 /// The value, or nothing where Reddit tells something else.
-fn or_default<'de, D, T>(from: D) -> Result<T, D::Error>
+pub(crate) fn or_default<'de, D, T>(from: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Default + serde::de::DeserializeOwned,

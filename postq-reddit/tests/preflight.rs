@@ -22,6 +22,11 @@ async fn check(bench: &Bench, text: &str, options: PostOptions) -> Result<Vec<St
     Ok(violations.into_iter().map(|violation| violation.message).collect())
 }
 
+async fn advice(bench: &Bench, options: PostOptions) -> Result<Vec<String>, Failure> {
+    let parts = [Part::text("text")];
+    bench.reddit.advice(&bench.who, Draft { parts: &parts, options: &options }).await
+}
+
 fn targets(bench: &Bench) -> Vec<String> {
     bench.server.seen().into_iter().map(|seen| format!("{} {}", seen.method, seen.target)).collect()
 }
@@ -145,9 +150,15 @@ async fn it_ends_within_its_patience() {
     .await;
     let start = Instant::now();
 
-    let failure = check(&bench, "", titled("t", "")).await.expect_err("no answer");
+    let options = || titled("t", "");
+    let (checked, advised) = tokio::join!(check(&bench, "", options()), advice(&bench, options()));
 
-    assert_eq!((failure.class, failure.outcome), (FailureClass::Network, Outcome::NotPublished));
+    for failure in [checked.expect_err("no answer"), advised.expect_err("no answer")] {
+        assert_eq!(
+            (failure.class, failure.outcome),
+            (FailureClass::Network, Outcome::NotPublished)
+        );
+    }
     assert!(start.elapsed() < Duration::from_millis(700), "{:?}", start.elapsed());
 }
 
@@ -158,4 +169,67 @@ async fn what_is_no_community_is_not_asked_for() {
         assert_eq!(check(&bench, "", options(bad)).await, Ok(vec![]));
     }
     assert!(bench.server.seen().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_community_writes_for_people_is_told_and_remembered() {
+    let mut bench = bench().await;
+    bench.server.set_rules(
+        "Test",
+        json!([
+            { "kind": "all", "short_name": "Be kind", "description": "To\n\nall.", "priority": 2 },
+            { "kind": "comment", "short_name": "No shouting", "priority": 0 },
+            { "kind": "link", "short_name": "On topic", "description": null, "priority": 1 },
+            "odd",
+        ]),
+    );
+
+    let told = advice(&bench, titled("one", "")).await;
+    assert_eq!(told, Ok(vec!["On topic".to_owned(), "Be kind: To all.".to_owned()]));
+    assert_eq!(targets(&bench), ["GET /r/test/about/rules?raw_json=1"]);
+    let again = advice(&bench, options(r#"{"subreddit":"r/TEST","title":"t"}"#)).await;
+    assert_eq!((again, targets(&bench).len()), (told, 1));
+
+    // Whether it would be taken asks nothing of them, and is remembered by itself.
+    check(&bench, "text", titled("two", "")).await.expect("an answer");
+    assert_eq!(targets(&bench).len(), 3);
+    assert!(!targets(&bench)[1..].concat().contains("rules"), "{:?}", targets(&bench));
+
+    // Of a private community each account is told by itself.
+    bench.who = who("tok-other");
+    advice(&bench, titled("three", "")).await.expect("an answer");
+    assert_eq!(targets(&bench).len(), 4);
+}
+
+#[tokio::test]
+async fn a_community_without_rules_says_nothing() {
+    let bench = bench().await;
+    assert_eq!(advice(&bench, titled("t", "")).await, Ok(vec![]));
+    advice(&bench, titled("t", "")).await.expect("an answer");
+    assert_eq!(targets(&bench).len(), 1, "remembered as well");
+    for bad in ["{}", r#"{"subreddit":"a/../b"}"#] {
+        assert_eq!(advice(&bench, options(bad)).await, Ok(vec![]));
+    }
+    assert_eq!(targets(&bench).len(), 1, "nobody can be asked");
+}
+
+#[tokio::test]
+async fn rules_that_could_not_be_asked_for_are_a_failure_and_not_remembered() {
+    let bench = bench().await;
+    for (status, body) in [
+        (200, "<html>"),
+        (200, "7"),
+        (302, ""),
+        (401, ""),
+        (403, r#"{"reason":"private","message":"Forbidden","error":403}"#),
+        (404, "<html>"),
+        (429, ""),
+        (503, "<html>"),
+    ] {
+        bench.server.answer(Target::Rules, Canned::new(status, body));
+        let failure = advice(&bench, titled("t", "")).await.expect_err(body);
+        assert_eq!(failure.outcome, Outcome::NotPublished, "{status}");
+    }
+    bench.server.answer(Target::Rules, Canned::new(200, r#"{"rules":null,"site_rules":7}"#));
+    assert_eq!(advice(&bench, titled("t", "")).await, Ok(vec![]));
 }

@@ -81,11 +81,9 @@ async fn what_is_sent_is_what_reddit_takes() {
     );
     let parts = [Part::text("text")];
     let options = titled("a title", FLAIR);
-    bench
-        .reddit
-        .check(&bench.who, Draft { parts: &parts, options: &options })
-        .await
-        .expect("asked");
+    let draft = Draft { parts: &parts, options: &options };
+    bench.reddit.check(&bench.who, draft).await.expect("asked");
+    bench.reddit.advice(&bench.who, draft).await.expect("asked");
     let link = r#","url":"https://a.example/","nsfw":true,"spoiler":true,"send_replies":false"#;
     for (text, more) in [("a text", ""), ("a text", FLAIR), ("", link)] {
         bench.publish(text, titled("a title", more)).await.expect("published");

@@ -88,6 +88,11 @@ impl Preflight for Board {
         let message = "the board \"cats\" takes nothing new; choose another".to_owned();
         Ok(if refused { vec![Violation { part: 0, message }] } else { Vec::new() })
     }
+
+    async fn advice<'a>(&self, _: &Identity, draft: Draft<'a>) -> Result<Vec<String>, Failure> {
+        let board = draft.options.text("board").unwrap_or_default();
+        Ok(vec![format!("On {board}: <b>no</b> shouting"), "Be kind".to_owned()])
+    }
 }
 
 /// A site with the accounts `hall` on the notice board and `acme` on a platform that wants nothing else.
@@ -369,6 +374,26 @@ async fn a_platforms_own_rules_are_asked_for_whenever_a_post_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_preview_has_what_is_to_be_read_before() {
+    let (site, _) = site().await;
+    let mut new = notice(&json!({"board": {"board": "stoves"}}));
+    new["accounts"] = json!(["hall", "acme"]);
+    let advice = |preview: &Answer| -> Value {
+        let platforms = preview.body["platforms"].as_array().unwrap().iter();
+        let name = |one: &Value| one["platform"].as_str().unwrap().to_owned();
+        platforms.map(|one| (name(one), one["advice"].clone())).collect()
+    };
+    let expected = json!({"board": ["On stoves: <b>no</b> shouting", "Be kind"], "recorder": []});
+
+    let preview = site.post("/api/posts/preview", new.clone()).await.is(200);
+    assert_eq!((told(&preview), advice(&preview)), (vec![], expected.clone()));
+
+    let made = site.post("/api/posts", new).await.is(201);
+    let preview = site.get(&format!("/api/posts/{}/preview", made.id())).await.is(200);
+    assert_eq!(advice(&preview), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_day_that_is_full_is_told_before_anything_is_planned() {
     let (site, _) = site().await;
     let now = site.get("/api/limits").await.is(200).body["at"].as_str().unwrap().to_owned();
@@ -453,6 +478,7 @@ async fn the_document_tells_of_options_fitting_and_platforms() {
         ("Post", "options"),
         ("Post", "fitted"),
         ("Platform", "notice"),
+        ("Platform", "advice"),
         ("PlatformAbilities", "options"),
         ("PlatformAbilities", "daily"),
     ] {

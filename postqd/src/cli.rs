@@ -197,6 +197,9 @@ pub(crate) struct NewPost {
     /// may be given several times
     #[arg(long = "option", value_name = "PLATFORM.NAME=VALUE")]
     pub(crate) options: Vec<String>,
+    /// Another text for one platform, as x="Short."; with the same media; may be given several times
+    #[arg(long = "variant", value_name = "PLATFORM=TEXT")]
+    pub(crate) variants: Vec<String>,
     /// What is done with a text that is too long for a platform; without this it is refused
     #[arg(long, value_enum)]
     pub(crate) fit: Option<Fit>,
@@ -294,6 +297,13 @@ pub(crate) struct Preview {
     pub(crate) jsonl: bool,
 }
 
+impl Post {
+    /// Whether a post is written, or changed.
+    pub(crate) fn writes(&self) -> bool {
+        matches!(self.command, None | Some(PostCommand::Edit(_)))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum PostCommand {
     /// Lists posts, oldest first
@@ -304,29 +314,36 @@ pub(crate) enum PostCommand {
         post: String,
     },
     /// Gives a post another text, other options, another time, zone or priority
-    Edit {
-        /// Its id or key
-        post: String,
-        /// The new text; - reads standard input
-        #[arg(long)]
-        text: Option<String>,
-        /// Another option, as reddit.subreddit=rust; without a value it is taken away; the others stay
-        #[arg(long = "option", value_name = "PLATFORM.NAME=VALUE")]
-        options: Vec<String>,
-        /// What is done where the text is too long for a platform; what was made to fit before is made so again
-        #[arg(long, value_enum)]
-        fit: Option<Fit>,
-        #[command(flatten)]
-        time: Time,
-        /// Higher goes first
-        #[arg(long, allow_negative_numbers = true)]
-        priority: Option<i16>,
-    },
+    Edit(Box<EditPost>),
     /// Calls a post off: what is out stays
     Cancel {
         /// Its id or key
         post: String,
     },
+}
+
+/// What changes of a post.
+#[derive(Debug, Args)]
+pub(crate) struct EditPost {
+    /// Its id or key
+    pub(crate) post: String,
+    /// The new text; - reads standard input
+    #[arg(long)]
+    pub(crate) text: Option<String>,
+    /// Another option, as reddit.subreddit=rust; without a value it is taken away; the others stay
+    #[arg(long = "option", value_name = "PLATFORM.NAME=VALUE")]
+    pub(crate) options: Vec<String>,
+    /// Another text for one platform, as x="Short."; without a text it is taken away; the others stay
+    #[arg(long = "variant", value_name = "PLATFORM=TEXT")]
+    pub(crate) variants: Vec<String>,
+    /// What is done where the text is too long for a platform; what was made to fit before is made so again
+    #[arg(long, value_enum)]
+    pub(crate) fit: Option<Fit>,
+    #[command(flatten)]
+    pub(crate) time: Time,
+    /// Higher goes first
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) priority: Option<i16>,
 }
 
 /// Which part of a list is shown.

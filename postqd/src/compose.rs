@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use postq_calendar::Calendar;
 use postq_core::account::Account;
 use postq_core::backend::Backend;
 use postq_core::clock::{Clock, SystemClock};
@@ -13,10 +12,10 @@ use postq_core::id::TenantId;
 use postq_core::media::MediaStore;
 use postq_core::platform::Platform;
 use postq_core::vault::KeyRing;
-use postq_engine::desk::{Desk, DeskSettings};
+use postq_engine::desk::DeskSettings;
 use postq_engine::dry_run::DryRun;
 use postq_engine::webhooks::Webhooks;
-use postq_engine::{Engine, EngineBuilder, NodeFacts, Platforms, Settings};
+use postq_engine::{Engine, EngineBuilder, NodeFacts, Settings};
 use postq_outbound::HttpCourier;
 
 use crate::adapters::Adapters;
@@ -60,16 +59,6 @@ impl Node {
     /// The platforms, the dry run among them.
     pub(crate) fn platforms(&self) -> impl Iterator<Item = &Arc<dyn Platform>> {
         self.platforms.iter()
-    }
-
-    /// Where posts and schedules come in.
-    pub(crate) async fn desk(&self) -> anyhow::Result<Desk> {
-        let platforms = Platforms::new(self.platforms.iter().cloned());
-        let media = media(self, Vec::new())?;
-        Ok(Desk::new(self.backend.clone(), platforms, Arc::new(Calendar::new()))
-            .with_settings(self.desk_settings())
-            .with_media(media)
-            .with_prices(Arc::new(self.config.prices.clone())))
     }
 
     fn desk_settings(&self) -> DeskSettings {
@@ -124,7 +113,8 @@ impl Node {
         self.built(self.among(self.builder(settings).await?, keys))
     }
 
-    /// An engine that never runs, for its desk; with the vault where credentials are to be sealed.
+    /// An engine that never runs, for its desk; with the vault where credentials are to be sealed, or platforms are
+    /// to be asked for their rules.
     pub(crate) async fn engine_at_rest(&self, with_vault: bool) -> anyhow::Result<Engine> {
         let mut builder = self.among(
             Engine::builder(self.backend.clone())

@@ -153,10 +153,8 @@ fn an_app_password_lets_in_and_is_kept_nowhere() {
     given(&place, &other, "bob-bob-bob").exits(1).tells("give it a name of its own");
 }
 
-#[test]
-fn options_reach_the_platform_and_can_be_changed() {
-    let runtime = Runtime::new().unwrap();
-    let reddit = runtime.block_on(FakeReddit::start()).unwrap();
+/// A place with the account `me` on a server that answers as Reddit does.
+fn on_reddit(reddit: &FakeReddit) -> Place {
     let place = Place::new();
     let url = reddit.base_url();
     place.write(
@@ -168,6 +166,41 @@ fn options_reach_the_platform_and_can_be_changed() {
     );
     let add = ["account", "add", "reddit", "--name", "me", "--access-token-stdin"];
     given(&place, &add, "tok-me").exits(0).tells("is id me on reddit");
+    place
+}
+
+#[test]
+fn a_platform_is_asked_for_its_rules_before_anything_is_planned() {
+    let runtime = Runtime::new().unwrap();
+    let reddit = runtime.block_on(FakeReddit::start()).unwrap();
+    let place = on_reddit(&reddit);
+    reddit.set_community("strict", json!({}), json!({ "title_text_min_length": 10 }), json!([]));
+    let refused = "the title is 4 characters long, at least 10";
+    let options = ["--option", "reddit.subreddit=strict", "--option", "reddit.title=Look"];
+    let post = ["post", "A story.", "--account", "me", "--at", "+1h"];
+    let csv = |title: &str| {
+        format!("key,at,accounts,text,reddit.subreddit,reddit.title\na,+1h,me,hi,strict,{title}\n")
+    };
+
+    place.run(&[&post[..], &options].concat()).exits(1).tells(refused);
+    place.write("a.csv", csv("Look"));
+    place.run(&["import", "a.csv"]).exits(1).tells(refused);
+    place.run(&["run", "a.csv", "--until", "+1s"]).exits(1).tells(refused);
+    let posts = place.run(&["post", "list"]).exits(0);
+    assert!(!posts.out.contains("scheduled"), "{}", posts.out);
+    place.write("a.csv", csv("Look here now"));
+    place.run(&["import", "a.csv", "--apply"]).exits(0);
+    place.run(&["post", "list"]).exits(0).tells("scheduled");
+    let edit = ["post", "edit", "a", "--option", "reddit.title=Look"];
+    place.run(&edit).exits(1).tells(refused);
+    assert_eq!(reddit.creates(), 0);
+}
+
+#[test]
+fn options_reach_the_platform_and_can_be_changed() {
+    let runtime = Runtime::new().unwrap();
+    let reddit = runtime.block_on(FakeReddit::start()).unwrap();
+    let place = on_reddit(&reddit);
     let post = |more: &[&str]| {
         let base = ["post", "A long story.", "--account", "me", "--key", "story"];
         place.run(&[&base, more].concat())
@@ -195,6 +228,16 @@ fn options_reach_the_platform_and_can_be_changed() {
     place.run(&edit).exits(0).tells("options changed, revision 2");
     let missing = ["post", "edit", "story", "--option", "reddit.subreddit="];
     place.run(&missing).exits(1).tells("--option reddit.subreddit: is missing");
+
+    // The community's rules are for whoever looks before.
+    let rule = |name: &str| json!({ "kind": "all", "short_name": name, "description": "Please." });
+    reddit.set_rules("rust", json!([rule("Be kind"), rule("On\u{1b}[31m topic")]));
+    let base = ["post", "A story.", "--account", "me", "--preview"];
+    let look = ["--option", "reddit.subreddit=rust", "--option", "reddit.title=Look"];
+    let preview = place.run(&[&base[..], &look].concat()).exits(0);
+    preview.tells("  to read before posting:\n    Be kind: Please.\n    On [31m topic: Please.\n");
+    let preview = place.run(&[&base[..], &look, &["--json"]].concat()).exits(0).values();
+    assert_eq!(preview[0]["platforms"][0]["advice"][0], "Be kind: Please.");
 
     let values = place.run(&["post", "show", "story", "--json"]).exits(0).values();
     let expected = json!({ "reddit": { "subreddit": "rust", "title": "43" } });
@@ -285,6 +328,86 @@ fn a_text_that_was_made_to_fit_is_made_so_again() {
 }
 
 #[test]
+fn what_files_make_together_is_told_before_they_are_planned_and_in_a_dry_run_too() {
+    let place = dry(&["x", "reddit", "instagram", "pinterest"], "");
+    let mut names = Vec::new();
+    for side in 400..406_u32 {
+        let mut out = std::io::Cursor::new(Vec::new());
+        image::RgbImage::new(side, side).write_to(&mut out, image::ImageFormat::Png).unwrap();
+        place.write(&format!("{side}.png"), out.into_inner());
+        names.push(format!("{side}.png"));
+    }
+    let refused = |account: &str, options: &[&str], files: &[String], expected: &str| {
+        let mut add = vec!["post", "Look.", "--account", account, "--at", "+1h"];
+        options.iter().for_each(|one| add.extend(["--option", one]));
+        files.iter().for_each(|file| add.extend(["--media", file]));
+        place.run(&add).exits(1).tells(expected);
+        place.run(&[&add[..], &["--preview"]].concat()).tells(expected);
+    };
+
+    refused("x", &[], &names[..5], "5 media files, at most 4");
+    let reddit = ["reddit.subreddit=rust", "reddit.title=Look", "reddit.kind=video"];
+    refused("reddit", &reddit, &names[..1], "makes a post of the kind image");
+    let reel = ["instagram.kind=reel"];
+    refused("instagram", &reel, &names[..1], "a reel is asked for, and the file is a picture");
+    refused("pinterest", &["pinterest.board=cats"], &names, "6 media files, at most 5");
+    let good = ["--media", &names[0], "--option", "instagram.kind=story"];
+    place
+        .run(&[&["post", "", "--account", "instagram", "--at", "+1h"], &good[..]].concat())
+        .exits(0);
+    // And they are shown.
+    let platforms = place.run(&["platforms", "--json"]).exits(0).values().remove(0);
+    let x = platforms.as_array().unwrap().iter().find(|one| one["platform"] == "x").unwrap();
+    assert_eq!(x["media"]["most"], 4, "{x}");
+}
+
+#[test]
+fn one_platform_may_have_a_text_of_its_own() {
+    let place = dry(&["x", "bluesky"], "");
+    let new = ["--account", "x", "--account", "bluesky", "--at", "+1h", "--key", "k"];
+    let variant = |text| ["--variant", text];
+    let text = |post: &Value, platform: &str| {
+        let parts = post["variants"][platform].as_array().cloned().unwrap_or_default();
+        parts.iter().map(|part| part["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+
+    let add = [&["post", "For all."], &new[..], &variant("bluesky=One.\n---\nTwo.")].concat();
+    let preview = place.run(&[&add[..], &["--preview"]].concat()).exits(0);
+    preview.tells("part 2: Two.");
+    preview.tells("part 1: For all.");
+    place.run(&add).exits(0);
+    assert_eq!(text(&post(&place, "k"), "bluesky"), ["One.", "Two."]);
+    assert_eq!(text(&post(&place, "k"), "x"), [""; 0]);
+
+    // A text for another platform leaves it, and what was made to fit is made again.
+    let long = "This sentence is said again. ".repeat(12);
+    place.run(&["post", "edit", "k", "--text", &long, "--fit", "thread"]).exits(0);
+    assert_eq!(text(&post(&place, "k"), "bluesky"), ["One.", "Two."]);
+    assert_eq!(post(&place, "k")["fitted"], json!({ "x": "thread" }));
+    place.run(&["post", "edit", "k", "--variant", "bluesky=Own."]).exits(0).tells("text changed");
+    let now = post(&place, "k");
+    assert_eq!((text(&now, "bluesky"), text(&now, "x").len()), (vec!["Own.".to_owned()], 2));
+    place.run(&["post", "edit", "k", "--variant", "x=Mine.", "--variant", "bluesky="]).exits(0);
+    let now = post(&place, "k");
+    assert_eq!(
+        (text(&now, "x"), &now["fitted"]),
+        (vec!["Mine.".to_owned()], &json!({ "bluesky": "thread" }))
+    );
+    place.run(&["post", "edit", "k", "--text", "Short."]).exits(0);
+    place.run(&["post", "edit", "k", "--variant", "x="]).exits(0);
+    assert_eq!(post(&place, "k")["variants"], json!({}));
+
+    let wrong = |more: &[&str]| place.run(&[&["post", "hi", "--account", "x"], more].concat());
+    wrong(&variant("blusky=a"))
+        .exits(1)
+        .tells("unknown platform \"blusky\"; did you mean \"bluesky\"");
+    wrong(&variant("bluesky=a")).exits(1).tells("none of the accounts is on bluesky");
+    wrong(&variant("bluesky")).exits(2).tells("expected PLATFORM=TEXT");
+    let edit = ["post", "edit", "k", "--variant", "reddit=a"];
+    place.run(&edit).exits(2).tells("--variant reddit: none of the post's accounts is on reddit");
+}
+
+#[test]
 fn options_that_no_platform_wants_are_told() {
     let place = dry(&["x", "reddit"], "");
     let told = |more: &[&str]| {
@@ -358,7 +481,7 @@ fn what_is_wrong_in_a_calendar_is_told_at_its_place() {
             "a".repeat(300)
         ),
         &[
-            "f.csv:2: options.reddit.subreddit: is missing: the community",
+            "f.csv:2:29: options.reddit.subreddit: is missing: the community",
             "f.csv:3:36: options.reddit.nsfw: is \"perhaps\", expected true or false",
             "f.csv:4:24: options.reddit: none of the accounts is on reddit",
             "f.csv:5:27: fit: \"tight\" cannot be; expected shorten or thread",

@@ -39,6 +39,8 @@ fn only_post(api: &Api) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_platform_needs_is_asked_for_and_told_at_its_field() {
     let reddit = FakeReddit::start().await.expect("a free port");
+    let rule = |name: &str| json!({ "short_name": name, "description": "<b>Please</b>." });
+    reddit.set_rules("gardening", json!([rule("Be kind"), rule("No adverts")]));
     let home = with_reddit(&reddit);
     let daemon = home.serve();
     let api = Api::of(&daemon).await;
@@ -77,6 +79,9 @@ async fn what_a_platform_needs_is_asked_for_and_told_at_its_field() {
     .await;
     page.fill("Kind", "self").await;
     page.sees("Would be taken").await;
+    page.eval("document.querySelector('aside summary').click()").await;
+    page.sees("To read before posting (2)").await;
+    page.sees("No adverts: <b>Please</b>.").await;
     page.click("button", "At a time").await;
     page.whole("compose-options-filled", Size::Desktop).await;
     page.click("button", "Schedule").await;

@@ -30,7 +30,7 @@ impl Publish<'_> {
             return Ok(Vec::new());
         }
         let preparation = self.preparation()?;
-        let prepared = self.guarded(preparation.part(index, part)).await?;
+        let prepared = self.guarded(preparation.part(index, part, self.draft.options)).await?;
         match prepared {
             Ok(prepared) => Ok(prepared),
             Err(unready) => Err(ended(self.shared, self.work, &preparation, unready).await),
@@ -141,10 +141,13 @@ pub(super) async fn prepare(
     };
     let draft = post.content.draft_for(&account.platform);
     for (index, part) in (0_u16..).zip(draft.parts) {
-        let prepared = match guarded(shared, work, holding, preparation.part(index, part)).await? {
-            Ok(prepared) => prepared,
-            Err(unready) => return Err(ended(shared, work, &preparation, unready).await),
-        };
+        let prepared =
+            match guarded(shared, work, holding, preparation.part(index, part, draft.options))
+                .await?
+            {
+                Ok(prepared) => prepared,
+                Err(unready) => return Err(ended(shared, work, &preparation, unready).await),
+            };
         // What answers another part is built when that one is out.
         if index > 0 {
             continue;

@@ -180,7 +180,7 @@ impl Desk {
                 move |told: Violation| violation_problem(field, account, draft.parts.len(), &told)
             };
             problems.extend(violations(&**platform, draft).into_iter().map(problem("text")));
-            let media = named.violations(&**platform, draft.parts);
+            let media = named.violations(&**platform, draft);
             problems.extend(media.into_iter().map(problem("media")));
         }
         problems
@@ -206,7 +206,7 @@ impl Desk {
         problems
     }
 
-    fn unknown_platform(&self, name: &PlatformName) -> String {
+    pub(crate) fn unknown_platform(&self, name: &PlatformName) -> String {
         let known: Vec<&str> = self.platforms.names().map(PlatformName::as_str).collect();
         let hint = near::hint(name.as_str(), known.iter().copied());
         format!("unknown platform \"{name}\"{hint}; there is {}", known.join(", "))
@@ -275,23 +275,27 @@ fn is_on(accounts: &[Account], platform: &PlatformName) -> bool {
     accounts.iter().any(|account| account.platform == *platform)
 }
 
-/// A content without the options for platforms that none of these accounts is on.
+/// A content without the options and texts for platforms that none of these accounts is on.
 pub(super) fn without_unmeant(mut content: Content, accounts: &[Account]) -> Content {
     content.options.retain(|name, _| is_on(accounts, name));
+    content.variants.retain(|name, _| is_on(accounts, name));
     content
 }
 
-/// Options for platforms that none of these accounts is on: whoever wrote them meant another account.
+/// Options and texts for platforms that none of these accounts is on: whoever wrote them meant another account.
 pub(super) fn unmeant(content: &Content, accounts: &[Account]) -> Vec<Problem> {
-    let unmeant = content.options.iter().filter(|(name, values)| {
-        !accounts.is_empty() && !values.is_empty() && !is_on(accounts, name)
-    });
-    let told = unmeant.map(|(name, _)| {
-        let message =
-            format!("none of the accounts is on {name}; add one, or leave the options out");
-        Problem::of_options(name, message)
-    });
-    told.collect()
+    if accounts.is_empty() {
+        return Vec::new();
+    }
+    let why = |name: &PlatformName, what: &str| {
+        format!("none of the accounts is on {name}; add one, or leave {what} out")
+    };
+    let options = content.options.iter().filter(|(_, values)| !values.is_empty());
+    let options = options.filter(|(name, _)| !is_on(accounts, name));
+    let options = options.map(|(name, _)| Problem::of_options(name, why(name, "the options")));
+    let variants = content.variants.keys().filter(|name| !is_on(accounts, name));
+    let variants = variants.map(|name| Problem::new("variants", why(name, "its text")));
+    options.chain(variants).collect()
 }
 
 /// What no platform takes.

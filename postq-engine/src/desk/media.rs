@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use postq_core::content::{Content, MediaRef, Part};
+use postq_core::content::{Content, Draft, MediaRef};
 use postq_core::media::{Attached, MediaFile, MediaId};
 use postq_core::platform::{Platform, Transfer, Violation};
 
@@ -52,12 +52,9 @@ impl Desk {
             let found = media.catalog.find(self.tenant(), ids).await?;
             files.extend(found.into_iter().map(|file| (file.id, file)));
         }
-        let fetches = |platform: &Arc<dyn Platform>| {
-            platform.media().is_some_and(|media| media.transfer() == Transfer::Fetched)
-        };
         let expected = Arc::clone(&self.expected);
         // Nobody is asked for an address where nobody would use it.
-        let can_be_fetched = match self.platforms.all().any(fetches) {
+        let can_be_fetched = match self.platforms.all().any(|platform| fetches(&**platform)) {
             true => media.can_be_fetched().await,
             false => false,
         };
@@ -85,15 +82,18 @@ impl Named {
     }
 
     /// What a platform would refuse of the files of these parts, whatever is done to fit them.
-    pub(super) fn violations(&self, platform: &dyn Platform, parts: &[Part]) -> Vec<Violation> {
-        let Some(uploader) = platform.media() else { return Vec::new() };
-        let limits = uploader.limits();
+    pub(super) fn violations(&self, platform: &dyn Platform, draft: Draft<'_>) -> Vec<Violation> {
+        let Some(rules) = platform.media_rules() else { return Vec::new() };
+        let limits = rules.limits();
+        let unreachable = self.is_known && !self.can_be_fetched && fetches(platform);
         let mut found = Vec::new();
-        for (number, part) in parts.iter().enumerate().filter(|(_, part)| !part.media.is_empty()) {
+        for (number, part) in
+            draft.parts.iter().enumerate().filter(|(_, part)| !part.media.is_empty())
+        {
             let mut add = |message| {
                 found.push(Violation { part: u16::try_from(number).unwrap_or(u16::MAX), message })
             };
-            if self.is_known && uploader.transfer() == Transfer::Fetched && !self.can_be_fetched {
+            if unreachable {
                 add(NO_ADDRESS.to_owned());
             }
             let known = part.media.iter().filter_map(|media| self.known(media));
@@ -111,7 +111,11 @@ impl Named {
                 .collect();
             let too_many = limits.number_problem(part.media.len()).is_some();
             let problems = match attached.len() == part.media.len() && !too_many {
-                true => limits.problems(&attached),
+                true => match limits.problems(&attached) {
+                    // What they make together, once each is good.
+                    none if none.is_empty() => rules.problems(draft.options, &attached),
+                    some => some,
+                },
                 // What comes from the web is looked at when it is fetched, and their number with it.
                 false => attached
                     .iter()
@@ -126,6 +130,11 @@ impl Named {
     fn known<'a>(&'a self, media: &'a MediaRef) -> Option<(&'a MediaRef, &'a MediaFile)> {
         Some((media, self.files.get(&MediaId::in_source(&media.source)?)?))
     }
+}
+
+/// Whether it fetches the files itself.
+fn fetches(platform: &dyn Platform) -> bool {
+    platform.media().is_some_and(|media| media.transfer() == Transfer::Fetched)
 }
 
 /// What no platform gets: a path of this machine, or what is no address on the web.

@@ -1,18 +1,20 @@
-//! Asking platforms for their own rules before a post is taken in.
+//! Asking platforms for their own rules before a post is taken in, and for what is to be read before.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use postq_core::account::Account;
 use postq_core::content::Content;
+use postq_core::platform::PlatformName;
 use tokio::time::Instant;
 
 use super::check::violation_problem;
 use super::{Desk, Directory, Entry, Problem, Refused};
-use crate::preflight::refused;
+use crate::preflight::{advice, refused};
 
 /// Posts of one call that are asked for, and how long all of that may take: those that are left are asked
-/// for before they are sent.
+/// for before they are sent. Accounts are asked for advice as long.
 const MOST: usize = 100;
 const WITHIN: Duration = Duration::from_secs(10);
 
@@ -64,6 +66,34 @@ impl Desk {
             }));
         }
         problems
+    }
+
+    /// What these platforms want a person to read before this is posted there. Told by the first account of
+    /// each that is answered; none where none is.
+    pub(super) async fn advice(
+        &self,
+        content: &Content,
+        accounts: &[Account],
+        now: DateTime<Utc>,
+    ) -> BTreeMap<PlatformName, Vec<String>> {
+        let mut told = BTreeMap::new();
+        let Some(tokens) = &self.tokens else { return told };
+        let until = Instant::now() + WITHIN;
+        for account in accounts.iter().filter(|account| self.has_preflight(account)) {
+            if told.contains_key(&account.platform) {
+                continue;
+            }
+            if Instant::now() >= until {
+                break;
+            }
+            let Some(platform) = self.platforms.get(&account.platform) else { continue };
+            let Ok(usable) = tokens.usable(account, now).await else { continue };
+            let draft = content.draft_for(&account.platform);
+            if let Some(lines) = advice(&**platform, account, &usable.who, draft).await {
+                told.insert(account.platform.clone(), lines);
+            }
+        }
+        told
     }
 
     fn has_preflight(&self, account: &Account) -> bool {

@@ -1,5 +1,7 @@
 //! What would happen, before anything is written.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 
 use postq_calendar::zone;
@@ -31,6 +33,8 @@ pub struct PlatformPreview {
     pub violations: Vec<Violation>,
     /// What was done to make it fit.
     pub notice: Option<String>,
+    /// What it wants a person to read before this is posted there. Nothing is refused for it.
+    pub advice: Vec<String>,
 }
 
 /// What would happen.
@@ -85,10 +89,17 @@ impl Desk {
         if submission.fitting.is_none() {
             self.offer_to_fit(&content, &accounts, &mut problems);
         }
+        let mut advice = BTreeMap::new();
         if problems.is_empty() {
-            problems.extend(self.preflight(&content, &accounts, now).await);
+            (problems, advice) = tokio::join!(
+                self.preflight(&content, &accounts, now),
+                self.advice(&content, &accounts, now)
+            );
         }
-        let platforms = self.by_platform(&content, &accounts, &notices, &named);
+        let mut platforms = self.by_platform(&content, &accounts, &notices, &named);
+        for one in &mut platforms {
+            one.advice = advice.remove(&one.platform).unwrap_or_default();
+        }
         let cost = self.cost(&content, &accounts, now);
         let mut preview = Preview { platforms, problems, cost, ..Preview::default() };
         if !has_time {
@@ -197,7 +208,7 @@ impl Desk {
             let measure = platform.and_then(|platform| platform.measure());
             let all = |platform: &dyn Platform| {
                 let mut found = violations(platform, draft);
-                found.extend(named.violations(platform, draft.parts));
+                found.extend(named.violations(platform, draft));
                 found
             };
             let length = |part: &Part| Some(measure?.measure(&part.text));
@@ -208,6 +219,7 @@ impl Desk {
                 violations: platform.map(|p| all(&**p)).unwrap_or_default(),
                 parts,
                 notice: notice.map(|notice| notice.message.clone()),
+                advice: Vec::new(),
             });
         }
         found

@@ -20,6 +20,9 @@ pub(super) const FIELDS: [&str; 14] = [
 /// What problems with options are told as, and what holds them in TOML and JSON.
 pub(super) const OPTIONS: &str = "options";
 
+/// What problems with the texts of single platforms are told as, and what holds them in every format.
+pub(super) const VARIANTS: &str = "variants";
+
 /// Where something is written: `calendar.csv:7:12`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Place {
@@ -65,18 +68,28 @@ pub(super) struct Cell {
     pub(super) value: Value,
 }
 
+impl Cell {
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(&self.value, Value::One(text) if text.trim().is_empty())
+    }
+}
+
 /// One row: its cells by field name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cells {
     pub(super) place: Place,
     pub(super) by_field: BTreeMap<&'static str, Cell>,
-    /// By platform and name, as `reddit.subreddit`.
+    /// By platform and name, as `reddit.subreddit`. An empty cell sets nothing; its column must be known all
+    /// the same.
     pub(super) options: BTreeMap<(PlatformName, String), Cell>,
+    /// The texts for single platforms; of empty cells the same is true.
+    pub(super) variants: BTreeMap<PlatformName, Cell>,
 }
 
 impl Cells {
     pub(super) fn new(place: Place) -> Self {
-        Self { place, by_field: BTreeMap::new(), options: BTreeMap::new() }
+        let (by_field, options, variants) = Default::default();
+        Self { place, by_field, options, variants }
     }
 
     /// Where a field is written, or else where the row begins.
@@ -84,14 +97,15 @@ impl Cells {
         self.by_field.get(field).map_or(&self.place, |cell| &cell.place)
     }
 
-    /// Where an option is written, as `reddit.subreddit`; the first of the platform for `reddit`; or else where
-    /// the row begins.
+    /// Where an option is written, as `reddit.subreddit`; the first that says something of the platform for
+    /// `reddit`; or else where the row begins.
     pub(super) fn place_of_option(&self, option: &str) -> &Place {
         let (platform, name) = option.split_once('.').unwrap_or((option, ""));
         let is_it = |(on, own): &(PlatformName, String)| {
             on.as_str() == platform && (name.is_empty() || own == name)
         };
-        let cell = self.options.iter().find(|(key, _)| is_it(key)).map(|(_, cell)| cell);
+        let its = || self.options.iter().filter(|(key, _)| is_it(key)).map(|(_, cell)| cell);
+        let cell = its().find(|cell| !cell.is_empty()).or_else(|| its().next());
         cell.map_or(&self.place, |cell| &cell.place)
     }
 }
@@ -102,7 +116,8 @@ pub(super) fn field(name: &str, place: &Place) -> Result<&'static str, FileProbl
     let known = FIELDS.into_iter().find(|field| field.eq_ignore_ascii_case(name));
     known.ok_or_else(|| {
         let message = format!(
-            "unknown column \"{name}\"{}; expected {}, or an option of a platform as reddit.subreddit",
+            "unknown column \"{name}\"{}; expected {}, an option of a platform as reddit.subreddit, or its \
+             own text as variants.x",
             near::hint(name, FIELDS),
             FIELDS.join(", ")
         );
@@ -115,12 +130,16 @@ pub(super) fn field(name: &str, place: &Place) -> Result<&'static str, FileProbl
 pub(super) enum Column {
     Field(&'static str),
     Option(PlatformName, String),
+    Variant(PlatformName),
 }
 
 impl Column {
-    /// The column of this name: a field, or an option as `reddit.subreddit`.
+    /// The column of this name: a field, an option as `reddit.subreddit`, or a platform's text as `variants.x`.
     pub(super) fn named(name: &str, place: &Place) -> Result<Self, FileProblem> {
         match name.trim().split_once('.') {
+            Some((word, platform)) if word.trim().eq_ignore_ascii_case(VARIANTS) => {
+                variant_of(platform, place).map(Self::Variant)
+            }
             Some((platform, option)) => option_of(platform, option, place)
                 .map(|(platform, option)| Self::Option(platform, option)),
             None => field(name, place).map(Self::Field),
@@ -143,4 +162,12 @@ pub(super) fn option_of(
             Err(FileProblem::new(place, Some(OPTIONS), message))
         }
     }
+}
+
+/// The platform that a text is for, if it can be one.
+pub(super) fn variant_of(platform: &str, place: &Place) -> Result<PlatformName, FileProblem> {
+    platform.trim().to_ascii_lowercase().parse().map_err(|_| {
+        let message = format!("\"{platform}\" cannot be; expected the name of a platform");
+        FileProblem::new(place, Some(VARIANTS), message)
+    })
 }

@@ -7,7 +7,7 @@ use std::iter::Peekable;
 use std::str::Chars;
 use std::sync::Arc;
 
-use super::cells::{Cell, Cells, Column, OPTIONS, Place, Value};
+use super::cells::{Cell, Cells, Column, OPTIONS, Place, VARIANTS, Value};
 use super::plan::FileProblem;
 use super::read::is_too_much;
 
@@ -51,6 +51,7 @@ fn columns(header: &Record, problems: &mut Vec<FileProblem>) -> Option<Vec<Colum
                 let field = match column {
                     Column::Field(field) => field,
                     Column::Option(..) => OPTIONS,
+                    Column::Variant(_) => VARIANTS,
                 };
                 problems.push(FileProblem::new(place, Some(field), "is there twice"));
             }
@@ -80,15 +81,14 @@ fn row(columns: &[Column], record: Record, problems: &mut Vec<FileProblem>) -> O
     }
     let mut cells = Cells::new(Place { column: 0, ..place });
     for (column, (place, text)) in columns.iter().zip(record.cells) {
-        if text.trim().is_empty() {
-            continue;
-        }
         let cell = Cell { place, value: Value::One(text) };
         match column {
+            Column::Field(_) if cell.is_empty() => None,
             Column::Field(field) => cells.by_field.insert(field, cell),
             Column::Option(platform, name) => {
                 cells.options.insert((platform.clone(), name.clone()), cell)
             }
+            Column::Variant(platform) => cells.variants.insert(platform.clone(), cell),
         };
     }
     Some(cells)

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::cells::{Cell, Cells, OPTIONS, Place, Value, field, option_of};
+use super::cells::{Cell, Cells, OPTIONS, Place, VARIANTS, Value, field, option_of, variant_of};
 use super::lines::Lines;
 use super::plan::FileProblem;
 use super::read::{MOST_PROBLEMS, is_too_much};
@@ -75,6 +75,10 @@ fn row(source: &Source<'_>, post: &RawValue, problems: &mut Vec<FileProblem>) ->
             options(source, value, &mut cells, problems);
             continue;
         }
+        if name == VARIANTS {
+            variants(source, value, &mut cells, problems);
+            continue;
+        }
         match field(&name, &place).map(|field| (field, read(value))) {
             Ok((field, _)) if cells.by_field.contains_key(field) => {
                 problems.push(FileProblem::new(&place, Some(field), "is there twice"));
@@ -95,7 +99,6 @@ fn row(source: &Source<'_>, post: &RawValue, problems: &mut Vec<FileProblem>) ->
     (problems.len() == before).then_some(cells)
 }
 
-/// A value; none for `null`.
 /// What is in `{"options": {"reddit": {...}}}`.
 fn options(
     source: &Source<'_>,
@@ -103,8 +106,16 @@ fn options(
     cells: &mut Cells,
     problems: &mut Vec<FileProblem>,
 ) {
-    for (platform, values) in object(source, platforms, problems) {
-        for (name, value) in object(source, values, problems) {
+    let object = |raw, problems: &mut Vec<FileProblem>| {
+        let told = object(source, raw);
+        let expected = "is no object; expected {\"PLATFORM\": {\"OPTION\": ...}}";
+        told.unwrap_or_else(|place| {
+            problems.push(FileProblem::new(&place, Some(OPTIONS), expected));
+            Vec::new()
+        })
+    };
+    for (platform, values) in object(platforms, problems) {
+        for (name, value) in object(values, problems) {
             let place = source.place(value);
             let read = match value.get() {
                 flag @ ("true" | "false") => Ok(Some(Value::One(flag.to_owned()))),
@@ -127,22 +138,44 @@ fn options(
     }
 }
 
-/// The pairs of an object; none, which is told, if it is something else.
-fn object<'a>(
+/// What is in `{"variants": {"x": ...}}`.
+fn variants(
     source: &Source<'_>,
-    raw: &'a RawValue,
+    platforms: &RawValue,
+    cells: &mut Cells,
     problems: &mut Vec<FileProblem>,
-) -> Vec<(String, &'a RawValue)> {
-    match serde_json::from_str::<Object<'a>>(raw.get()) {
-        Ok(object) => object.0,
-        Err(_) => {
-            let message = "is no object; expected {\"PLATFORM\": {\"OPTION\": ...}}";
-            problems.push(FileProblem::new(&source.place(raw), Some(OPTIONS), message));
-            Vec::new()
+) {
+    let wrong = |place: &Place, message| FileProblem::new(place, Some(VARIANTS), message);
+    let pairs = object(source, platforms).unwrap_or_else(|place| {
+        problems.push(wrong(&place, "is no object; expected {\"PLATFORM\": ...}"));
+        Vec::new()
+    });
+    for (platform, value) in pairs {
+        let place = source.place(value);
+        match (variant_of(&platform, &place), read(value)) {
+            (Ok(platform), Ok(_)) if cells.variants.contains_key(&platform) => {
+                problems.push(wrong(&place, "is there twice"));
+            }
+            (Ok(platform), Ok(value)) => {
+                let cell = value.map(|value| Cell { place, value });
+                cells.variants.extend(cell.map(|cell| (platform, cell)));
+            }
+            (Err(problem), _) => problems.push(problem),
+            (_, Err(message)) => problems.push(wrong(&place, message)),
         }
     }
 }
 
+/// The pairs of an object; where it is, if it is something else.
+fn object<'a>(
+    source: &Source<'_>,
+    raw: &'a RawValue,
+) -> Result<Vec<(String, &'a RawValue)>, Place> {
+    let object = serde_json::from_str::<Object<'a>>(raw.get());
+    object.map(|object| object.0).map_err(|_| source.place(raw))
+}
+
+/// A value; none for `null`.
 fn read(raw: &RawValue) -> Result<Option<Value>, &'static str> {
     const EXPECTED: &str = "expected a text, a number or a list of texts";
     match serde_json::from_str(raw.get()).map_err(|_| EXPECTED)? {

@@ -21,9 +21,11 @@
 //! | `fit` | what is done with a text that is too long for a platform: `shorten` or `thread` |
 //! | `priority` | higher goes first |
 //! | `reddit.subreddit` | what else a platform wants to know: its name, a dot, and the option; a list has `,` between |
+//! | `variants.x` | the text for one platform, with the same media, instead of `text` |
 //!
 //! In TOML and JSON, `accounts`, `text` (the parts), `rrule` (the lines), `media` and `alt` may also be
-//! lists, and options are in a table of their platform: `[post.options.reddit]`, `{"options": {"reddit": {}}}`.
+//! lists, and options are in a table of their platform: `[post.options.reddit]`, `{"options": {"reddit": {}}}`;
+//! texts for single platforms likewise: `[post.variants]`, `{"variants": {"x": "..."}}`.
 //!
 //! [`Desk::plan_import`](crate::desk::Desk::plan_import) reads files and tells what would happen
 //! ([`plan_import_of`](crate::desk::Desk::plan_import_of) has them read already);

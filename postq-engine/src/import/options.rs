@@ -1,14 +1,14 @@
-//! What the options of rows mean: as their platforms read them.
+//! What rows say to single platforms: their options, as they read them, and whether there are such platforms.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use postq_calendar::near;
 use postq_core::options::{self, OptionField, OptionValue, PostOptions};
-use postq_core::platform::PlatformName;
+use postq_core::platform::{Platform, PlatformName};
 
 use crate::desk::Desk;
 
-use super::cells::{Cells, Value};
+use super::cells::{Cells, VARIANTS, Value};
 use super::plan::FileProblem;
 use super::row::Row;
 
@@ -22,9 +22,19 @@ impl Desk {
         rows.retain_mut(|row| {
             let before = problems.len();
             row.submission.content.options = self.options_of(&row.cells, problems);
+            for (platform, cell) in &row.cells.variants {
+                if let Err(why) = self.its_platform(platform) {
+                    let variant = format!("{VARIANTS}.{platform}");
+                    problems.push(FileProblem::named(&cell.place, variant, why));
+                }
+            }
             problems.len() == before
         });
         rows
+    }
+
+    fn its_platform(&self, name: &PlatformName) -> Result<&Arc<dyn Platform>, String> {
+        self.platforms().get(name).ok_or_else(|| self.unknown_platform(name))
     }
 
     fn options_of(
@@ -34,21 +44,14 @@ impl Desk {
     ) -> BTreeMap<PlatformName, PostOptions> {
         let mut all: BTreeMap<PlatformName, PostOptions> = BTreeMap::new();
         for ((platform, name), cell) in &cells.options {
-            let read = match self.platforms().get(platform) {
-                Some(known) => {
-                    let field = known.options().iter().find(|field| field.name == name);
-                    read(field, &cell.value)
-                }
-                None => {
-                    let names: Vec<&str> =
-                        self.platforms().names().map(PlatformName::as_str).collect();
-                    let hint = near::hint(platform.as_str(), names.iter().copied());
-                    let known = names.join(", ");
-                    Err(format!("unknown platform \"{platform}\"{hint}; there is {known}"))
-                }
-            };
+            let read = self.its_platform(platform).and_then(|known| {
+                let field = known.options().iter().find(|field| field.name == name);
+                let says_nothing = field.is_some() && cell.is_empty();
+                if says_nothing { Ok(None) } else { read(field, &cell.value).map(Some) }
+            });
             match read {
-                Ok(value) => all.entry(platform.clone()).or_default().set(name, value),
+                Ok(None) => {}
+                Ok(Some(value)) => all.entry(platform.clone()).or_default().set(name, value),
                 Err(message) => {
                     let message = options::told(&message).map_or(&*message, |(_, what)| what);
                     let option = format!("{platform}.{name}");
@@ -123,6 +126,91 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_platform_may_have_a_text_of_its_own_in_every_format() {
+        let desk = strict().await;
+        let at = "2026-03-09T09:00Z";
+
+        let csv = format!(
+            "key,at,accounts,text,Variants.Strict,strict.board,media\n\
+             a,{at},acme,\"one\n---\ntwo\",own,b,https://example.com/a.png\n\
+             n,2026-03-19T09:00Z,acme,all,,b,\n"
+        );
+        load(&desk, "a.csv", &csv).await;
+        let toml = format!(
+            "[[post]]\nkey = \"b\"\nat = \"{at}\"\naccounts = \"acme\"\ntext = \"hi\"\n\
+             [post.options.strict]\nboard = \"b\"\n[post.variants]\nstrict = \"own\"\n"
+        );
+        load(&desk, "b.toml", &toml).await;
+        let json = format!(
+            r#"[{{"key": "c", "at": "{at}", "accounts": "acme", "text": "hi",
+                 "options": {{"strict": {{"board": "b"}}}}, "variants": {{"strict": ["own"]}}}}]"#
+        );
+        load(&desk, "c.json", &json).await;
+
+        for key in ["a", "b", "c"] {
+            let content = stored(&desk, key).await;
+            let own = &content.variants[&strict_name()];
+            assert_eq!((own.len(), own[0].text.as_str()), (1, "own"), "{key}");
+            assert_eq!(own[0].media, content.parts[0].media, "{key}: the same files");
+        }
+        assert_eq!(stored(&desk, "a").await.parts[0].media.len(), 1);
+        assert!(stored(&desk, "n").await.variants.is_empty());
+        // The same again is no change; another text of its own is one.
+        let again = load(&desk, "a.csv", &csv).await;
+        assert_eq!(again.rows[0].action.to_string(), "known, scheduled");
+        let other = load(&desk, "a.csv", &csv.replace(",own,", ",new,")).await;
+        assert_eq!(other.rows[0].action.to_string(), "known, changes text");
+        let without = load(&desk, "a.csv", &csv.replace(",own,", ",,")).await;
+        assert_eq!(without.rows[0].action.to_string(), "known, changes text");
+        assert!(stored(&desk, "a").await.variants.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_wrong_with_a_text_of_its_own_is_told_at_its_place() {
+        let desk = strict().await;
+        let csv = |column: &str, value: &str| {
+            let cells = format!("2026-03-09T09:00Z,acme,hi,b,\"{value}\"");
+            format!("at,accounts,text,strict.board,{column}\n{cells}\n")
+        };
+
+        for (column, value, expected) in [
+            (
+                "variants.strikt",
+                "a",
+                "f.csv:2:29: variants.strikt: unknown platform \"strikt\"; did",
+            ),
+            (
+                "variants.strikt",
+                "",
+                "f.csv:2:29: variants.strikt: unknown platform \"strikt\"; did",
+            ),
+            ("variants.", "a", "f.csv:1:31: variants: \"\" cannot be"),
+            ("variants.strict,variants.Strict", "a\",\"b", "f.csv:1:47: variants: is there twice"),
+            ("variants.strict", "a\n---\n", "variants.strict: part 2 of 2 is empty"),
+            ("variants.dry_run", "a", "variants: none of the accounts is on dry_run"),
+            ("variants", "a", "or its own text as variants.x"),
+        ] {
+            let told = told(&desk, "f.csv", &csv(column, value)).await;
+            assert!(told[0].contains(expected), "{column}: {told:?}");
+        }
+        let toml =
+            "[[post]]\nvariants = 3\n[[post]]\n[post.variants]\nstrict = true\n\"A B\" = \"a\"\n";
+        let all = told(&desk, "f.toml", toml).await;
+        assert!(all[0].starts_with("f.toml:2:12: variants: is no table"), "{all:?}");
+        assert!(
+            all[1].starts_with("f.toml:5:10: variants: is a boolean, expected a text"),
+            "{all:?}"
+        );
+        assert!(all[2].starts_with("f.toml:6:9: variants: \"A B\" cannot be"), "{all:?}");
+        let json = r#"[{"variants": 3}, {"variants": {"strict": {}}},
+            {"variants": {"strict": "a", "strict": "b"}}]"#;
+        let all = told(&desk, "f.json", json).await;
+        assert!(all[0].starts_with("f.json:1:15: variants: is no object"), "{all:?}");
+        assert!(all[1].contains("variants: expected a text"), "{all:?}");
+        assert!(all[2].contains("variants: is there twice"), "{all:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_cannot_be_is_told_at_its_place() {
         let desk = strict().await;
         let csv = |column: &str, value: &str| {
@@ -133,8 +221,11 @@ mod tests {
             ("strict.board", "abcdef", "f.csv:2:27: options.strict.board: is 6 characters"),
             ("strict.bored", "a", "f.csv:2:27: options.strict.bored: is not known; expected board"),
             ("strikt.board", "a", "f.csv:2:27: options.strikt.board: unknown platform \"strikt\""),
+            // A column is as wrong where nothing is in it.
+            ("strikt.board", "", "f.csv:2:27: options.strikt.board: unknown platform \"strikt\""),
+            ("strict.bored", "", "f.csv:2:27: options.strict.bored: is not known; expected board"),
             ("strict.", "a", "f.csv:1:18: options: \"strict.\" cannot be"),
-            ("board", "a", "or an option of a platform as reddit.subreddit"),
+            ("board", "a", "an option of a platform as reddit.subreddit"),
         ] {
             let told = told(&desk, "f.csv", &csv(column, value)).await;
             assert!(told[0].contains(expected), "{column}: {told:?}");

@@ -70,8 +70,12 @@ impl FileProblem {
 
     /// One about an option, or the options, of a platform: `reddit.subreddit`, `reddit`.
     pub(super) fn of_option(place: &Place, option: &str, message: impl Into<String>) -> Self {
-        let field = Some(Cow::Owned(format!("{OPTIONS}.{option}")));
-        Self { field, ..Self::new(place, None, message) }
+        Self::named(place, format!("{OPTIONS}.{option}"), message)
+    }
+
+    /// One about what has a name of its own: `variants.x`.
+    pub(super) fn named(place: &Place, name: String, message: impl Into<String>) -> Self {
+        Self { field: Some(Cow::Owned(name)), ..Self::new(place, None, message) }
     }
 
     pub(super) fn of_file(place: &Place, message: impl Into<String>) -> Self {

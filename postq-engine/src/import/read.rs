@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use postq_core::content::MediaRef;
+use postq_core::content::{Content, MediaRef};
 use postq_core::media::MediaId;
 
 use super::cells::{Cells, Place};
@@ -150,7 +150,14 @@ fn with_files(
     problems: &mut Vec<FileProblem>,
 ) -> Option<Row> {
     let mut is_good = true;
-    for media in row.submission.content.parts.iter_mut().flat_map(|part| &mut part.media) {
+    let Content { parts, variants, .. } = &mut row.submission.content;
+    // Which have the same files as the text for all.
+    for media in variants.values_mut().flatten().flat_map(|part| &mut part.media) {
+        if let Some(LocalMedia::Is(id)) = files.get(&media.source).filter(|_| media.is_path()) {
+            media.source = id.as_source();
+        }
+    }
+    for media in parts.iter_mut().flat_map(|part| &mut part.media) {
         match files.get(&media.source).filter(|_| media.is_path()) {
             Some(LocalMedia::Is(id)) => media.source = id.as_source(),
             Some(LocalMedia::Wrong(why)) => {

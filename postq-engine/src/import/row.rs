@@ -9,7 +9,7 @@ use postq_core::fit::Fitting;
 
 use crate::desk::{Submission, When};
 
-use super::cells::{Cells, Place, Value};
+use super::cells::{Cell, Cells, Place, VARIANTS, Value};
 use super::plan::FileProblem;
 
 /// The line that divides the parts of a thread.
@@ -160,34 +160,41 @@ impl Reader<'_> {
     }
 
     fn content(&mut self) -> Content {
-        let mut parts: Vec<Part> = self.texts().into_iter().map(Part::text).collect();
+        let cells = self.cells;
         let media = self.media();
+        let has_options = cells.options.values().any(|cell| !cell.is_empty());
         // A title or a link may be all that there is: its platform says whether that will do.
-        if parts.is_empty() && media.is_empty() && self.cells.options.is_empty() {
-            self.wrong("text", "is missing; expected what the post says");
-        }
-        for i in (0..parts.len()).filter(|i| parts[*i].text.is_empty()).collect::<Vec<_>>() {
-            self.wrong("text", format!("part {} of {} is empty", i + 1, parts.len()));
-        }
-        match parts.first_mut() {
-            Some(first) => first.media = media,
-            None => parts.push(Part { text: String::new(), media }),
-        }
-        Content { parts, ..Content::default() }
+        let parts = match cells.by_field.get("text") {
+            Some(cell) => self.parts("text", cell, &media),
+            None => {
+                if media.is_empty() && !has_options {
+                    self.wrong("text", "is missing; expected what the post says");
+                }
+                vec![Part { text: String::new(), media: media.clone() }]
+            }
+        };
+        let variants = cells.variants.iter().filter(|(_, cell)| !cell.is_empty());
+        let variants = variants.map(|(platform, cell)| {
+            let field = format!("{VARIANTS}.{platform}");
+            (platform.clone(), self.parts(&field, cell, &media))
+        });
+        let variants = variants.collect();
+        Content { parts, variants, ..Content::default() }
     }
 
-    /// The parts of the text, without the blank lines around each.
-    fn texts(&self) -> Vec<String> {
-        let tidy = |text: &str| text.trim_matches(['\n', '\r', ' ', '\t']).to_owned();
-        match self.cells.by_field.get("text").map(|cell| &cell.value) {
-            None => Vec::new(),
-            Some(Value::Many(parts)) => parts.iter().map(|part| tidy(part)).collect(),
-            Some(Value::One(text)) => {
-                let lines: Vec<&str> = text.lines().collect();
-                let divided = lines.split(|line| line.trim() == DIVIDER);
-                divided.map(|lines| tidy(&lines.join("\n"))).collect()
-            }
+    /// The parts of a text, the first with the media.
+    fn parts(&mut self, field: &str, cell: &Cell, media: &[MediaRef]) -> Vec<Part> {
+        let mut parts: Vec<Part> = texts(&cell.value).into_iter().map(Part::text).collect();
+        if parts.is_empty() {
+            parts.push(Part::default()); // a list without entries
         }
+        let count = parts.len();
+        for (i, _) in parts.iter().enumerate().filter(|(_, part)| part.text.is_empty()) {
+            let message = format!("part {} of {count} is empty", i + 1);
+            self.problems.push(FileProblem::named(&cell.place, field.to_owned(), message));
+        }
+        parts[0].media = media.to_vec();
+        parts
     }
 
     fn media(&mut self) -> Vec<MediaRef> {
@@ -242,6 +249,19 @@ impl Reader<'_> {
     fn wrong(&mut self, field: &'static str, message: impl Into<String>) {
         let place = self.cells.place_of(field);
         self.problems.push(FileProblem::new(place, Some(field), message));
+    }
+}
+
+/// The parts of a text, without the blank lines around each.
+fn texts(value: &Value) -> Vec<String> {
+    let tidy = |text: &str| text.trim_matches(['\n', '\r', ' ', '\t']).to_owned();
+    match value {
+        Value::Many(parts) => parts.iter().map(|part| tidy(part)).collect(),
+        Value::One(text) => {
+            let lines: Vec<&str> = text.lines().collect();
+            let divided = lines.split(|line| line.trim() == DIVIDER);
+            divided.map(|lines| tidy(&lines.join("\n"))).collect()
+        }
     }
 }
 

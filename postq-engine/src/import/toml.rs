@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ::toml::Spanned;
 use ::toml::de::{DeTable, DeValue};
 
-use super::cells::{Cell, Cells, OPTIONS, Value, field, option_of};
+use super::cells::{Cell, Cells, OPTIONS, VARIANTS, Value, field, option_of, variant_of};
 use super::lines::Lines;
 use super::plan::FileProblem;
 use super::read::{MOST_PROBLEMS, is_too_much};
@@ -71,6 +71,10 @@ fn row(
             options(lines, value, &mut cells, problems);
             continue;
         }
+        if name.get_ref() == VARIANTS {
+            variants(lines, value, &mut cells, problems);
+            continue;
+        }
         let field = match field(name.get_ref(), &lines.place(name.span().start)) {
             Ok(field) => field,
             Err(problem) => {
@@ -121,6 +125,33 @@ fn options(
                 (_, Err(message)) => {
                     problems.push(FileProblem::new(&place, Some(OPTIONS), message));
                 }
+            }
+        }
+    }
+}
+
+/// What is in `[post.variants]`.
+fn variants(
+    lines: &Lines<'_>,
+    platforms: &Spanned<DeValue<'_>>,
+    cells: &mut Cells,
+    problems: &mut Vec<FileProblem>,
+) {
+    let Some(table) = platforms.get_ref().as_table() else {
+        let place = lines.place(platforms.span().start);
+        let message = "is no table; expected [post.variants]";
+        problems.push(FileProblem::new(&place, Some(VARIANTS), message));
+        return;
+    };
+    for (platform, value) in table {
+        let place = lines.place(value.span().start);
+        match (variant_of(platform.get_ref(), &place), read(value.get_ref())) {
+            (Ok(platform), Ok(value)) => {
+                cells.variants.insert(platform, Cell { place, value });
+            }
+            (Err(problem), _) => problems.push(problem),
+            (_, Err(message)) => {
+                problems.push(FileProblem::new(&place, Some(VARIANTS), message));
             }
         }
     }

@@ -18,6 +18,7 @@ use postq_core::error::chain;
 use postq_core::failure::{Failure, FailureClass};
 use postq_core::id::{JobId, TenantId};
 use postq_core::media::{Attached, Fit, MediaFile, MediaKind, Upload, UploadKey};
+use postq_core::options::PostOptions;
 use postq_core::platform::{Identity, Platform, PreparedMedia, Transfer, UploadFile, UploadStep};
 use tokio::time::Instant;
 
@@ -77,6 +78,7 @@ impl Preparation<'_> {
         &self,
         number: u16,
         part: &Part,
+        options: &PostOptions,
     ) -> Result<Vec<PreparedMedia>, Unready> {
         let Some(uploader) = self.platform.media() else { return Ok(Vec::new()) };
         if part.media.is_empty() {
@@ -102,7 +104,11 @@ impl Preparation<'_> {
             files.push(self.file(key(index), media, known(index, media), &limits).await?);
         }
         let attached: Vec<Attached<'_>> = files.iter().map(File::attached).collect();
-        if let Some(problem) = limits.problems(&attached).first() {
+        let mut problems = limits.problems(&attached);
+        if problems.is_empty() {
+            problems = uploader.problems(options, &attached);
+        }
+        if let Some(problem) = problems.first() {
             return Err(Failure::not_published(FailureClass::Content, problem.clone()).into());
         }
         let mut ready = Vec::with_capacity(files.len());

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Instagram;
-use super::media::{CAROUSEL, Handed};
+use super::media::{CAROUSEL, Handed, Shape};
 use crate::client::{MOST_OF_ONE, Token};
 
 pub(super) const OPTIONS: &[OptionField] = &[
@@ -83,7 +83,7 @@ impl Kind {
         (files > 1).then_some(Self::Carousel)
     }
 
-    fn of(options: &PostOptions, files: &[Handed]) -> Self {
+    pub(super) fn of(options: &PostOptions, files: &[Shape]) -> Self {
         let told = Self::asked(options).or_else(|| Self::of_count(files.len()));
         told.unwrap_or(if files.iter().any(|file| file.video) { Self::Reel } else { Self::Image })
     }
@@ -105,8 +105,9 @@ impl Plan {
             let message = "the media of this part was not prepared first";
             Failure::not_published(FailureClass::Internal, message)
         })?;
-        let kind = Kind::of(part.options, &files);
-        if let Some(problem) = problem(kind, &files) {
+        let shapes: Vec<Shape> = files.iter().map(|file| file.shape.clone()).collect();
+        let kind = Kind::of(part.options, &shapes);
+        if let Some(problem) = problem(kind, &shapes) {
             return Err(Failure::not_published(FailureClass::Content, problem));
         }
         let alt = |index: usize| part.media[index].alt.as_deref();
@@ -135,7 +136,7 @@ fn image(file: &Handed, alt: Option<&str>) -> Value {
 }
 
 fn item(file: &Handed, alt: Option<&str>) -> Value {
-    let mut body = match file.video {
+    let mut body = match file.shape.video {
         true => json!({ "media_type": "VIDEO", "video_url": file.url }),
         false => image(file, alt),
     };
@@ -160,7 +161,7 @@ fn reel(file: &Handed, options: &PostOptions) -> Value {
 }
 
 fn story(file: &Handed) -> Value {
-    let name = if file.video { "video_url" } else { "image_url" };
+    let name = if file.shape.video { "video_url" } else { "image_url" };
     let mut body = json!({ "media_type": "STORIES" });
     body[name] = json!(file.url);
     body
@@ -181,7 +182,7 @@ fn with_caption(mut body: Value, part: &Outgoing<'_>) -> Value {
 }
 
 /// What this kind of post does not take of these files.
-fn problem(kind: Kind, files: &[Handed]) -> Option<String> {
+pub(super) fn problem(kind: Kind, files: &[Shape]) -> Option<String> {
     let count = files.len();
     match (kind, files) {
         (Kind::Carousel, _) if !(CAROUSEL.0..=CAROUSEL.1).contains(&count) => {
@@ -198,7 +199,7 @@ fn problem(kind: Kind, files: &[Handed]) -> Option<String> {
     }
 }
 
-fn story_problem(file: &Handed) -> Option<String> {
+fn story_problem(file: &Shape) -> Option<String> {
     if !file.video {
         return None;
     }
@@ -210,8 +211,8 @@ fn story_problem(file: &Handed) -> Option<String> {
         .then(|| format!("a story's video has {bytes} bytes, at most {STORY_BYTES}"))
 }
 
-fn shape_problem(file: &Handed) -> Option<String> {
-    let Handed { width, height, .. } = file;
+fn shape_problem(file: &Shape) -> Option<String> {
+    let Shape { width, height, .. } = file;
     if *width < NARROWEST {
         return Some(format!("an image is {width} pixels wide, at least {NARROWEST}"));
     }

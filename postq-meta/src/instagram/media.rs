@@ -8,12 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use postq_core::failure::{Failure, FailureClass};
-use postq_core::media::{KindLimits, MediaClass, MediaKind, MediaLimits};
+use postq_core::media::{Attached, KindLimits, MediaClass, MediaFacts, MediaKind, MediaLimits};
+use postq_core::options::PostOptions;
 use postq_core::platform::{Identity, Media, PreparedMedia, Transfer, UploadFile, UploadStep};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Instagram;
+use super::container::{Kind, problem};
 
 const MIB: u64 = 1_024 * 1_024;
 /// The largest image, and the widest.
@@ -34,6 +36,14 @@ const GOOD_FOR: TimeDelta = TimeDelta::minutes(50);
 pub(super) struct Handed {
     /// Where.
     pub(super) url: String,
+    /// What it is.
+    #[serde(flatten)]
+    pub(super) shape: Shape,
+}
+
+/// What a file is, as far as it decides what can be made of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Shape {
     /// Whether it is a video.
     pub(super) video: bool,
     pub(super) width: u32,
@@ -41,6 +51,18 @@ pub(super) struct Handed {
     /// How long it plays.
     pub(super) seconds: Option<f64>,
     pub(super) bytes: u64,
+}
+
+impl Shape {
+    fn of(facts: &MediaFacts, bytes: u64) -> Self {
+        Self {
+            video: facts.kind.class() == MediaClass::Video,
+            width: facts.width,
+            height: facts.height,
+            seconds: facts.duration.map(|plays| plays.as_secs_f64()),
+            bytes,
+        }
+    }
 }
 
 impl Handed {
@@ -54,6 +76,12 @@ impl Handed {
 impl Media for Instagram {
     fn limits(&self) -> MediaLimits {
         limits()
+    }
+
+    fn problems<'a>(&self, options: &PostOptions, files: &[Attached<'a>]) -> Vec<String> {
+        let shapes: Vec<Shape> =
+            files.iter().map(|file| Shape::of(file.facts, file.bytes)).collect();
+        problem(Kind::of(options, &shapes), &shapes).into_iter().collect()
     }
 
     fn transfer(&self) -> Transfer {
@@ -70,15 +98,7 @@ impl Media for Instagram {
             let message = "there is no address where Instagram can fetch the file";
             return Err(Failure::not_published(FailureClass::Internal, message));
         };
-        let facts = file.facts;
-        let handed = Handed {
-            url: url.to_owned(),
-            video: facts.kind.class() == MediaClass::Video,
-            width: facts.width,
-            height: facts.height,
-            seconds: facts.duration.map(|plays| plays.as_secs_f64()),
-            bytes: file.bytes,
-        };
+        let handed = Handed { url: url.to_owned(), shape: Shape::of(file.facts, file.bytes) };
         Ok(UploadStep::Ready(PreparedMedia {
             remote_id: serde_json::to_string(&handed).expect("plain data"),
             expires_at: Some(file.now + GOOD_FOR),
@@ -86,7 +106,7 @@ impl Media for Instagram {
     }
 }
 
-/// What Instagram takes of any kind of post; what one kind takes less is checked where it is built.
+/// What Instagram takes of any kind of post; what one kind takes less is in [`problem`].
 pub(super) fn limits() -> MediaLimits {
     MediaLimits {
         image: Some(KindLimits {
@@ -103,5 +123,19 @@ pub(super) fn limits() -> MediaLimits {
         most: CAROUSEL.1,
         mixed: true,
         alt: MOST_ALT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_handed_over_is_read_as_it_was_written() {
+        let written = r#"{"url":"https://example.com/a","video":true,"width":3,"height":4,"seconds":1.5,"bytes":9}"#;
+
+        let read: Handed = serde_json::from_str(written).expect("read");
+
+        assert_eq!(serde_json::to_string(&read).expect("written"), written);
     }
 }

@@ -65,10 +65,11 @@ function content({ parts, variants }) {
 }
 
 function written(form, chosen, abilities) {
-  const { parts, variants } = content(form);
-  const isChosen = ([platform]) => chosen.some((account) => account.platform === platform);
-  // Those of a platform that was given up again stay in the form alone.
-  const options = typed(chosen.length ? Object.fromEntries(Object.entries(form.options).filter(isChosen)) : form.options, abilities);
+  // What is for a platform that was given up again stays in the form alone.
+  const isChosen = ([platform]) => !chosen.length || chosen.some((account) => account.platform === platform);
+  const meant = (all) => Object.fromEntries(Object.entries(all).filter(isChosen));
+  const { parts, variants } = content({ ...form, variants: meant(form.variants) });
+  const options = typed(meant(form.options), abilities);
   return {
     parts,
     ...(Object.keys(variants).length ? { variants } : {}),
@@ -298,6 +299,7 @@ function Shown({ of }) {
   return html`<section class="card stack" aria-label=${platformName(of.platform)}><div class="row"><h3 class="grow">${platformName(of.platform)}</h3><span class="small muted">${of.accounts.join(", ")}</span></div>
     ${of.parts.map((part, n) => html`<div class="bubble">${of.parts.length > 1 && html`<span class="small muted">${n + 1}/${of.parts.length}</span>`}<p class="text" dir="auto">${part.text || html`<span class="muted">(no text)</span>`}</p><${Attached} media=${part.media} /></div>`)}
     ${of.notice && html`<p class="note"><span>${sentence(of.notice)}</span></p>`}
+    ${of.advice?.length > 0 && html`<details><summary>To read before posting (${of.advice.length})</summary><ul class="rows">${of.advice.map((line) => html`<li class="small" dir="auto">${line}</li>`)}</ul></details>`}
     ${of.violations.length === 0 ? html`<${Badge} look="good"><${Icon} name="out" />Would be taken<//>` : of.violations.map((one) => html`<p class="wrong">${sentence(one.message)}</p>`)}</section>`;
 }
 

@@ -144,7 +144,7 @@ impl PlatformView {
             text: platform.measure().map(|measure| measure.measure("").limit),
             parts: Some(platform.most_parts()).filter(|most| *most < usize::MAX),
             options: platform.options().iter().map(OptionView::from).collect(),
-            media: platform.media().map(|media| media.limits().into()),
+            media: platform.media_rules().map(|media| media.limits().into()),
             settle_seconds: platform.reconcile().map(|by| by.settle_time().as_secs()),
             metrics: fields.iter().map(|field| field.name).collect(),
             daily: pace.daily.map(|daily| daily.get()),

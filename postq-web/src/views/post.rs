@@ -315,6 +315,10 @@ pub(crate) struct PlatformView {
     /// What was done to make it fit.
     #[schema(example = "split to a thread of 3 parts")]
     notice: Option<String>,
+    /// What it wants a person to read before this is posted there, such as the rules of a community: plain
+    /// text, a line each. Nothing is refused for it; empty where the platform does not tell.
+    #[schema(example = json!(["On topic: questions go to the weekly thread"]))]
+    advice: Vec<String>,
 }
 
 /// How long a text is, as a platform counts.
@@ -369,6 +373,7 @@ impl From<PlatformPreview> for PlatformView {
                 .map(|v| ViolationView { part: v.part, message: v.message })
                 .collect(),
             notice: preview.notice,
+            advice: preview.advice,
         }
     }
 }

@@ -120,6 +120,9 @@ pub(crate) struct Platform {
     /// What was done to make it fit.
     #[serde(default)]
     pub(crate) notice: Option<String>,
+    /// What it wants a person to read before; an older daemon does not tell.
+    #[serde(default)]
+    pub(crate) advice: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -24,11 +24,12 @@ pub(crate) mod serve;
 mod slot;
 mod story;
 mod token;
+mod variants;
 mod vault;
 mod webhook;
 
 use crate::api::Api;
-use crate::cli::{Account, Cli, Command, Paging};
+use crate::cli::{Account, Cli, Command, Paging, Schedule};
 use crate::compose::Node;
 use crate::config::{Config, Source};
 use crate::logging;
@@ -47,6 +48,11 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
     let _logging = logging::start(&config, level)?;
     ensure_fits(&cli.command, &config)?;
     let api = async || Api::open(&config, output).await;
+    // To ask platforms for their rules; what is done all the same without the key is done without asking.
+    let api_with_key = async || match Api::open_with_vault(&config, output).await {
+        Ok(api) => Ok(api),
+        Err(_) => api().await,
+    };
     match cli.command {
         Command::Config => config::show(&config, output),
         Command::Preview(command) => preview::run(&config, output, &command).await,
@@ -57,20 +63,22 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Serve(_) => serve::run(Node::open(config).await?).await,
         Command::Migrate(command) => migrate::run(&config, output, &command).await,
         Command::Run(command) => run::run(&Node::open(config).await?, output, command).await,
-        Command::Import(command) => import::run(&api().await?, output, command).await,
-        Command::Post(command) => post::run(&api().await?, output, *command).await,
+        Command::Import(command) => import::run(&api_with_key().await?, output, command).await,
+        Command::Post(command) => {
+            let api = if command.writes() { api_with_key().await? } else { api().await? };
+            post::run(&api, output, *command).await
+        }
+        Command::Schedule(command @ Schedule::EditOne { .. }) => {
+            schedule::run(&api_with_key().await?, output, command).await
+        }
         Command::Schedule(command) => schedule::run(&api().await?, output, command).await,
         Command::Account(command @ (Account::Add { .. } | Account::Connect { .. })) => {
             let api = Api::open_with_vault(&config, output).await?;
             account::run(&api, output, command).await
         }
         Command::Account(command @ (Account::Remove { .. } | Account::Show { .. })) => {
-            // Without the key it is done all the same; a token cannot be taken back then, nor looked at.
-            let api = match Api::open_with_vault(&config, output).await {
-                Ok(api) => api,
-                Err(_) => api().await?,
-            };
-            account::run(&api, output, command).await
+            // To take a token back, or to look at it.
+            account::run(&api_with_key().await?, output, command).await
         }
         Command::Account(command) => account::run(&api().await?, output, command).await,
         Command::Job(command) => job::run(&api().await?, output, command).await,

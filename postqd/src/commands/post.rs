@@ -8,9 +8,10 @@ use postq_calendar::{At, Rule, duration, zone};
 use postq_core::error::chain;
 use postq_core::id::PostId;
 use postq_core::schedule::Timing;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::options::{self, Options};
+use super::variants::Variants;
 use super::{analytics, job, media, more, schedule};
 use crate::api::shown::{CalledOff, Job, Part, Post as Taken, Preview, Schedule, Shown};
 use crate::api::{Api, Refused, until_out};
@@ -34,11 +35,15 @@ pub(super) async fn run(api: &Api, output: Output, command: Post) -> anyhow::Res
         None => new(api, output, command.new).await,
         Some(PostCommand::List(paging)) => list(api, output, &paging).await,
         Some(PostCommand::Show { post }) => show(api, output, &post).await,
-        Some(PostCommand::Edit { post, text, options, fit, time, priority }) => {
-            let amendment = amendment(&time, priority)?;
-            let parts = text.as_deref().map(parts).transpose()?;
-            let rewrite = Rewrite { parts, options: Options::read(api, &options).await?, fit };
-            edit(api, output, &post, rewrite, amendment).await
+        Some(PostCommand::Edit(asked)) => {
+            let amendment = amendment(&asked.time, asked.priority)?;
+            let rewrite = Rewrite {
+                parts: asked.text.as_deref().map(parts).transpose()?,
+                variants: Variants::read(&asked.variants)?,
+                options: Options::read(api, &asked.options).await?,
+                fit: asked.fit,
+            };
+            edit(api, output, &asked.post, rewrite, amendment).await
         }
         Some(PostCommand::Cancel { post }) => cancel(api, output, &post).await,
     }
@@ -53,6 +58,7 @@ async fn submission(api: &Api, new: &NewPost) -> anyhow::Result<Value> {
         first.media = media;
     }
     Ok(json!({
+        "variants": Variants::read(&new.variants)?.over(Map::new(), &parts),
         "parts": parts,
         "options": Options::read(api, &new.options).await?.over(&Value::Null),
         "fit": new.fit.map(Fit::as_str),
@@ -149,6 +155,12 @@ async fn preview(api: &Api, output: Output, new: &NewPost) -> anyhow::Result<()>
         }
         for violation in &platform.violations {
             output.say(format!("  refuses part {}: {}", violation.part + 1, violation.message));
+        }
+        if !platform.advice.is_empty() {
+            output.say("  to read before posting:");
+        }
+        for line in &platform.advice {
+            output.say(format!("    {line}"));
         }
     }
     for at in &preview.occurrences {
@@ -281,12 +293,12 @@ async fn edit(
     let post = find(api, name).await?;
     if rewrite.is_empty() && amendment.is_none() {
         return Err(Usage(
-            "nothing to change; expected --text, --option, --fit, --at, --every, --cron, --rrule, --tz or --priority"
+            "nothing to change; expected --text, --variant, --option, --fit, --at, --every, --cron, --rrule, --tz or --priority"
                 .to_owned(),
         )
         .into());
     }
-    ensure_meant(api, &post, &rewrite.options).await?;
+    ensure_meant(api, &post, &rewrite).await?;
     let mut changed = Vec::new();
     if let Some(amendment) = amendment {
         let [schedule] = post.schedules.as_slice() else {
@@ -313,19 +325,22 @@ async fn edit(
     Ok(())
 }
 
-/// Fails if an option is for a platform that the post does not go to. One without accounts may get some.
-async fn ensure_meant(api: &Api, post: &Taken, options: &Options) -> anyhow::Result<()> {
+/// Fails if something is for a platform that the post does not go to. One without accounts may get all.
+async fn ensure_meant(api: &Api, post: &Taken, rewrite: &Rewrite) -> anyhow::Result<()> {
     let ids: BTreeSet<_> = post.schedules.iter().flat_map(|one| &one.accounts).collect();
-    if options.is_empty() || ids.is_empty() {
+    let options = rewrite.options.set().map(|platform| ("--option", "the options", platform));
+    let variants = rewrite.variants.set().map(|platform| ("--variant", "its text", platform));
+    let mut all = options.chain(variants).peekable();
+    if all.peek().is_none() || ids.is_empty() {
         return Ok(());
     }
     let accounts = api.accounts().await?;
     let is_on = |platform: &str| {
         accounts.iter().any(|account| ids.contains(&account.id) && account.platform == platform)
     };
-    match options.set().find(|platform| !is_on(platform)) {
-        Some(name) => Err(Usage(format!(
-            "--option {name}: none of the post's accounts is on {name}; leave the options out"
+    match all.find(|(_, _, platform)| !is_on(platform)) {
+        Some((option, what, name)) => Err(Usage(format!(
+            "{option} {name}: none of the post's accounts is on {name}; leave {what} out"
         ))
         .into()),
         None => Ok(()),
@@ -335,17 +350,22 @@ async fn ensure_meant(api: &Api, post: &Taken, options: &Options) -> anyhow::Res
 /// Another content: what is none or empty stays.
 struct Rewrite {
     parts: Option<Vec<Part>>,
+    variants: Variants,
     options: Options,
     fit: Option<Fit>,
 }
 
 impl Rewrite {
     fn is_empty(&self) -> bool {
-        self.parts.is_none() && self.options.is_empty() && self.fit.is_none()
+        !self.has_text() && self.options.is_empty()
+    }
+
+    fn has_text(&self) -> bool {
+        self.parts.is_some() || self.fit.is_some() || !self.variants.is_empty()
     }
 
     fn what(&self) -> &'static str {
-        match (self.parts.is_some() || self.fit.is_some(), self.options.is_empty()) {
+        match (self.has_text(), self.options.is_empty()) {
             (true, true) => "text",
             (true, false) => "text and options",
             (false, _) => "options",
@@ -358,6 +378,10 @@ impl Rewrite {
         if let Some(parts) = &self.parts {
             change["parts"] = json!(with_media(&old.parts, parts));
         }
+        if !self.variants.is_empty() {
+            change["variants"] = self.variants.over(own_variants(old), &old.parts).into();
+            change["fit"] = json!(old.fitted.values().max());
+        }
         if !self.options.is_empty() {
             change["options"] = self.options.over(&old.options);
         }
@@ -368,16 +392,20 @@ impl Rewrite {
     }
 }
 
+/// The variants that somebody wrote: what was made to fit is made again of the text.
+fn own_variants(post: &Taken) -> Map<String, Value> {
+    let mut variants = post.variants.as_object().cloned().unwrap_or_default();
+    variants.retain(|platform, _| !post.fitted.contains_key(platform));
+    variants
+}
+
 /// Fails if the post's platforms would refuse it so.
 async fn ensure_good(api: &Api, post: &Taken, rewrite: &Rewrite) -> anyhow::Result<()> {
     let accounts: BTreeSet<String> =
         post.schedules.iter().flat_map(|s| &s.accounts).map(ToString::to_string).collect();
-    // What was made to fit is made again of the new text.
-    let mut variants = post.variants.as_object().cloned().unwrap_or_default();
-    variants.retain(|platform, _| !post.fitted.contains_key(platform));
     let mut wanted = json!({
         "parts": post.parts,
-        "variants": variants,
+        "variants": own_variants(post),
         "options": post.options,
         "accounts": accounts,
         "fit": post.fitted.values().max(),
@@ -439,9 +467,14 @@ pub(super) fn parts(text: &str) -> anyhow::Result<Vec<Part>> {
         text.clear();
         std::io::stdin().take(MOST_INPUT).read_to_string(&mut text)?;
     }
+    Ok(divided(&text))
+}
+
+/// The parts of a text, between its lines `---`.
+pub(super) fn divided(text: &str) -> Vec<Part> {
     let lines: Vec<&str> = text.lines().collect();
     let parts = lines.split(|line| line.trim() == "---");
-    Ok(parts.map(|lines| Part::of(lines.join("\n").trim())).collect())
+    parts.map(|lines| Part::of(lines.join("\n").trim())).collect()
 }
 
 /// Fails if a cron expression or a recurrence cannot be read, in the zone that is given or in this one.

@@ -134,6 +134,11 @@ impl FakeReddit {
         self.server.lock().communities.insert(name.to_ascii_lowercase(), told);
     }
 
+    /// From now on a community has these rules for people; null is a list that a user may not see.
+    pub fn set_rules(&self, name: &str, rules: serde_json::Value) {
+        self.server.lock().rules.insert(name.to_ascii_lowercase(), rules);
+    }
+
     /// From now on this user agrees, and the app has this secret; an installed app has none.
     pub fn set_app(&self, person: &str, secret: &str) {
         let grants = &mut self.server.lock().grants;

@@ -46,6 +46,8 @@ pub enum Target {
     Requirements,
     /// `GET /r/{sr}/api/link_flair_v2`.
     Flairs,
+    /// `GET /r/{sr}/about/rules`.
+    Rules,
 }
 
 /// All that the server knows.
@@ -66,6 +68,7 @@ pub(crate) struct World {
     pub(crate) uploads: Uploads,
     pub(crate) grants: Grants,
     pub(crate) communities: BTreeMap<String, [Value; 3]>,
+    pub(crate) rules: BTreeMap<String, Value>,
 }
 
 impl World {
@@ -86,6 +89,7 @@ impl World {
             uploads: Uploads::default(),
             grants: Grants::default(),
             communities: BTreeMap::new(),
+            rules: BTreeMap::new(),
         }
     }
 
@@ -180,6 +184,7 @@ impl Request {
             ("GET", ["r", _, "about"]) => Target::About,
             ("GET", ["api", "v1", _, "post_requirements"]) => Target::Requirements,
             ("GET", ["r", _, "api", "link_flair_v2"]) => Target::Flairs,
+            ("GET", ["r", _, "about", "rules"]) => Target::Rules,
             _ => return Ok(plain(404, "Not Found")),
         };
         if let Some(canned) = world.canned(target) {
@@ -203,6 +208,7 @@ impl Request {
                 communities::told(&Ask::Requirements, name, &world)
             }
             (Target::Flairs, [_, name, ..]) => communities::told(&Ask::Flairs, name, &world),
+            (Target::Rules, [_, name, ..]) => communities::told(&Ask::Rules, name, &world),
             _ => plain(404, "Not Found"),
         })
     }

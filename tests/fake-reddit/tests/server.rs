@@ -101,3 +101,23 @@ async fn faults_happen_once_each_and_the_ledger_tells_the_truth() {
     server.hide_for(Duration::from_secs(60));
     assert!(own(&server).await.is_empty());
 }
+
+#[tokio::test]
+async fn a_community_has_rules_for_those_who_may_see_them() {
+    let server = FakeReddit::start().await.expect("a free port");
+    let rule = json!({ "kind": "all", "short_name": "Be kind", "priority": 0 });
+    server.set_rules("Rust", json!([rule]));
+    server.set_rules("hidden", Value::Null);
+    let rules = async |community: &str, token: &str| {
+        let what = format!("GET /r/{community}/about/rules?raw_json=1");
+        ask(&server, &what, token, "").await.expect("an answer")
+    };
+
+    let (status, told) = rules("rust", "tok-me").await;
+
+    assert_eq!((status, &told["rules"]), (200, &json!([rule])));
+    assert!(told["site_rules"].is_array() && told["site_rules_flow"].is_array(), "{told}");
+    assert_eq!(rules("other", "tok-me").await.1["rules"], json!([]));
+    assert_eq!(rules("hidden", "tok-me").await.0, 403);
+    assert_eq!(rules("rust", "other").await.0, 401);
+}
