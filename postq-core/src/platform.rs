@@ -279,6 +279,9 @@ pub enum Look {
     /// It is out, and which of the account's posts it is cannot be told. Why, for a person: it is never
     /// sent again.
     OutSomewhere(String),
+    /// It is out, and what would tell which of the account's posts it is could not be read. It is looked for again
+    /// as after a failed look; in the end it is `OutSomewhere`.
+    OutUnread(Failure),
 }
 
 /// Finds what a call without an answer published.

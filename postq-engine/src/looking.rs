@@ -13,6 +13,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use postq_core::failure::Failure;
 use postq_core::intent::PartEvidence;
 
 /// Early looks, since the intent: they can only find. The account's next posts wait for the first that does,
@@ -104,15 +105,15 @@ impl LookPlan {
     /// times.
     pub(crate) fn after_failed_look(
         &self,
-        why: String,
-        wait: Option<Duration>,
+        failure: &Failure,
         looks: Option<u32>,
         now: DateTime<Utc>,
     ) -> Next {
+        let wait = failure.wait.map(|wait| wait.for_);
         let wait = wait.unwrap_or_else(|| self.spacing() * (1 << looks.unwrap_or(0).min(5)));
         let at = now + wait.min(LONGEST_WAIT);
         if at > self.settled() + self.bound && looks.is_none_or(|looks| looks >= FAILED_LOOKS) {
-            return Next::CannotTell(format!("the platform could not be asked: {why}"));
+            return Next::CannotTell(format!("the platform could not be asked: {failure}"));
         }
         Next::LookAgain { at, absent: false }
     }
@@ -127,6 +128,7 @@ impl LookPlan {
 
 #[cfg(test)]
 mod tests {
+    use postq_core::failure::{FailureClass, LimitScope};
     use postq_core::intent::IntentState;
 
     use super::*;
@@ -209,8 +211,15 @@ mod tests {
 
     #[test]
     fn a_look_that_fails_is_made_again_within_its_bound() {
-        let fail = |now, wait| plan().after_failed_look("503".to_owned(), wait, Some(0), now);
-        let last = |now| plan().after_failed_look("503".to_owned(), None, Some(9), now);
+        let failed = |wait: Option<Duration>| {
+            let failure = Failure::unknown(FailureClass::Platform, "503");
+            match wait {
+                Some(wait) => failure.with_wait(LimitScope::Account, wait),
+                None => failure,
+            }
+        };
+        let fail = |now, wait| plan().after_failed_look(&failed(wait), Some(0), now);
+        let last = |now| plan().after_failed_look(&failed(None), Some(9), now);
 
         assert_eq!(fail(at(2), None), Next::LookAgain { at: at(62), absent: false });
         let wait = Some(Duration::from_secs(900));

@@ -508,6 +508,62 @@ async fn one_failed_look_after_an_outage_is_made_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_out_and_cannot_be_named_is_looked_for_and_never_sent_again() {
+    for reads_again in [true, false] {
+        let resend = |account: &mut Account, _: &mut Scripted| {
+            account.on_unknown = OnUnknown::Resend;
+        };
+        let world = World::with(resend, &["hello"]).await;
+        let job = world.insert(world.job()).await;
+        world.sent_and_crashed().await;
+        world.platform.create("hello");
+        let down = Failure::unknown(FailureClass::Platform, "the list does not answer");
+        let unread = if reads_again { 12 } else { 1_000 };
+        (0..unread).for_each(|_| world.platform.look_answers(Ok(Look::OutUnread(down.clone()))));
+
+        run_for(180 * MINUTE, world.engine()).await;
+
+        assert_eq!(world.platform.live().len(), 1, "{reads_again}");
+        assert_eq!(world.platform.asked().len(), 0, "{reads_again}: not sent again");
+        let (state, why) = world.state(job).await;
+        match reads_again {
+            true => assert_eq!((state, why), (JobState::Succeeded, None)),
+            false => {
+                let job = world.story(job).await.job;
+                assert_eq!(job.dead_reason, Some(DeadReason::OutcomeUnknown), "{why:?}");
+                assert!(why.unwrap_or_default().contains("the list does not answer"));
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_twin_of_what_stands_still_is_not_asked_for_ever() {
+    let world = World::with(|account, _| account.remote_id = Some("42".into()), &["hello"]).await;
+    world.insert(world.job()).await;
+    let first = world.sent_and_crashed().await;
+    world.platform.look_answers(Err(dead_token()));
+    let mut other = Account::new("other", world.account.platform.clone(), world.clock.now());
+    other.remote_id = Some("42".into());
+    world.backend.accounts.insert(&other).await.unwrap();
+    let (lane, account_id) = (Some(other.lane()), Some(other.id));
+    let twin = world.insert(NewJob { lane, account_id, ..world.job() }).await;
+
+    run_for(23 * 60 * MINUTE, world.engine()).await;
+    let (state, why) = world.state(twin).await;
+    assert_eq!(state, JobState::Enqueued, "{why:?}");
+    assert!(why.unwrap_or_default().contains("has no outcome yet"));
+    run_for(3 * 60 * MINUTE, world.engine()).await;
+
+    let story = world.story(twin).await;
+    assert_eq!(story.job.dead_reason, Some(DeadReason::AttemptsExhausted));
+    let tries = story.events.iter().filter(|event| event.to == JobState::Running).count();
+    assert!((40..90).contains(&tries), "{tries} tries");
+    assert_eq!(world.platform.asked().len(), 0, "nothing was sent");
+    assert!(!world.story(first.id()).await.job.state.is_terminal());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_out_is_not_given_up_for_its_attempts() {
     let world = World::new().await;
     let job = world.insert(NewJob { max_attempts: 1, ..world.job() }).await;

@@ -122,9 +122,29 @@ async fn a_published_container_that_the_list_does_not_show_yet_is_not_told() {
     out_somewhere(&bench.look(&sent).await.expect("a look"));
     bench.server.change(|world| world.faults.hide = Duration::ZERO);
     found(&bench.look(&sent).await.expect("a look"));
-    for canned in [Canned::new(503, ""), Canned::refusal(190, 0, "no"), Canned::new(200, "[]")] {
-        bench.server.answer("GET media", canned);
-        assert_eq!(bench.look(&sent).await.expect_err("failed").outcome, Outcome::Unknown);
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_read_tells_nothing_but_of_a_published_container() {
+    let bench = insta().await;
+    let sent = bench.built("text", PostOptions::default()).await;
+    let container = sent.container.clone().expect("built");
+    for (status, is_out) in [("PUBLISHED", true), ("EXPIRED", false), ("ERROR", false)] {
+        let set = |world: &mut fake_meta::World| {
+            world.containers.get_mut(&container).expect("built").status_code = status;
+        };
+        bench.server.change(set);
+        for canned in [Canned::new(503, ""), Canned::refusal(190, 0, "no"), Canned::new(200, "[]")]
+        {
+            bench.server.answer("GET media", canned);
+            match bench.look(&sent).await {
+                Ok(Look::OutUnread(failed)) if is_out => {
+                    assert_eq!(failed.outcome, Outcome::Unknown)
+                }
+                Err(failed) if !is_out => assert_eq!(failed.outcome, Outcome::Unknown),
+                other => panic!("{status}: {other:?}"),
+            }
+        }
     }
 }
 

@@ -115,7 +115,7 @@ impl Node {
 
     /// An engine that never runs, for its desk; with the vault where credentials are to be sealed, or platforms are
     /// to be asked for their rules.
-    pub(crate) async fn engine_at_rest(&self, with_vault: bool) -> anyhow::Result<Engine> {
+    pub(crate) fn engine_at_rest(&self, vault: Option<KeyRing>) -> anyhow::Result<Engine> {
         let mut builder = self.among(
             Engine::builder(self.backend.clone())
                 .settings(self.settings(Only::Any))
@@ -123,10 +123,10 @@ impl Node {
                 .media(media(self, Vec::new())?),
             Vec::new(),
         );
-        if with_vault {
+        if let Some(vault) = vault {
             // Not kept from fitting by other accounts that are sealed with a key that is gone: to
             // connect one again is how that is mended.
-            builder = builder.vault(Arc::new(self.vault().await?)).webhooks(self.webhooks()?);
+            builder = builder.vault(Arc::new(vault)).webhooks(self.webhooks()?);
         }
         self.built(builder)
     }

@@ -35,6 +35,11 @@ impl Secrets {
         self.accounts.iter().filter_map(|a| Some((a.name.as_str(), a.credentials.as_ref()?)))
     }
 
+    /// Whether there is something to show to a platform.
+    pub(crate) fn has_credentials(&self) -> bool {
+        self.credentials().next().is_some()
+    }
+
     /// How many are sealed with keys that only open, and with which.
     pub(crate) fn sealed_with_old(&self, ring: &KeyRing) -> (usize, BTreeSet<String>) {
         let webhooks = self.webhooks.iter().flat_map(|webhook| {

@@ -153,6 +153,24 @@ fn an_app_password_lets_in_and_is_kept_nowhere() {
     given(&place, &other, "bob-bob-bob").exits(1).tells("give it a name of its own");
 }
 
+#[test]
+fn whoever_asks_platforms_makes_no_key_and_tells_what_keeps_it_from_asking() {
+    let place = Place::new();
+    let key = place.path("postq-data/key");
+    place.write("a.csv", "at,accounts,text\n+1h,dry_run:test,hi\n");
+    let preview = ["post", "hi", "--account", "dry_run:test", "--preview"];
+    place.run(&["import", "a.csv"]).exits(0);
+    place.run(&preview).exits(0);
+    assert!(place.path("postq-data/postq.db").exists() && !key.exists());
+
+    place.write("postqd.toml", "dry_run = true\n");
+    given(&place, &["account", "add", "x", "--name", "x", "--access-token-stdin"], "t").exits(0);
+    let told = place.run(&preview).exits(0);
+    assert!(key.exists() && !told.err.contains("is asked"), "{}", told.err);
+    std::fs::remove_file(&key).unwrap();
+    place.run(&preview).exits(0).tells("note: no platform is asked: the key file");
+}
+
 /// A place with the account `me` on a server that answers as Reddit does.
 fn on_reddit(reddit: &FakeReddit) -> Place {
     let place = Place::new();

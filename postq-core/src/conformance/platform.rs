@@ -332,7 +332,7 @@ pub async fn a_look_finds_what_is_out(harness: Arc<dyn PlatformHarness>) {
     let receipt = eventually("a look finds it", async || {
         match look(&*harness, reconcile, &intent, &[]).await {
             Look::Found(receipt) => Some(receipt),
-            Look::Absent | Look::CannotTell(_) | Look::OutSomewhere(_) => None,
+            Look::Absent | Look::CannotTell(_) | Look::OutSomewhere(_) | Look::OutUnread(_) => None,
         }
     })
     .await;

@@ -87,8 +87,8 @@ impl Publish<'_> {
                 tracing::warn!(remote_id = receipt.remote_id, "refused, and yet it is out");
                 Ok(receipt)
             }
-            Ok(Look::OutSomewhere(why)) => {
-                tracing::warn!(why, "refused, and yet it is out");
+            Ok(look @ (Look::OutSomewhere(_) | Look::OutUnread(_))) => {
+                tracing::warn!(?look, "refused, and yet it is out");
                 let failure = Failure { outcome: Outcome::Unknown, ..failure };
                 Err(self.after_unknown(failure, intent))
             }

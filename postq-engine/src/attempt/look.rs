@@ -38,18 +38,21 @@ impl Publish<'_> {
             Ok(Look::Found(receipt)) => return Ok(Some(receipt)),
             // Whatever an answer said before, and whatever the account wants: it is out.
             Ok(Look::OutSomewhere(why)) => plan.after_out_somewhere(why, now),
+            Err(failure) | Ok(Look::OutUnread(failure)) if failure.class == FailureClass::Auth => {
+                let why = Deferral::Looking { absent: false };
+                return Err(self.needs_attention(&failure, why).await);
+            }
+            Ok(Look::OutUnread(failure)) => {
+                match plan.after_failed_look(&failure, open.then_some(known.looks), now) {
+                    Next::CannotTell(why) => Next::OutSomewhere(why),
+                    again => again,
+                }
+            }
+            Err(failure) => plan.after_failed_look(&failure, open.then_some(known.looks), now),
             // Refused, or found absent, before: the look was only to catch an answer that lied.
             Ok(_) if !open => return Ok(None),
             Ok(Look::Absent) => plan.after_nothing(known, now),
             Ok(Look::CannotTell(why)) => plan.after_cannot_tell(why, now),
-            Err(failure) if failure.class == FailureClass::Auth => {
-                let why = Deferral::Looking { absent: false };
-                return Err(self.needs_attention(&failure, why).await);
-            }
-            Err(failure) => {
-                let wait = failure.wait.map(|wait| wait.for_);
-                plan.after_failed_look(failure.to_string(), wait, open.then_some(known.looks), now)
-            }
         };
         match next {
             Next::CannotTell(_) if !open => {}

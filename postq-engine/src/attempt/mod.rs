@@ -54,8 +54,11 @@ const SETTLE_BOUND: Duration = Duration::from_secs(3_600);
 /// A job whose platform or kind this node does not know is offered to others for so long.
 const UNKNOWN_KIND_PAUSE: Duration = Duration::from_secs(30);
 
-/// While a post with the same text has no outcome, its twin asks again so often.
-const TWIN_PAUSE: Duration = Duration::from_secs(5);
+/// While a post with the same text has no outcome, its twin asks again so often: more and more seldom, for that
+/// one may stand still with its account, and each time a slot of the rate limit goes. Not for ever.
+const TWIN_PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1_800));
+const TWIN_BOUND: Duration = Duration::from_secs(86_400);
+const TWIN: &str = "another post with this text, of this account or of one that is the same identity, has no outcome yet";
 
 /// A slot that passed longer ago than this is no slot any more.
 const SLOT_KEEPS: Duration = Duration::from_secs(5);
@@ -318,15 +321,24 @@ impl Publish<'_> {
             Ok(IntentAnswer::LeaseTooShort) => again("the lease had too little left to send"),
             Ok(IntentAnswer::Unresolved) => again("an earlier send has no outcome yet"),
             Ok(IntentAnswer::Edited) => again("the post was edited"),
-            Ok(IntentAnswer::Twin) => {
-                let settle = Settle::Deferred(self.work.time.now() + TWIN_PAUSE, Deferral::Again);
-                let why = "another post with this text has no outcome yet";
-                Err(Verdict::new(settle, why).into())
-            }
+            Ok(IntentAnswer::Twin) => Err(self.after_twin()),
             // Written down or not: nothing was sent, and that is what is settled. No attempt is
             // charged for trouble of ours.
             Err(error) => Err(self.after_pause(Deferral::Refused, &chain(&error))),
         }
+    }
+
+    /// Nothing was sent: what is like it has to have its outcome first.
+    fn after_twin(&self) -> End {
+        let (job, now) = (&self.work.job, self.work.time.now());
+        let late = (now - job.made.planned_at).to_std().unwrap_or_default();
+        if late >= TWIN_BOUND && job.reason.as_deref() == Some(TWIN) {
+            let failure = Failure::not_published(FailureClass::Platform, TWIN);
+            return dead(self.shared, self.work, failure, DeadReason::AttemptsExhausted);
+        }
+        let (shortest, longest) = TWIN_PAUSES;
+        let settle = Settle::Deferred(now + (late / 2).clamp(shortest, longest), Deferral::Again);
+        Verdict::new(settle, TWIN).into()
     }
 
     /// A part is out and the thread goes on.

@@ -301,16 +301,18 @@ pub(super) fn unmeant(content: &Content, accounts: &[Account]) -> Vec<Problem> {
 /// What no platform takes.
 pub(super) fn content_problems(content: &Content) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let bytes: usize = content.parts.iter().map(|part| part.text.len()).sum();
-    if content.parts.is_empty() {
-        problems.push(Problem::new("text", "is empty"));
-    }
-    if bytes > MOST_TEXT {
-        problems.push(Problem::new("text", format!("has {bytes} bytes, at most {MOST_TEXT}")));
-    }
-    if content.parts.len() > MOST_PARTS {
-        let parts = content.parts.len();
-        problems.push(Problem::new("text", format!("has {parts} parts, at most {MOST_PARTS}")));
+    let variants = content.variants.values().map(|parts| ("variants", parts));
+    for (field, parts) in variants.chain([("text", &content.parts)]) {
+        let (count, bytes) = (parts.len(), parts.iter().map(|part| part.text.len()).sum::<usize>());
+        if count == 0 {
+            problems.push(Problem::new(field, "is empty"));
+        }
+        if bytes > MOST_TEXT {
+            problems.push(Problem::new(field, format!("has {bytes} bytes, at most {MOST_TEXT}")));
+        }
+        if count > MOST_PARTS {
+            problems.push(Problem::new(field, format!("has {count} parts, at most {MOST_PARTS}")));
+        }
     }
     let named = content.variants.values().chain([&content.parts]).flatten().flat_map(|p| &p.media);
     problems.extend(named.filter_map(source_problem));

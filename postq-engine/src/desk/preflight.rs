@@ -13,8 +13,8 @@ use super::check::violation_problem;
 use super::{Desk, Directory, Entry, Problem, Refused};
 use crate::preflight::{advice, refused};
 
-/// Posts of one call that are asked for, and how long all of that may take: those that are left are asked
-/// for before they are sent. Accounts are asked for advice as long.
+/// Posts of one call that are asked for, and after how long no further post, or account of one, is: what is left
+/// is asked for before it is sent.
 const MOST: usize = 100;
 const WITHIN: Duration = Duration::from_secs(10);
 
@@ -55,7 +55,11 @@ impl Desk {
     ) -> Vec<Problem> {
         let mut problems = Vec::new();
         let Some(tokens) = &self.tokens else { return problems };
+        let until = Instant::now() + WITHIN;
         for account in accounts.iter().filter(|account| self.has_preflight(account)) {
+            if Instant::now() >= until {
+                break;
+            }
             let Some(platform) = self.platforms.get(&account.platform) else { continue };
             // Without credentials nobody can ask; the account tells of that itself.
             let Ok(usable) = tokens.usable(account, now).await else { continue };

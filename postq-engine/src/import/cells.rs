@@ -79,17 +79,19 @@ impl Cell {
 pub(super) struct Cells {
     pub(super) place: Place,
     pub(super) by_field: BTreeMap<&'static str, Cell>,
-    /// By platform and name, as `reddit.subreddit`. An empty cell sets nothing; its column must be known all
-    /// the same.
+    /// By platform and name, as `reddit.subreddit`. An empty one sets nothing, and is here to have its column
+    /// checked: in the first row of a file.
     pub(super) options: BTreeMap<(PlatformName, String), Cell>,
-    /// The texts for single platforms; of empty cells the same is true.
+    /// The texts for single platforms; empty ones likewise.
     pub(super) variants: BTreeMap<PlatformName, Cell>,
+    /// Whether it says for which platforms there are such texts, if for any.
+    pub(super) tells_variants: bool,
 }
 
 impl Cells {
     pub(super) fn new(place: Place) -> Self {
         let (by_field, options, variants) = Default::default();
-        Self { place, by_field, options, variants }
+        Self { place, by_field, options, variants, tells_variants: false }
     }
 
     /// Where a field is written, or else where the row begins.

@@ -47,7 +47,7 @@ pub(super) fn compare(
     };
     let state = known.standing.state(schedule);
     let keep = |note| Ok(keep(vec![schedule.id], state, note));
-    let fitted = wanted(desk, row, &checked.directory);
+    let fitted = wanted(desk, row, &known.post.content, &checked.directory);
     let what = differences(row, &fitted.content, known, schedule, checked);
     if what.is_empty() {
         return keep(standing_note(schedule));
@@ -80,12 +80,19 @@ fn standing_note(schedule: &Schedule) -> Option<String> {
     why.map(|why| format!("not to come: {why}"))
 }
 
-/// What the row says, made to fit its platforms if it asks for that, as what was loaded was.
-fn wanted(desk: &Desk, row: &Row, directory: &Directory) -> Fitted {
+/// What the row says, made to fit its platforms if it asks for that, as what was loaded was. Where it says nothing
+/// of texts for single platforms, those stay that somebody wrote.
+fn wanted(desk: &Desk, row: &Row, known: &Content, directory: &Directory) -> Fitted {
     let submission = &row.submission;
+    let mut content = submission.content.clone();
+    if !row.cells.tells_variants {
+        let made = desk.made_to_fit(known);
+        let own = known.variants.iter().filter(|(name, _)| !made.contains_key(*name));
+        content.variants = own.map(|(name, parts)| (name.clone(), parts.clone())).collect();
+    }
     let ids = submission.accounts.iter().filter_map(|name| directory.id_of(name));
     let accounts: Vec<Account> = ids.filter_map(|id| directory.get(id).cloned()).collect();
-    desk.fitted(&submission.content, submission.fitting, &accounts)
+    desk.fitted(&content, submission.fitting, &accounts)
 }
 
 fn differences(

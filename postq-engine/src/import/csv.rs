@@ -26,7 +26,7 @@ pub(super) fn rows(
     let columns = columns(&header, problems)?;
     let mut rows = Vec::new();
     while let Some(record) = reader.record(problems) {
-        rows.extend(row(&columns, record, problems));
+        rows.extend(row(&columns, record, rows.is_empty(), problems));
         if is_too_much(file, rows.len(), problems) {
             return None;
         }
@@ -65,7 +65,12 @@ fn columns(header: &Record, problems: &mut Vec<FileProblem>) -> Option<Vec<Colum
     (header.whole && problems.len() == before).then_some(columns)
 }
 
-fn row(columns: &[Column], record: Record, problems: &mut Vec<FileProblem>) -> Option<Cells> {
+fn row(
+    columns: &[Column],
+    record: Record,
+    is_first: bool,
+    problems: &mut Vec<FileProblem>,
+) -> Option<Cells> {
     if !record.whole {
         return None;
     }
@@ -80,10 +85,12 @@ fn row(columns: &[Column], record: Record, problems: &mut Vec<FileProblem>) -> O
         return None;
     }
     let mut cells = Cells::new(Place { column: 0, ..place });
+    cells.tells_variants = columns.iter().any(|column| matches!(column, Column::Variant(_)));
     for (column, (place, text)) in columns.iter().zip(record.cells) {
         let cell = Cell { place, value: Value::One(text) };
+        let is_kept = is_first && !matches!(column, Column::Field(_));
         match column {
-            Column::Field(_) if cell.is_empty() => None,
+            _ if cell.is_empty() && !is_kept => None,
             Column::Field(field) => cells.by_field.insert(field, cell),
             Column::Option(platform, name) => {
                 cells.options.insert((platform.clone(), name.clone()), cell)

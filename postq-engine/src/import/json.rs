@@ -150,6 +150,7 @@ fn variants(
         problems.push(wrong(&place, "is no object; expected {\"PLATFORM\": ...}"));
         Vec::new()
     });
+    cells.tells_variants = true;
     for (platform, value) in pairs {
         let place = source.place(value);
         match (variant_of(&platform, &place), read(value)) {

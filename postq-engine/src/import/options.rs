@@ -166,6 +166,57 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_text_of_its_own_stays_where_the_calendar_says_nothing_of_any() {
+        let desk = strict().await;
+        let at = "2026-03-09T09:00Z";
+        let csv = format!("key,at,accounts,text,strict.board\na,{at},acme,hi,b\n");
+        load(&desk, "a.csv", &csv).await;
+        let post = desk.find_post("a").await.unwrap();
+        let mut content = post.content.clone();
+        content.variants.insert(strict_name(), vec![Part::text("own")]);
+        desk.edit_content(post.id, &content).await.unwrap();
+
+        let again = load(&desk, "a.csv", &csv).await;
+        let other = load(&desk, "a.csv", &csv.replace(",hi,", ",ho,")).await;
+
+        assert_eq!(again.rows[0].action.to_string(), "known, scheduled");
+        assert_eq!(other.rows[0].action.to_string(), "known, changes text");
+        let content = stored(&desk, "a").await;
+        assert_eq!(content.parts[0].text, "ho");
+        assert_eq!(content.variants[&strict_name()][0].text, "own");
+        let toml = format!(
+            "[[post]]\nkey = \"a\"\nat = \"{at}\"\naccounts = \"acme\"\ntext = \"ho\"\n\
+             options.strict.board = \"b\"\nvariants = {{}}\n"
+        );
+        load(&desk, "a.toml", &toml).await;
+        assert!(stored(&desk, "a").await.variants.is_empty(), "it says that there is none");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_column_that_is_wrong_is_told_once_where_its_cells_are_empty() {
+        let desk = strict().await;
+        let row = "2026-03-09T09:00Z,acme,hi,b,,\n";
+        let csv =
+            format!("at,accounts,text,strict.board,strikt.a,variants.strikt\n{row}{row}{row}");
+
+        let told = told(&desk, "f.csv", &csv).await;
+
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told.iter().all(|one| one.starts_with("f.csv:2:")), "{told:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pictures_alone_have_an_empty_list_of_texts() {
+        let desk = strict().await;
+        let json = r#"[{"key": "a", "at": "2026-03-09T09:00Z", "accounts": "acme", "text": [],
+            "options": {"strict": {"board": "b"}}, "media": ["https://example.com/a.png"]}]"#;
+
+        load(&desk, "a.json", json).await;
+
+        assert_eq!(stored(&desk, "a").await.parts[0].media.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_is_wrong_with_a_text_of_its_own_is_told_at_its_place() {
         let desk = strict().await;
         let csv = |column: &str, value: &str| {
@@ -193,8 +244,9 @@ mod tests {
             let told = told(&desk, "f.csv", &csv(column, value)).await;
             assert!(told[0].contains(expected), "{column}: {told:?}");
         }
-        let toml =
-            "[[post]]\nvariants = 3\n[[post]]\n[post.variants]\nstrict = true\n\"A B\" = \"a\"\n";
+        let toml = "[[post]]\nvariants = 3\n[[post]]\n[post.variants]\nstrict = true\n\"A B\" = \"a\"\n\
+            [[post]]\n[post.variants]\nstrict = \"a\"\nStrict = \"b\"\n\
+            [[post]]\n[post.options.strict]\nboard = \"a\"\n[post.options.Strict]\nboard = \"b\"\n";
         let all = told(&desk, "f.toml", toml).await;
         assert!(all[0].starts_with("f.toml:2:12: variants: is no table"), "{all:?}");
         assert!(
@@ -202,6 +254,9 @@ mod tests {
             "{all:?}"
         );
         assert!(all[2].starts_with("f.toml:6:9: variants: \"A B\" cannot be"), "{all:?}");
+        let twice =
+            |what: &str| all.iter().any(|one| one.ends_with(&format!("{what}: is there twice")));
+        assert!(twice("variants") && twice("options"), "{all:?}");
         let json = r#"[{"variants": 3}, {"variants": {"strict": {}}},
             {"variants": {"strict": "a", "strict": "b"}}]"#;
         let all = told(&desk, "f.json", json).await;

@@ -164,7 +164,8 @@ impl Reader<'_> {
         let media = self.media();
         let has_options = cells.options.values().any(|cell| !cell.is_empty());
         // A title or a link may be all that there is: its platform says whether that will do.
-        let parts = match cells.by_field.get("text") {
+        let text = cells.by_field.get("text").filter(|cell| cell.value != Value::Many(Vec::new()));
+        let parts = match text {
             Some(cell) => self.parts("text", cell, &media),
             None => {
                 if media.is_empty() && !has_options {

@@ -118,6 +118,9 @@ fn options(
                 value => read(value),
             };
             match (option, read) {
+                (Ok(option), Ok(_)) if cells.options.contains_key(&option) => {
+                    problems.push(FileProblem::new(&place, Some(OPTIONS), "is there twice"));
+                }
                 (Ok(option), Ok(value)) => {
                     cells.options.insert(option, Cell { place, value });
                 }
@@ -143,9 +146,13 @@ fn variants(
         problems.push(FileProblem::new(&place, Some(VARIANTS), message));
         return;
     };
+    cells.tells_variants = true;
     for (platform, value) in table {
         let place = lines.place(value.span().start);
         match (variant_of(platform.get_ref(), &place), read(value.get_ref())) {
+            (Ok(platform), Ok(_)) if cells.variants.contains_key(&platform) => {
+                problems.push(FileProblem::new(&place, Some(VARIANTS), "is there twice"));
+            }
             (Ok(platform), Ok(value)) => {
                 cells.variants.insert(platform, Cell { place, value });
             }

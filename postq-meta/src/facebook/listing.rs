@@ -9,7 +9,8 @@ use serde::Deserialize;
 use crate::client::Id;
 use crate::time::read;
 
-/// What is asked for of each.
+/// What is asked for of each. What attachments have:
+/// <https://developers.facebook.com/docs/graph-api/reference/story-attachment/>.
 pub(super) const FIELDS: &str = "id,message,created_time,attachments{media_type,target,url,unshimmed_url,subattachments{target}}";
 
 /// One page of posts.

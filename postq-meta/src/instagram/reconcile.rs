@@ -65,15 +65,16 @@ impl Instagram {
             }
             Status::Published | Status::Expired | Status::Error(_) => {}
         }
-        let node = self.node(who, &token, until).await?;
         let is_story = Kind::asked(&lookup.intent.options) == Some(Kind::Story);
         let has_caption = !is_story && !lookup.intent.text.trim().is_empty();
         let edge = if is_story { "stories" } else { "media" };
         let list = Listing { instagram: self, token: &token, lookup: &lookup, until };
-        let mut seen = match (list.read(&format!("/{node}/{edge}")).await?, &status) {
-            (Ok(seen), _) => seen,
-            (Err(why), Status::Published) => return Ok(Look::OutSomewhere(why)),
-            (Err(why), _) => return Ok(Look::CannotTell(why)),
+        let mut seen = match (list.read(who, edge).await, &status) {
+            (Ok(Ok(seen)), _) => seen,
+            (Ok(Err(why)), Status::Published) => return Ok(Look::OutSomewhere(why)),
+            (Err(failed), Status::Published) => return Ok(Look::OutUnread(failed_look(failed))),
+            (Ok(Err(why)), _) => return Ok(Look::CannotTell(why)),
+            (Err(failed), _) => return Err(failed),
         };
         let found = match (&status, has_caption) {
             (_, true) => seen.same.pop(),
@@ -121,7 +122,9 @@ struct Seen {
 
 impl Listing<'_> {
     /// Reads the list back to where the window begins; why not, if it cannot be.
-    async fn read(&self, path: &str) -> Result<Result<Seen, String>, Failure> {
+    async fn read(&self, who: &Identity, edge: &str) -> Result<Result<Seen, String>, Failure> {
+        let node = self.instagram.node(who, self.token, self.until).await?;
+        let path = format!("/{node}/{edge}");
         let graph = &self.instagram.graph;
         let hidden = Hidden::secret(self.token.expose()).with_texts([&self.lookup.intent.text]);
         let mut seen = Seen::default();
@@ -129,7 +132,7 @@ impl Listing<'_> {
         for _ in 0..MOST_PAGES {
             let mut query = vec![("fields", FIELDS), ("limit", PAGE)];
             query.extend(after.as_deref().map(|after| ("after", after)));
-            let answer = graph.get(path, &query, self.token, (MOST_OF_LIST, self.until)).await;
+            let answer = graph.get(&path, &query, self.token, (MOST_OF_LIST, self.until)).await;
             let answer = answer.map_err(|lost| lost.into_failure(hidden))?;
             if answer.status.is_success() && answer.body.is_empty() {
                 return Ok(Err("the list of own posts is larger than 1 MiB".to_owned()));

@@ -8,9 +8,6 @@ CREATE TABLE identities (
     PRIMARY KEY (platform, remote_id, account_id)
 );
 
-INSERT INTO identities (platform, remote_id, account_id)
-SELECT platform, remote_id, id FROM accounts WHERE remote_id IS NOT NULL;
-
 CREATE FUNCTION note_identity() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO identities (platform, remote_id, account_id)
@@ -22,3 +19,7 @@ CREATE TRIGGER identity_known AFTER INSERT ON accounts
 CREATE TRIGGER identity_known_later AFTER UPDATE OF remote_id ON accounts
     FOR EACH ROW WHEN (NEW.remote_id IS NOT NULL AND NEW.remote_id IS DISTINCT FROM OLD.remote_id)
     EXECUTE FUNCTION note_identity();
+
+-- After the triggers, which wait for whoever is changing an account: nobody is missed.
+INSERT INTO identities (platform, remote_id, account_id)
+SELECT platform, remote_id, id FROM accounts WHERE remote_id IS NOT NULL ON CONFLICT DO NOTHING;

@@ -10,6 +10,7 @@ use axum::http::header::{CONTENT_TYPE, HOST, IF_MATCH};
 use axum::http::{Method, Request};
 use postq_core::clock::{Clock, SystemClock};
 use postq_core::memory::{MemoryBackend, MemoryIdempotency, MemoryTokens};
+use postq_core::vault::KeyRing;
 use postq_engine::Engine;
 use postq_web::{Cause, Trusted, Web};
 use tower::ServiceExt;
@@ -35,9 +36,9 @@ pub(super) struct Here {
 }
 
 impl Here {
-    /// Over a store; with the vault where credentials are to be sealed.
-    pub(super) async fn over(node: Node, with_vault: bool) -> anyhow::Result<Self> {
-        let web = serve::web(&node, node.engine_at_rest(with_vault).await?)?;
+    /// Over a store; with the vault where credentials are to be sealed, or opened.
+    pub(super) fn over(node: Node, vault: Option<KeyRing>) -> anyhow::Result<Self> {
+        let web = serve::web(&node, node.engine_at_rest(vault)?)?;
         Ok(Self { router: router(web), node: Some(node) })
     }
 

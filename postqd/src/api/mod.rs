@@ -77,9 +77,7 @@ impl Api {
                 server.warn(output);
                 Door::Server(Box::new(server))
             }
-            None => {
-                Door::Here(Box::new(Here::over(Node::open(config.clone()).await?, false).await?))
-            }
+            None => Door::Here(Box::new(Here::over(Node::open(config.clone()).await?, None)?)),
         };
         Ok(Self { door })
     }
@@ -89,8 +87,26 @@ impl Api {
         if config.server.is_some() {
             return Self::open(config, output).await;
         }
-        let here = Here::over(Node::open(config.clone()).await?, true).await?;
-        Ok(Self { door: Door::Here(Box::new(here)) })
+        let node = Node::open(config.clone()).await?;
+        let vault = node.vault().await?;
+        Ok(Self { door: Door::Here(Box::new(Here::over(node, Some(vault))?)) })
+    }
+
+    /// The same for a command that asks platforms where there is something to ask them with, and goes on where that
+    /// cannot be opened.
+    pub(crate) async fn open_to_ask(config: &Config, output: Output) -> anyhow::Result<Self> {
+        if config.server.is_some() {
+            return Self::open(config, output).await;
+        }
+        let node = Node::open(config.clone()).await?;
+        let vault = match node.secrets().await?.has_credentials() {
+            true => node.vault().await.map(Some).unwrap_or_else(|error| {
+                output.note(format!("note: no platform is asked: {error:#}"));
+                None
+            }),
+            false => None,
+        };
+        Ok(Self { door: Door::Here(Box::new(Here::over(node, vault)?)) })
     }
 
     /// The same for what needs no store.

@@ -48,11 +48,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
     let _logging = logging::start(&config, level)?;
     ensure_fits(&cli.command, &config)?;
     let api = async || Api::open(&config, output).await;
-    // To ask platforms for their rules; what is done all the same without the key is done without asking.
-    let api_with_key = async || match Api::open_with_vault(&config, output).await {
-        Ok(api) => Ok(api),
-        Err(_) => api().await,
-    };
+    let api_to_ask = async || Api::open_to_ask(&config, output).await;
     match cli.command {
         Command::Config => config::show(&config, output),
         Command::Preview(command) => preview::run(&config, output, &command).await,
@@ -63,13 +59,13 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Serve(_) => serve::run(Node::open(config).await?).await,
         Command::Migrate(command) => migrate::run(&config, output, &command).await,
         Command::Run(command) => run::run(&Node::open(config).await?, output, command).await,
-        Command::Import(command) => import::run(&api_with_key().await?, output, command).await,
+        Command::Import(command) => import::run(&api_to_ask().await?, output, command).await,
         Command::Post(command) => {
-            let api = if command.writes() { api_with_key().await? } else { api().await? };
+            let api = if command.writes() { api_to_ask().await? } else { api().await? };
             post::run(&api, output, *command).await
         }
         Command::Schedule(command @ Schedule::EditOne { .. }) => {
-            schedule::run(&api_with_key().await?, output, command).await
+            schedule::run(&api_to_ask().await?, output, command).await
         }
         Command::Schedule(command) => schedule::run(&api().await?, output, command).await,
         Command::Account(command @ (Account::Add { .. } | Account::Connect { .. })) => {
@@ -78,7 +74,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         }
         Command::Account(command @ (Account::Remove { .. } | Account::Show { .. })) => {
             // To take a token back, or to look at it.
-            account::run(&api_with_key().await?, output, command).await
+            account::run(&api_to_ask().await?, output, command).await
         }
         Command::Account(command) => account::run(&api().await?, output, command).await,
         Command::Job(command) => job::run(&api().await?, output, command).await,

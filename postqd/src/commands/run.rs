@@ -22,7 +22,7 @@ pub(super) async fn run(node: &Node, output: Output, command: Run) -> anyhow::Re
     let stop = signals::shutdown()?;
     let until = until(command.until.as_deref(), node.now().await?)?;
     node.ensure_key().await?;
-    let desk = node.engine_at_rest(true).await?.desk();
+    let desk = node.engine_at_rest(Some(node.vault().await?))?.desk();
     let (mut files, unreadable) = read(command.files.clone()).await?;
     let media = MediaDesk::new(media(node, Vec::new())?, desk.tenant());
     let now = node.now().await?;
