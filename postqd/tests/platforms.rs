@@ -415,6 +415,13 @@ fn one_platform_may_have_a_text_of_its_own() {
     place.run(&["post", "edit", "k", "--variant", "x="]).exits(0);
     assert_eq!(post(&place, "k")["variants"], json!({}));
 
+    // What else was made to fit does not mean a text of its own.
+    place.run(&["post", "edit", "k", "--text", &long, "--fit", "shorten"]).exits(0);
+    let cut = format!("x={long}");
+    place.run(&["post", "edit", "k", "--variant", &cut]).exits(1).tells("--variant x: the text is");
+    place.run(&["post", "edit", "k", "--variant", &cut, "--fit", "thread"]).exits(0);
+    place.run(&["post", "edit", "k", "--text", "Short.", "--variant", "x="]).exits(0);
+
     let wrong = |more: &[&str]| place.run(&[&["post", "hi", "--account", "x"], more].concat());
     wrong(&variant("blusky=a"))
         .exits(1)

@@ -6,7 +6,7 @@ use postq_core::id::{AccountId, PostId, ScheduleId};
 use postq_core::schedule::Schedule;
 use postq_core::store::{Edited, ScheduleEdit};
 
-use super::check::accounts_of;
+use super::check::{accounts_of, newly_unmeant};
 use super::fitting::Fitted;
 use super::{Amendment, Desk, DeskError, Refused};
 
@@ -37,6 +37,10 @@ impl Desk {
             self.refitted(&seen.content, content, fitting, &accounts);
         if !unfit.is_empty() {
             return Err(Refused { problems: unfit }.into());
+        }
+        let unmeant = newly_unmeant(&content, &seen.content, &accounts);
+        if !unmeant.is_empty() {
+            return Err(Refused { problems: unmeant }.into());
         }
         match self.check_content_for(&content, &accounts).await {
             Err(DeskError::Refused(mut refused)) if fitting.is_none() => {

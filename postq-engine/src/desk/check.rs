@@ -11,6 +11,7 @@ use postq_core::platform::{PlatformName, Violation, violations};
 use postq_core::schedule::Schedule;
 
 use super::daily::MakesWay;
+use super::error::VARIANTS;
 use super::fitting::Fitted;
 use super::meaning::Meant;
 use super::media::{Named, source_problem};
@@ -179,7 +180,10 @@ impl Desk {
             let problem = |field| {
                 move |told: Violation| violation_problem(field, account, draft.parts.len(), &told)
             };
-            problems.extend(violations(&**platform, draft).into_iter().map(problem("text")));
+            let has_own = content.variants.contains_key(&account.platform)
+                && !self.made_to_fit(content).contains_key(&account.platform);
+            let text = if has_own { VARIANTS } else { "text" };
+            problems.extend(violations(&**platform, draft).into_iter().map(problem(text)));
             let media = named.violations(&**platform, draft);
             problems.extend(media.into_iter().map(problem("media")));
         }
@@ -190,7 +194,7 @@ impl Desk {
     pub(super) fn stray(&self, content: &Content, accounts: &[Account]) -> Vec<Problem> {
         let mut problems = Vec::new();
         let unknown = content.variants.keys().filter(|name| self.platforms.get(name).is_none());
-        problems.extend(unknown.map(|name| Problem::new("variants", self.unknown_platform(name))));
+        problems.extend(unknown.map(|name| Problem::of_variant(name, self.unknown_platform(name))));
         for (name, values) in content.options.iter().filter(|(name, _)| !is_on(accounts, name)) {
             let Some(platform) = self.platforms.get(name) else {
                 problems.push(Problem::of_options(name, self.unknown_platform(name)));
@@ -240,7 +244,11 @@ pub(super) fn violation_problem(
         1 => String::new(),
         parts => format!("part {} of {parts}, ", violation.part + 1),
     };
-    Problem::new(field, format!("{place}{}: {}", account.platform, violation.message))
+    let name = &account.platform;
+    match field {
+        VARIANTS => Problem::of_variant(name, format!("{place}{}", violation.message)),
+        _ => Problem::new(field, format!("{place}{name}: {}", violation.message)),
+    }
 }
 
 /// The id of the schedule that a post comes in with: the post's own. Whoever completes a post that was
@@ -294,25 +302,39 @@ pub(super) fn unmeant(content: &Content, accounts: &[Account]) -> Vec<Problem> {
     let options = options.filter(|(name, _)| !is_on(accounts, name));
     let options = options.map(|(name, _)| Problem::of_options(name, why(name, "the options")));
     let variants = content.variants.keys().filter(|name| !is_on(accounts, name));
-    let variants = variants.map(|name| Problem::new("variants", why(name, "its text")));
+    let variants = variants.map(|name| Problem::of_variant(name, why(name, "its text")));
     options.chain(variants).collect()
+}
+
+/// The same without what is of platforms that `known` has something of already.
+pub(crate) fn newly_unmeant(
+    content: &Content,
+    known: &Content,
+    accounts: &[Account],
+) -> Vec<Problem> {
+    let mut new = content.clone();
+    new.options.retain(|name, _| !known.options.contains_key(name));
+    new.variants.retain(|name, _| !known.variants.contains_key(name));
+    unmeant(&new, accounts)
+}
+
+/// What is wrong with how much text there is.
+fn size_problems(parts: &[Part]) -> impl Iterator<Item = String> {
+    let (count, bytes) = (parts.len(), parts.iter().map(|part| part.text.len()).sum::<usize>());
+    let problems = [
+        (count == 0).then(|| "is empty".to_owned()),
+        (bytes > MOST_TEXT).then(|| format!("has {bytes} bytes, at most {MOST_TEXT}")),
+        (count > MOST_PARTS).then(|| format!("has {count} parts, at most {MOST_PARTS}")),
+    ];
+    problems.into_iter().flatten()
 }
 
 /// What no platform takes.
 pub(super) fn content_problems(content: &Content) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let variants = content.variants.values().map(|parts| ("variants", parts));
-    for (field, parts) in variants.chain([("text", &content.parts)]) {
-        let (count, bytes) = (parts.len(), parts.iter().map(|part| part.text.len()).sum::<usize>());
-        if count == 0 {
-            problems.push(Problem::new(field, "is empty"));
-        }
-        if bytes > MOST_TEXT {
-            problems.push(Problem::new(field, format!("has {bytes} bytes, at most {MOST_TEXT}")));
-        }
-        if count > MOST_PARTS {
-            problems.push(Problem::new(field, format!("has {count} parts, at most {MOST_PARTS}")));
-        }
+    problems.extend(size_problems(&content.parts).map(|message| Problem::new("text", message)));
+    for (name, parts) in &content.variants {
+        problems.extend(size_problems(parts).map(|message| Problem::of_variant(name, message)));
     }
     let named = content.variants.values().chain([&content.parts]).flatten().flat_map(|p| &p.media);
     problems.extend(named.filter_map(source_problem));

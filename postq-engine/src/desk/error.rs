@@ -5,40 +5,46 @@ use std::fmt;
 use postq_core::error::{ErrorKind, ScheduleError, StoreError};
 use postq_core::platform::PlatformName;
 
-/// The field of what is about options.
+/// The fields of what is about options, and about the texts for single platforms.
 const OPTIONS: &str = "options";
+pub(super) const VARIANTS: &str = "variants";
 
 /// One thing that is wrong with a submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The field it is about, by its name in a content calendar: `accounts`, `at`, `text`, …
     pub field: &'static str,
-    /// Which platform's option, or its options at all: `reddit.subreddit`, `reddit`; none if it is about
+    /// Which platform's option, or its options, or its text: `reddit.subreddit`, `reddit`; none if it is about
     /// something else.
-    pub option: Option<String>,
+    pub of: Option<String>,
     /// What is wrong and what would be right.
     pub message: String,
 }
 
 impl Problem {
     pub(crate) fn new(field: &'static str, message: impl Into<String>) -> Self {
-        Self { field, option: None, message: message.into() }
+        Self { field, of: None, message: message.into() }
     }
 
     /// One about the options for a platform.
     pub(crate) fn of_options(platform: &PlatformName, message: impl Into<String>) -> Self {
-        Self { option: Some(platform.to_string()), ..Self::new(OPTIONS, message) }
+        Self { of: Some(platform.to_string()), ..Self::new(OPTIONS, message) }
+    }
+
+    /// One about the text for a platform.
+    pub(crate) fn of_variant(platform: &PlatformName, message: impl Into<String>) -> Self {
+        Self { of: Some(platform.to_string()), ..Self::new(VARIANTS, message) }
     }
 
     /// One about an option of a platform.
     pub(crate) fn of_option(platform: &PlatformName, name: &str, message: &str) -> Self {
-        Self { option: Some(format!("{platform}.{name}")), ..Self::new(OPTIONS, message) }
+        Self { of: Some(format!("{platform}.{name}")), ..Self::new(OPTIONS, message) }
     }
 
-    /// The field as a path: `accounts`, `options.reddit.subreddit`.
+    /// The field as a path: `accounts`, `options.reddit.subreddit`, `variants.x`.
     pub fn path(&self) -> String {
-        match &self.option {
-            Some(option) => format!("{}.{option}", self.field),
+        match &self.of {
+            Some(of) => format!("{}.{of}", self.field),
             None => self.field.to_owned(),
         }
     }

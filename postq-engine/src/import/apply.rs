@@ -12,7 +12,7 @@ use postq_core::store::ScheduleEdit;
 
 use crate::desk::{CHUNK, Checked, Desk, DeskError, Problem, Refused};
 
-use super::cells::{OPTIONS, Place};
+use super::cells::{OPTIONS, Place, VARIANTS};
 use super::compare::Change;
 use super::plan::{Action, FileProblem, Load, Plan, PlannedRow, Step};
 use super::row::Row;
@@ -193,18 +193,18 @@ fn ensure_good(problems: &[FileProblem]) -> Result<(), Refused> {
         let message = format!("{} ({})", problem.message, problem.place);
         match &problem.field {
             Some(Cow::Borrowed(field)) => Problem::new(field, message),
-            Some(Cow::Owned(path)) => {
-                Problem { option: option_in(path), ..Problem::new(OPTIONS, message) }
-            }
+            Some(Cow::Owned(path)) => of_path(path, message),
             None => Problem::new("key", message),
         }
     });
     Err(Refused { problems: told.collect() })
 }
 
-/// `reddit.subreddit` of `options.reddit.subreddit`.
-fn option_in(path: &str) -> Option<String> {
-    path.strip_prefix(OPTIONS)?.strip_prefix('.').map(str::to_owned)
+/// One about `options.reddit.subreddit`, or `variants.x`.
+fn of_path(path: &str, message: String) -> Problem {
+    let (field, of) = path.split_once('.').unwrap_or((path, ""));
+    let field = if field == VARIANTS { VARIANTS } else { OPTIONS };
+    Problem { of: Some(of.to_owned()), ..Problem::new(field, message) }
 }
 
 impl Plan {

@@ -99,6 +99,12 @@ impl Cells {
         self.by_field.get(field).map_or(&self.place, |cell| &cell.place)
     }
 
+    /// Where the text for a platform is written, or else where the row begins.
+    pub(super) fn place_of_variant(&self, platform: &str) -> &Place {
+        let cell = self.variants.iter().find(|(name, _)| name.as_str() == platform);
+        cell.map_or(&self.place, |(_, cell)| &cell.place)
+    }
+
     /// Where an option is written, as `reddit.subreddit`; the first that says something of the platform for
     /// `reddit`; or else where the row begins.
     pub(super) fn place_of_option(&self, option: &str) -> &Place {
@@ -112,19 +118,19 @@ impl Cells {
     }
 }
 
-/// The field of this name, however it is cased.
+/// The field of this name, however it is cased, of a table or object.
 pub(super) fn field(name: &str, place: &Place) -> Result<&'static str, FileProblem> {
-    let name = name.trim();
-    let known = FIELDS.into_iter().find(|field| field.eq_ignore_ascii_case(name));
-    known.ok_or_else(|| {
-        let message = format!(
-            "unknown column \"{name}\"{}; expected {}, an option of a platform as reddit.subreddit, or its \
-             own text as variants.x",
-            near::hint(name, FIELDS),
-            FIELDS.join(", ")
-        );
+    let hint = near::hint(name, FIELDS.into_iter().chain([OPTIONS, VARIANTS]));
+    known_field(name).ok_or_else(|| {
+        let all = FIELDS.join(", ");
+        let message =
+            format!("unknown name \"{name}\"{hint}; expected {all}, {OPTIONS} or {VARIANTS}");
         FileProblem::new(place, None, message)
     })
+}
+
+fn known_field(name: &str) -> Option<&'static str> {
+    FIELDS.into_iter().find(|field| field.eq_ignore_ascii_case(name.trim()))
 }
 
 /// What a column holds.
@@ -144,7 +150,15 @@ impl Column {
             }
             Some((platform, option)) => option_of(platform, option, place)
                 .map(|(platform, option)| Self::Option(platform, option)),
-            None => field(name, place).map(Self::Field),
+            None => known_field(name).map(Self::Field).ok_or_else(|| {
+                let (name, all) = (name.trim(), FIELDS.join(", "));
+                let message = format!(
+                    "unknown column \"{name}\"{}; expected {all}, an option of a platform as \
+                     reddit.subreddit, or its own text as variants.x",
+                    near::hint(name, FIELDS)
+                );
+                FileProblem::new(place, None, message)
+            }),
         }
     }
 }
@@ -172,4 +186,13 @@ pub(super) fn variant_of(platform: &str, place: &Place) -> Result<PlatformName, 
         let message = format!("\"{platform}\" cannot be; expected the name of a platform");
         FileProblem::new(place, Some(VARIANTS), message)
     })
+}
+
+/// A text that is empty on purpose, where a name would be left out if nothing were meant: of pictures that go
+/// without one.
+pub(super) fn said(value: Value) -> Value {
+    match value {
+        Value::One(text) if text.trim().is_empty() => Value::Many(vec![text]),
+        other => other,
+    }
 }

@@ -9,7 +9,9 @@ use postq_core::id::{AccountId, PostId, ScheduleId};
 use postq_core::schedule::{Schedule, Timing};
 use postq_core::store::ScheduleEdit;
 
-use crate::desk::{Checked, Desk, Directory, Fitted, Problem, Refused, When, after, local_in};
+use crate::desk::{
+    Checked, Desk, Directory, Fitted, Problem, Refused, When, after, local_in, newly_unmeant,
+};
 
 use super::cells::Place;
 use super::plan::{Action, Known, PlannedRow, Step};
@@ -185,6 +187,10 @@ fn change(
     if is_other || what.contains(&"accounts") {
         if !unfit.is_empty() {
             return Err(Refused { problems: unfit });
+        }
+        let unmeant = newly_unmeant(&content, &known.post.content, &accounts);
+        if !unmeant.is_empty() {
+            return Err(Refused { problems: unmeant });
         }
         desk.content_is_good(&content, &accounts, &checked.named)?;
     }

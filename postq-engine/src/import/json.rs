@@ -7,7 +7,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::cells::{Cell, Cells, OPTIONS, Place, VARIANTS, Value, field, option_of, variant_of};
+use super::cells::{
+    Cell, Cells, OPTIONS, Place, VARIANTS, Value, field, option_of, said, variant_of,
+};
 use super::lines::Lines;
 use super::plan::FileProblem;
 use super::read::{MOST_PROBLEMS, is_too_much};
@@ -158,7 +160,7 @@ fn variants(
                 problems.push(wrong(&place, "is there twice"));
             }
             (Ok(platform), Ok(value)) => {
-                let cell = value.map(|value| Cell { place, value });
+                let cell = value.map(|value| Cell { place, value: said(value) });
                 cells.variants.extend(cell.map(|cell| (platform, cell)));
             }
             (Err(problem), _) => problems.push(problem),
@@ -252,7 +254,7 @@ mod tests {
     #[test]
     fn errors_have_their_place() {
         for (text, expected) in [
-            ("[\n{\"txt\": 1}]", "f.json:2:9: unknown column \"txt\""),
+            ("[\n{\"txt\": 1}]", "f.json:2:9: unknown name \"txt\""),
             ("[\n{\"text\": {}}]", "f.json:2:10: text: expected a text"),
             ("[{\"text\": \"a\", \"Text\": \"b\"}]", "f.json:1:24: text: is there twice"),
             ("[\n1]", "f.json:2:1: is no object"),

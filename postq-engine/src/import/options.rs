@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use postq_calendar::near;
 use postq_core::options::{self, OptionField, OptionValue, PostOptions};
 use postq_core::platform::{Platform, PlatformName};
 
@@ -44,7 +45,9 @@ impl Desk {
     ) -> BTreeMap<PlatformName, PostOptions> {
         let mut all: BTreeMap<PlatformName, PostOptions> = BTreeMap::new();
         for ((platform, name), cell) in &cells.options {
-            let read = self.its_platform(platform).and_then(|known| {
+            let its = self.its_platform(platform);
+            let its = its.map_err(|why| why + &near::hint(platform.as_str(), [VARIANTS]));
+            let read = its.and_then(|known| {
                 let field = known.options().iter().find(|field| field.name == name);
                 let says_nothing = field.is_some() && cell.is_empty();
                 if says_nothing { Ok(None) } else { read(field, &cell.value).map(Some) }
@@ -193,6 +196,47 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_known_row_gets_nothing_for_where_it_does_not_go() {
+        let desk = strict().await;
+        let at = "2026-03-09T09:00Z";
+        let csv = format!("key,at,accounts,text,strict.board\na,{at},acme,hi,b\n");
+        load(&desk, "a.csv", &csv).await;
+
+        let other =
+            format!("key,at,accounts,text,strict.board,variants.dry_run\na,{at},acme,hi,b,own\n");
+        let told = told(&desk, "a.csv", &other).await;
+
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].contains("variants.dry_run: none of the accounts is on dry_run"),
+            "{told:?}"
+        );
+        let post = desk.find_post("a").await.unwrap();
+        let mut content = post.content.clone();
+        content.variants.insert("dry_run".parse().unwrap(), vec![Part::text("own")]);
+        let refused = desk.edit_seen(post, content, None).await.unwrap_err().to_string();
+        assert!(refused.contains("variants.dry_run: none of the accounts"), "{refused}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_text_of_its_own_may_be_none() {
+        let desk = strict().await;
+        let json = |media: &str| {
+            format!(
+                r#"[{{"key": "a", "at": "2026-03-09T09:00Z", "accounts": "acme", "text": "hi",
+                "options": {{"strict": {{"board": "b"}}}}, "variants": {{"strict": ""}}, "media": [{media}]}}]"#
+            )
+        };
+
+        let told = told(&desk, "a.json", &json("")).await;
+        assert!(told[0].contains("variants.strict: part 1 of 1 is empty"), "{told:?}");
+        load(&desk, "a.json", &json(r#""https://example.com/a.png""#)).await;
+
+        let own = &stored(&desk, "a").await.variants[&strict_name()];
+        assert_eq!((own[0].text.as_str(), own[0].media.len()), ("", 1));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_column_that_is_wrong_is_told_once_where_its_cells_are_empty() {
         let desk = strict().await;
         let row = "2026-03-09T09:00Z,acme,hi,b,,\n";
@@ -238,11 +282,25 @@ mod tests {
             ("variants.", "a", "f.csv:1:31: variants: \"\" cannot be"),
             ("variants.strict,variants.Strict", "a\",\"b", "f.csv:1:47: variants: is there twice"),
             ("variants.strict", "a\n---\n", "variants.strict: part 2 of 2 is empty"),
-            ("variants.dry_run", "a", "variants: none of the accounts is on dry_run"),
+            (
+                "variants.dry_run",
+                "a",
+                "f.csv:2:29: variants.dry_run: none of the accounts is on dry_run",
+            ),
             ("variants", "a", "or its own text as variants.x"),
+            (
+                "variant.strict",
+                "a",
+                "unknown platform \"variant\"; there is dry_run, strict; did you mean \"variants\"?",
+            ),
+            (
+                "variants.strict",
+                "a text that is far too long",
+                "f.csv:2:29: variants.strict: too long",
+            ),
         ] {
             let told = told(&desk, "f.csv", &csv(column, value)).await;
-            assert!(told[0].contains(expected), "{column}: {told:?}");
+            assert!(told.iter().any(|one| one.contains(expected)), "{column}: {told:?}");
         }
         let toml = "[[post]]\nvariants = 3\n[[post]]\n[post.variants]\nstrict = true\n\"A B\" = \"a\"\n\
             [[post]]\n[post.variants]\nstrict = \"a\"\nStrict = \"b\"\n\
@@ -257,6 +315,7 @@ mod tests {
         let twice =
             |what: &str| all.iter().any(|one| one.ends_with(&format!("{what}: is there twice")));
         assert!(twice("variants") && twice("options"), "{all:?}");
+        assert!(all[3..].iter().all(|one| !one.contains("as reddit.subreddit")), "{all:?}");
         let json = r#"[{"variants": 3}, {"variants": {"strict": {}}},
             {"variants": {"strict": "a", "strict": "b"}}]"#;
         let all = told(&desk, "f.json", json).await;

@@ -20,7 +20,7 @@ use crate::desk::{
     AgendaItem, Checked, Desk, DeskError, Entry, Refused, Standing, Submission, first_schedule,
 };
 
-use super::cells::{OPTIONS, Place};
+use super::cells::{OPTIONS, Place, VARIANTS};
 use super::compare::{self, Change};
 use super::read::{self, CalendarFile};
 use super::row::Row;
@@ -424,7 +424,11 @@ fn load(row: &Row, mut entry: Entry, half: Option<&Known>) -> PlannedRow {
 }
 
 fn refused_at(row: &Row, refused: Refused) -> impl Iterator<Item = FileProblem> {
-    refused.problems.into_iter().map(|problem| match &problem.option {
+    refused.problems.into_iter().map(|problem| match &problem.of {
+        Some(platform) if problem.field == VARIANTS => {
+            let place = row.cells.place_of_variant(platform);
+            FileProblem::named(place, problem.path(), problem.message)
+        }
         Some(option) => {
             FileProblem::of_option(row.cells.place_of_option(option), option, problem.message)
         }

@@ -189,12 +189,15 @@ impl Reader<'_> {
         if parts.is_empty() {
             parts.push(Part::default()); // a list without entries
         }
+        parts[0].media = media.to_vec();
         let count = parts.len();
+        if count == 1 && field != "text" && !media.is_empty() {
+            return parts; // without a text on purpose
+        }
         for (i, _) in parts.iter().enumerate().filter(|(_, part)| part.text.is_empty()) {
             let message = format!("part {} of {count} is empty", i + 1);
             self.problems.push(FileProblem::named(&cell.place, field.to_owned(), message));
         }
-        parts[0].media = media.to_vec();
         parts
     }
 

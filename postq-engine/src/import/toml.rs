@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ::toml::Spanned;
 use ::toml::de::{DeTable, DeValue};
 
-use super::cells::{Cell, Cells, OPTIONS, VARIANTS, Value, field, option_of, variant_of};
+use super::cells::{Cell, Cells, OPTIONS, VARIANTS, Value, field, option_of, said, variant_of};
 use super::lines::Lines;
 use super::plan::FileProblem;
 use super::read::{MOST_PROBLEMS, is_too_much};
@@ -154,7 +154,7 @@ fn variants(
                 problems.push(FileProblem::new(&place, Some(VARIANTS), "is there twice"));
             }
             (Ok(platform), Ok(value)) => {
-                cells.variants.insert(platform, Cell { place, value });
+                cells.variants.insert(platform, Cell { place, value: said(value) });
             }
             (Err(problem), _) => problems.push(problem),
             (_, Err(message)) => {
@@ -216,7 +216,7 @@ mod tests {
         let (rows, problems) = read("[[post]]\ntxt = \"x\"\nat = true\n");
         assert!(rows.is_empty());
         assert!(problems[0].starts_with("f.toml:3:6: at: is a boolean"), "{problems:?}");
-        assert!(problems[1].contains("f.toml:2:1: unknown column \"txt\""), "{problems:?}");
+        assert!(problems[1].contains("f.toml:2:1: unknown name \"txt\""), "{problems:?}");
 
         let (_, problems) = read("[[post]]\ntext = \"x\n");
         assert!(problems[0].starts_with("f.toml:2:"), "{problems:?}");

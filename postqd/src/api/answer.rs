@@ -63,11 +63,13 @@ pub(crate) struct Field {
 
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.field.strip_prefix("options.") {
-            // As it is written on the command line.
-            Some(option) => write!(f, "--option {option}: {}", self.message),
-            None => write!(f, "{}: {}", self.field, self.message),
-        }
+        // As it is written on the command line.
+        let field = match self.field.split_once('.') {
+            Some(("options", option)) => format!("--option {option}"),
+            Some(("variants", platform)) => format!("--variant {platform}"),
+            _ => self.field.clone(),
+        };
+        write!(f, "{field}: {}", self.message)
     }
 }
 

@@ -299,6 +299,7 @@ async fn edit(
         .into());
     }
     ensure_meant(api, &post, &rewrite).await?;
+    ensure_own_fit(api, &post, &rewrite).await?;
     let mut changed = Vec::new();
     if let Some(amendment) = amendment {
         let [schedule] = post.schedules.as_slice() else {
@@ -401,6 +402,28 @@ fn own_variants(post: &Taken) -> Map<String, Value> {
 
 /// Fails if the post's platforms would refuse it so.
 async fn ensure_good(api: &Api, post: &Taken, rewrite: &Rewrite) -> anyhow::Result<()> {
+    previewed(api, post, wanted(post, rewrite)).await
+}
+
+/// Fails if a text for one platform is too long, and nothing was said of that: what else was made to fit does not
+/// mean this one.
+async fn ensure_own_fit(api: &Api, post: &Taken, rewrite: &Rewrite) -> anyhow::Result<()> {
+    let own: BTreeSet<&str> = rewrite.variants.set().collect();
+    if rewrite.fit.is_some() || own.is_empty() {
+        return Ok(());
+    }
+    let accounts = api.accounts().await?;
+    let ids: BTreeSet<_> = post.schedules.iter().flat_map(|one| &one.accounts).collect();
+    let on_own = accounts.iter().filter(|one| own.contains(one.platform.as_str()));
+    let on_own = on_own.filter(|account| ids.contains(&account.id));
+    let mut wanted = wanted(post, rewrite);
+    wanted["accounts"] = on_own.map(|account| account.id.to_string()).collect();
+    wanted["fit"] = Value::Null;
+    previewed(api, post, wanted).await
+}
+
+/// The whole post as it would be.
+fn wanted(post: &Taken, rewrite: &Rewrite) -> Value {
     let accounts: BTreeSet<String> =
         post.schedules.iter().flat_map(|s| &s.accounts).map(ToString::to_string).collect();
     let mut wanted = json!({
@@ -413,6 +436,10 @@ async fn ensure_good(api: &Api, post: &Taken, rewrite: &Rewrite) -> anyhow::Resu
     for (field, value) in rewrite.of(post).as_object().into_iter().flatten() {
         wanted[field] = value.clone();
     }
+    wanted
+}
+
+async fn previewed(api: &Api, post: &Taken, wanted: Value) -> anyhow::Result<()> {
     let path = format!("/api/posts/{}/preview", post.id);
     let preview: Shown<Preview> = api.post(&path, wanted).await?;
     if preview.errors.is_empty() {

@@ -429,5 +429,5 @@ async fn a_text_for_a_platform_that_is_not_there_is_told() {
 
     let told = desk.submit(submission).await.unwrap_err().to_string();
 
-    assert!(told.contains("variants: unknown platform \"strikt\"; did you mean"), "{told}");
+    assert!(told.contains("variants.strikt: unknown platform \"strikt\"; did you mean"), "{told}");
 }
