@@ -285,7 +285,10 @@ fn a_text_is_made_to_fit_where_that_is_asked_for() {
 
     post(&[]).exits(1);
     post(&["--fit", "thread", "--preview"]).exits(0).tells("split to a thread of 2 parts");
-    post(&["--fit", "shorten"]).exits(0);
+    post(&["--fit", "shorten"]).exits(0).tells("note: x: shortened");
+    let edit = ["post", "edit", "k", "--fit", "thread"];
+    place.run(&edit).exits(0).tells("revision 2; x: split to a thread of 2 parts");
+    place.run(&["post", "edit", "k", "--fit", "shorten"]).exits(0);
 
     let shown = place.run(&["post", "show", "k"]).exits(0);
     shown.tells("on x (shortened):");
@@ -478,14 +481,25 @@ fn calendars_have_options_and_fitting_in_every_format() {
     ]);
     place.write("c.json", rows.to_string());
 
-    place.run(&["import", "a.csv", "b.toml", "c.json", "--apply"]).exits(0);
+    let files = ["a.csv", "b.toml", "c.json"];
+    for apply in [&[][..], &["--apply"]] {
+        let told = place.run(&[&["import"], &files[..], apply].concat()).exits(0);
+        assert_eq!(
+            told.err.matches("fit: x: split to a thread of 2 parts").count(),
+            3,
+            "{}",
+            told.err
+        );
+    }
 
     for key in ["a", "b", "c"] {
         assert_eq!(post(&place, key)["options"], options, "{key}");
         let long = post(&place, &key.repeat(2));
         assert_eq!(long["variants"]["x"].as_array().map(Vec::len), Some(2), "{long}");
     }
-    place.run(&["import", "a.csv", "b.toml", "c.json"]).exits(0).tells("known, scheduled");
+    let again = place.run(&[&["import"], &files[..]].concat()).exits(0);
+    again.tells("known, scheduled");
+    assert!(!again.err.contains("fit:"), "{}", again.err);
 }
 
 #[test]

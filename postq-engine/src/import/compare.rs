@@ -10,11 +10,12 @@ use postq_core::schedule::{Schedule, Timing};
 use postq_core::store::ScheduleEdit;
 
 use crate::desk::{
-    Checked, Desk, Directory, Fitted, Problem, Refused, When, after, local_in, newly_unmeant,
+    Checked, Desk, Directory, Fitted, Problem, Refused, Submission, When, after, local_in,
+    newly_unmeant,
 };
 
 use super::cells::Place;
-use super::plan::{Action, Known, PlannedRow, Step};
+use super::plan::{Action, FileProblem, Known, PlannedRow, Step};
 use super::row::Row;
 
 /// What is to be changed of something known.
@@ -92,9 +93,26 @@ fn wanted(desk: &Desk, row: &Row, known: &Content, directory: &Directory) -> Fit
         let own = known.variants.iter().filter(|(name, _)| !made.contains_key(*name));
         content.variants = own.map(|(name, parts)| (name.clone(), parts.clone())).collect();
     }
-    let ids = submission.accounts.iter().filter_map(|name| directory.id_of(name));
-    let accounts: Vec<Account> = ids.filter_map(|id| directory.get(id).cloned()).collect();
-    desk.fitted(&content, submission.fitting, &accounts)
+    desk.fitted(&content, submission.fitting, &known_accounts(row, directory))
+}
+
+/// What is done to make a row's text fit, for whoever looks at the plan.
+pub(super) fn fit_notes(desk: &Desk, row: &Row, directory: &Directory) -> Vec<FileProblem> {
+    let Submission { content, fitting: Some(fitting), .. } = &row.submission else {
+        return Vec::new();
+    };
+    let fitted = desk.fitted(content, Some(*fitting), &known_accounts(row, directory));
+    let place = row.cells.place_of("fit");
+    let told = fitted.notices.iter().map(|notice| {
+        let message = format!("{}: {}", notice.platform, notice.message);
+        FileProblem::new(place, Some("fit"), message)
+    });
+    told.collect()
+}
+
+fn known_accounts(row: &Row, directory: &Directory) -> Vec<Account> {
+    let ids = row.submission.accounts.iter().filter_map(|name| directory.id_of(name));
+    ids.filter_map(|id| directory.get(id).cloned()).collect()
 }
 
 fn differences(

@@ -218,7 +218,8 @@ pub struct Plan {
     pub rows: Vec<PlannedRow>,
     /// All that is wrong, in the order of the files.
     pub problems: Vec<FileProblem>,
-    /// What is worth a look: rows without a key that look like something loaded before.
+    /// What is worth a look: rows without a key that look like something loaded before, rules that are hardly meant
+    /// so, texts that are made to fit.
     pub notes: Vec<FileProblem>,
     pub(super) checked: Checked,
 }
@@ -278,22 +279,32 @@ impl Desk {
         let submissions: Vec<Submission> = new.iter().map(|row| row.submission.clone()).collect();
         let mut checked = self.check_with(&submissions, named).await?;
         let mut planned = Vec::with_capacity(new.len() + old.len());
+        let mut fit_notes = Vec::new();
         for (row, entry) in new.iter().zip(std::mem::take(&mut checked.entries)) {
             match entry {
-                Ok(entry) => planned.push(load(row, entry, known_of(&known, row))),
+                Ok(entry) => {
+                    fit_notes.extend(compare::fit_notes(self, row, &checked.directory));
+                    planned.push(load(row, entry, known_of(&known, row)));
+                }
                 Err(refused) => problems.extend(refused_at(row, refused)),
             }
         }
         for row in &old {
             let known = known_of(&known, row).expect("a row that is not new is known");
             match compare::compare(self, row, known, &mut checked) {
-                Ok(row) => planned.push(row),
+                Ok(change) => {
+                    if let Action::Change { .. } = change.action {
+                        fit_notes.extend(compare::fit_notes(self, row, &checked.directory));
+                    }
+                    planned.push(change);
+                }
                 Err(refused) => problems.extend(refused_at(row, refused)),
             }
         }
         let mut planned = self.without_full_days(planned, &checked, &mut problems).await?;
         let mut notes = twins::find(self, &planned).await?;
         notes.extend(planned.iter().flat_map(rule_notes));
+        notes.extend(fit_notes);
         planned.sort_by(|a, b| a.place.cmp(&b.place));
         problems.sort_by(|a, b| a.place.cmp(&b.place));
         Ok(Plan { rows: planned, problems, notes, checked })

@@ -142,8 +142,11 @@ pub(super) fn tell_problems(output: Output, problems: &[impl Display], notes: &[
     if problems.len() > MOST_SHOWN {
         output.note(format!("and {} more", problems.len() - MOST_SHOWN));
     }
-    for note in notes {
+    for note in notes.iter().take(MOST_SHOWN) {
         output.note(format!("note: {note}"));
+    }
+    if notes.len() > MOST_SHOWN {
+        output.note(format!("and {} more notes", notes.len() - MOST_SHOWN));
     }
 }
 

@@ -77,6 +77,9 @@ async fn new(api: &Api, output: Output, new: NewPost) -> anyhow::Result<()> {
         node.ensure_key().await?;
     }
     let taken: Shown<Taken> = api.post("/api/posts", submission).await?;
+    for fitted in made_to_fit(&taken) {
+        output.note(format!("note: {fitted}"));
+    }
     let [schedule] = taken.schedules.as_slice() else {
         bail!("post {} was taken in without its schedule; postqd post list", taken.id)
     };
@@ -318,6 +321,9 @@ async fn edit(
     if !rewrite.is_empty() {
         let post = change(api, post.id, &rewrite).await?;
         changed.push(format!("{} changed, revision {}", rewrite.what(), post.revision));
+        if rewrite.has_text() {
+            changed.extend(made_to_fit(&post));
+        }
         if post.state != "scheduled" {
             changed.push("nothing is to come, and what is out stays as it is".to_owned());
         }
@@ -391,6 +397,18 @@ impl Rewrite {
         }
         change
     }
+}
+
+/// What was done where the text is too long.
+fn made_to_fit(post: &Taken) -> Vec<String> {
+    let told = post.fitted.iter().map(|(platform, how)| match how.as_str() {
+        "shorten" => format!("{platform}: shortened"),
+        _ => {
+            let parts = post.variants[platform].as_array().map_or(0, Vec::len);
+            format!("{platform}: split to a thread of {}", count(parts, "part"))
+        }
+    });
+    told.collect()
 }
 
 /// The variants that somebody wrote: what was made to fit is made again of the text.
