@@ -95,7 +95,7 @@ async fn every_ambiguous_outcome_ends_with_one_live_post() {
                 assert_eq!(receipt.remote_id, bench.server.accepted()[0].id, "{fault:?}");
             }
             Look::Absent => drop(bench.send(&intent).await.expect("sent again")),
-            Look::CannotTell(why) | Look::OutSomewhere(why) => panic!("{fault:?}: {why}"),
+            other => panic!("{fault:?}: {other:?}"),
         }
         assert_eq!(bench.server.accepted().len(), 1, "{fault:?}");
     }
