@@ -208,6 +208,8 @@ async fn every_platform_tells_what_it_can_do() {
     let page = Page::open(daemon.port, "/").await;
     page.click("link", "Platforms").await;
     page.sees("What each can do").await;
+    // The list comes after the heading.
+    page.sees("of any length").await;
 
     for platform in told {
         let name = platform["platform"].as_str().expect("a name");
