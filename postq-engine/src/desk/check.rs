@@ -12,7 +12,7 @@ use postq_core::schedule::Schedule;
 
 use super::daily::MakesWay;
 use super::error::VARIANTS;
-use super::fitting::Fitted;
+use super::fitting::{Fitted, Notice};
 use super::meaning::Meant;
 use super::media::{Named, source_problem};
 use super::{Desk, DeskError, Directory, Problem, Refused, Submission};
@@ -43,6 +43,8 @@ pub struct Entry {
     pub(crate) schedule: Schedule,
     /// The post is in the store already and lacks nothing but its schedule.
     pub(crate) post_exists: bool,
+    /// What was done to make it fit.
+    pub(crate) notices: Vec<Notice>,
     first: DateTime<Utc>,
 }
 
@@ -108,7 +110,7 @@ impl Desk {
         let accounts = accounts_of(directory, &submission.accounts, &mut problems);
         problems.extend(self.stray(&submission.content, &accounts));
         problems.extend(unmeant(&submission.content, &accounts));
-        let Fitted { content, unfit, .. } =
+        let Fitted { content, notices, unfit } =
             self.fitted(&submission.content, submission.fitting, &accounts);
         problems.extend(unfit);
         problems.extend(self.violations(&content, &accounts, named));
@@ -122,7 +124,7 @@ impl Desk {
         });
         match self.meant(&submission.when, tz.as_deref(), &accounts, now) {
             Ok(meant) if problems.is_empty() => {
-                Ok(self.entry(submission, content, &accounts, meant, now))
+                Ok(Entry { notices, ..self.entry(submission, content, &accounts, meant, now) })
             }
             Ok(_) => Err(Refused { problems }),
             Err(problem) => {
@@ -155,7 +157,7 @@ impl Desk {
         schedule.grace = self.settings.grace;
         schedule.correlation_id.clone_from(&self.correlation);
         schedule.next_run_at = Some(first);
-        Entry { post, schedule, post_exists: false, first }
+        Entry { post, schedule, post_exists: false, notices: Vec::new(), first }
     }
 
     /// What the platforms of these accounts would refuse, each platform once.
@@ -180,10 +182,13 @@ impl Desk {
             let problem = |field| {
                 move |told: Violation| violation_problem(field, account, draft.parts.len(), &told)
             };
-            let has_own = content.variants.contains_key(&account.platform)
+            let found = violations(&**platform, draft);
+            // Told where it is written, which is only asked where something is wrong.
+            let has_own = !found.is_empty()
+                && content.variants.contains_key(&account.platform)
                 && !self.made_to_fit(content).contains_key(&account.platform);
             let text = if has_own { VARIANTS } else { "text" };
-            problems.extend(violations(&**platform, draft).into_iter().map(problem(text)));
+            problems.extend(found.into_iter().map(problem(text)));
             let media = named.violations(&**platform, draft);
             problems.extend(media.into_iter().map(problem("media")));
         }

@@ -10,12 +10,12 @@ use postq_core::schedule::{Schedule, Timing};
 use postq_core::store::ScheduleEdit;
 
 use crate::desk::{
-    Checked, Desk, Directory, Fitted, Problem, Refused, Submission, When, after, local_in,
+    Checked, Desk, Directory, Fitted, Notice, Problem, Refused, When, after, local_in,
     newly_unmeant,
 };
 
 use super::cells::Place;
-use super::plan::{Action, FileProblem, Known, PlannedRow, Step};
+use super::plan::{Action, Known, PlannedRow, Step};
 use super::row::Row;
 
 /// What is to be changed of something known.
@@ -29,6 +29,8 @@ pub(super) struct Change {
     pub(super) after: Option<Schedule>,
     /// Where its time is written, and in which field.
     pub(super) time_place: (Place, &'static str),
+    /// Where it says what is done with a text that is too long, and what was done.
+    pub(super) fit: (Place, Vec<Notice>),
 }
 
 /// What becomes of a known row.
@@ -93,26 +95,9 @@ fn wanted(desk: &Desk, row: &Row, known: &Content, directory: &Directory) -> Fit
         let own = known.variants.iter().filter(|(name, _)| !made.contains_key(*name));
         content.variants = own.map(|(name, parts)| (name.clone(), parts.clone())).collect();
     }
-    desk.fitted(&content, submission.fitting, &known_accounts(row, directory))
-}
-
-/// What is done to make a row's text fit, for whoever looks at the plan.
-pub(super) fn fit_notes(desk: &Desk, row: &Row, directory: &Directory) -> Vec<FileProblem> {
-    let Submission { content, fitting: Some(fitting), .. } = &row.submission else {
-        return Vec::new();
-    };
-    let fitted = desk.fitted(content, Some(*fitting), &known_accounts(row, directory));
-    let place = row.cells.place_of("fit");
-    let told = fitted.notices.iter().map(|notice| {
-        let message = format!("{}: {}", notice.platform, notice.message);
-        FileProblem::new(place, Some("fit"), message)
-    });
-    told.collect()
-}
-
-fn known_accounts(row: &Row, directory: &Directory) -> Vec<Account> {
-    let ids = row.submission.accounts.iter().filter_map(|name| directory.id_of(name));
-    ids.filter_map(|id| directory.get(id).cloned()).collect()
+    let ids = submission.accounts.iter().filter_map(|name| directory.id_of(name));
+    let accounts: Vec<Account> = ids.filter_map(|id| directory.get(id).cloned()).collect();
+    desk.fitted(&content, submission.fitting, &accounts)
 }
 
 fn differences(
@@ -194,7 +179,7 @@ fn lines(expr: &str) -> impl Iterator<Item = &str> {
 fn change(
     desk: &Desk,
     row: &Row,
-    Fitted { content, unfit, .. }: Fitted,
+    Fitted { content, notices, unfit }: Fitted,
     known: &Known,
     schedule: &Schedule,
     what: &[&'static str],
@@ -239,7 +224,8 @@ fn change(
     let is_moved = edit.timing.is_some() || edit.accounts.is_some();
     let after = is_moved.then(|| after(schedule, &edit));
     let (post, schedule, time_place) = (known.post.id, schedule.id, row.time_place());
-    Ok(Change { post, schedule, content, edit, after, time_place })
+    let fit = (row.cells.place_of("fit").clone(), notices);
+    Ok(Change { post, schedule, content, edit, after, time_place, fit })
 }
 
 fn accounts(names: &[String], directory: &mut Directory) -> Result<Vec<Account>, Refused> {

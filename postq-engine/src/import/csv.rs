@@ -24,9 +24,11 @@ pub(super) fn rows(
         return None;
     };
     let columns = columns(&header, problems)?;
+    let tells_variants = columns.iter().any(|column| matches!(column, Column::Variant(_)));
     let mut rows = Vec::new();
     while let Some(record) = reader.record(problems) {
-        rows.extend(row(&columns, record, rows.is_empty(), problems));
+        let row = row(&columns, record, rows.is_empty(), problems);
+        rows.extend(row.map(|cells| Cells { tells_variants, ..cells }));
         if is_too_much(file, rows.len(), problems) {
             return None;
         }
@@ -85,7 +87,6 @@ fn row(
         return None;
     }
     let mut cells = Cells::new(Place { column: 0, ..place });
-    cells.tells_variants = columns.iter().any(|column| matches!(column, Column::Variant(_)));
     for (column, (place, text)) in columns.iter().zip(record.cells) {
         let cell = Cell { place, value: Value::One(text) };
         let is_kept = is_first && !matches!(column, Column::Field(_));

@@ -279,32 +279,23 @@ impl Desk {
         let submissions: Vec<Submission> = new.iter().map(|row| row.submission.clone()).collect();
         let mut checked = self.check_with(&submissions, named).await?;
         let mut planned = Vec::with_capacity(new.len() + old.len());
-        let mut fit_notes = Vec::new();
         for (row, entry) in new.iter().zip(std::mem::take(&mut checked.entries)) {
             match entry {
-                Ok(entry) => {
-                    fit_notes.extend(compare::fit_notes(self, row, &checked.directory));
-                    planned.push(load(row, entry, known_of(&known, row)));
-                }
+                Ok(entry) => planned.push(load(row, entry, known_of(&known, row))),
                 Err(refused) => problems.extend(refused_at(row, refused)),
             }
         }
         for row in &old {
             let known = known_of(&known, row).expect("a row that is not new is known");
             match compare::compare(self, row, known, &mut checked) {
-                Ok(change) => {
-                    if let Action::Change { .. } = change.action {
-                        fit_notes.extend(compare::fit_notes(self, row, &checked.directory));
-                    }
-                    planned.push(change);
-                }
+                Ok(row) => planned.push(row),
                 Err(refused) => problems.extend(refused_at(row, refused)),
             }
         }
         let mut planned = self.without_full_days(planned, &checked, &mut problems).await?;
         let mut notes = twins::find(self, &planned).await?;
         notes.extend(planned.iter().flat_map(rule_notes));
-        notes.extend(fit_notes);
+        notes.extend(planned.iter().flat_map(fit_notes));
         planned.sort_by(|a, b| a.place.cmp(&b.place));
         problems.sort_by(|a, b| a.place.cmp(&b.place));
         Ok(Plan { rows: planned, problems, notes, checked })
@@ -448,6 +439,20 @@ fn refused_at(row: &Row, refused: Refused) -> impl Iterator<Item = FileProblem> 
             FileProblem::new(place, Some(problem.field), problem.message)
         }
     })
+}
+
+/// What was done to make a row's text fit.
+fn fit_notes(planned: &PlannedRow) -> Vec<FileProblem> {
+    let (place, notices) = match &planned.step {
+        Step::Load(load) => (load.row.cells.place_of("fit"), &load.entry.notices),
+        Step::Change(change) => (&change.fit.0, &change.fit.1),
+        Step::Nothing(..) => return Vec::new(),
+    };
+    let told = notices.iter().map(|notice| {
+        let message = format!("{}: {}", notice.platform, notice.message);
+        FileProblem::new(place, Some("fit"), message)
+    });
+    told.collect()
 }
 
 /// What is allowed in the rule of a new row but hardly meant.
