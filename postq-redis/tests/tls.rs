@@ -9,7 +9,7 @@ use postq_core::job::Topic;
 use postq_core::queue::{Queue, Reserve};
 use postq_redis::{Config, Redis, Server};
 use secrecy::SecretString;
-use test_servers::Redis as TestServer;
+use test_servers::{Redis as TestServer, free_port};
 
 /// Makes a certificate for 127.0.0.1 that is its own authority.
 fn certificate(folder: &Path) {
@@ -26,11 +26,6 @@ fn certificate(folder: &Path) {
         let read = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o644);
         fs::set_permissions(folder.join(file), read).expect("make it readable");
     }
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

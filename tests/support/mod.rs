@@ -4,7 +4,6 @@
 
 use std::ffi::OsStr;
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{OnceLock, mpsc};
@@ -17,6 +16,7 @@ use postq::core::job::{Job, JobKind};
 use postq::core::store::{JobFilter, Page};
 use postq::sqlite::SqliteStore;
 use tempfile::TempDir;
+pub(crate) use test_servers::free_port;
 
 /// No command takes longer; one that does hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -202,11 +202,6 @@ fn finish(child: Child) -> Output {
             panic!("postqd still ran after {PATIENCE:?}: {}", told(&output));
         }
     }
-}
-
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
 }
 
 /// A running `postqd serve`; killed when dropped.

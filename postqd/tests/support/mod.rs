@@ -5,14 +5,14 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+pub(crate) use test_servers::free_port;
 
 /// Longer than anything here takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -178,17 +178,4 @@ impl Drop for Served {
             let _ = child.wait();
         }
     }
-}
-
-/// A port that nobody listens on. Below those that the system gives out: no server of a test that runs
-/// beside this one gets it before it is used.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let mut ports = std::iter::repeat_with(|| {
-        let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        10_000
-            + u16::try_from((std::process::id().wrapping_mul(37).wrapping_add(next)) % 20_000)
-                .unwrap()
-    });
-    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }

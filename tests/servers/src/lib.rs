@@ -6,11 +6,13 @@
 //! - [`Redis::start`] is for every test, as it takes milliseconds; [`Redis::given`] tells of another one, named
 //!   by `POSTQ_TEST_REDIS_URL`.
 //! - [`ChromeDriver::start`] is for tests that use the dashboard, each with a browser of its own.
+//! - [`free_port`] is for all that a test starts itself.
 //!
 //! The server runs as an unprivileged user when the tests run as root. One that cannot be started
 //! fails the test: no quiet skip.
 
 mod chromedriver;
+mod ports;
 mod postgres;
 mod process;
 mod redis;
@@ -18,6 +20,7 @@ mod shared;
 mod user;
 
 pub use crate::chromedriver::ChromeDriver;
+pub use crate::ports::free_port;
 pub use crate::postgres::Postgres;
 pub use crate::redis::Redis;
 pub use crate::shared::SharedPostgres;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::ports::free_port;
 use crate::process::{family, is_alive, signal, wait_until};
 use crate::user::User;
 
@@ -215,12 +216,6 @@ impl Cluster {
         }
         command
     }
-}
-
-/// A port that nobody uses right now.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
 }
 
 /// A program of the server: on the path, or where Debian keeps it, the newest version first.

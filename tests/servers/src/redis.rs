@@ -11,14 +11,12 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::ports::free_port;
 use crate::process::{is_alive, signal, wait_until};
 use crate::user::User;
 
 /// How long starting or stopping a server may take, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Ports to try: between finding a free one and using it, somebody else may have taken it.
-const TRIES: usize = 10;
 
 /// A Redis server of its own, which keeps nothing unless it is told to. It starts in milliseconds, so
 /// that each test can have one. Stopped and wiped when it is dropped.
@@ -51,17 +49,10 @@ impl Redis {
         if let Some(user) = user {
             user.owns(folder.path());
         }
-        let mut place = Place { folder: folder.path().to_owned(), user, port: 0 };
-        for _ in 0..TRIES {
-            place.port = free_port();
-            place.configure(settings);
-            match place.start() {
-                Ok(pid) => return Self { place, pid, _folder: folder },
-                Err(log) if log.contains("Address already in use") => {}
-                Err(log) => panic!("the server does not start: {log}"),
-            }
-        }
-        panic!("none of {TRIES} ports was free");
+        let place = Place { folder: folder.path().to_owned(), user, port: free_port() };
+        place.configure(settings);
+        let pid = place.start();
+        Self { place, pid, _folder: folder }
     }
 
     /// The server that `POSTQ_TEST_REDIS_URL` names; none if there is no such setting.
@@ -107,8 +98,7 @@ impl Redis {
     ///
     /// If that cannot be done, saying why.
     pub fn restart(&mut self) {
-        self.pid =
-            self.place.start().unwrap_or_else(|log| panic!("the server does not start: {log}"));
+        self.pid = self.place.start();
     }
 
     /// Freezes it: connections stay open and nobody answers.
@@ -155,8 +145,8 @@ impl Place {
         self.folder.join("redis.conf")
     }
 
-    /// Starts its server and tells its process id once it answers; or what it said as it ended.
-    fn start(&self) -> Result<i32, String> {
+    /// Starts its server and tells its process id once it answers.
+    fn start(&self) -> i32 {
         let log = self.folder.join("server.log");
         let output = File::create(&log).expect("a log file");
         let error = output.try_clone().expect("a second handle");
@@ -177,13 +167,12 @@ impl Place {
         });
         let said = || fs::read_to_string(&log).unwrap_or_default();
         wait_until("the server starts", PATIENCE, || !is_alive(pid) || self.answers());
-        if is_alive(pid) && !said().contains("Address already in use") {
-            return Ok(pid);
-        }
         let said = said();
         let missing = said.contains("No such file");
         assert!(!missing, "\"redis-server\" is missing: apt-get install redis-server");
-        Err(said)
+        let is_in_use = said.contains("Address already in use");
+        assert!(is_alive(pid) && !is_in_use, "the server does not start: {said}");
+        pid
     }
 
     fn answers(&self) -> bool {
@@ -198,16 +187,5 @@ impl Place {
         let mut answer = [0; 65_536];
         let read = link.read(&mut answer)?;
         Ok(String::from_utf8_lossy(&answer[..read]).into_owned())
-    }
-}
-
-/// A port that nobody uses right now, with room for the cluster's own port 10,000 above.
-fn free_port() -> u16 {
-    loop {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        let port = listener.local_addr().expect("its address").port();
-        if port < 55_000 {
-            return port;
-        }
     }
 }
