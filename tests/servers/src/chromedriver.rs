@@ -9,15 +9,16 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::ports::free_port;
 use crate::process::{family, signal, wait_until};
 
 /// How long starting one may take, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What says which port it has chosen.
-const CHOSEN: &str = "was started successfully on port ";
+/// What it says once it listens.
+const STARTED: &str = "was started successfully";
 
-/// A ChromeDriver of its own, on a port of its own choice. It and every browser that it has started are
+/// A ChromeDriver of its own. It and every browser that it has started are
 /// killed when it is dropped.
 #[derive(Debug)]
 pub struct ChromeDriver {
@@ -37,22 +38,20 @@ impl ChromeDriver {
         let folder = tempfile::Builder::new().prefix("postq-chrome-").tempdir().expect("a folder");
         let log = folder.path().join("driver.log");
         let output = File::create(&log).expect("a log file");
+        let port = free_port();
         // Killed with the test, even if the test is killed.
         let mut driver = Command::new("setpriv");
-        driver.args(["--pdeathsig", "KILL", "chromedriver", "--port=0"]);
+        driver.args(["--pdeathsig", "KILL", "chromedriver"]).arg(format!("--port={port}"));
         driver.env("TZ", time_zone).env("TMPDIR", folder.path()).env("HOME", folder.path());
         driver.stdin(Stdio::null()).stderr(output.try_clone().expect("a second handle"));
         let child = driver.stdout(output).spawn();
         let mut child = child.unwrap_or_else(|error| panic!("run setpriv: {error}"));
         let said = || fs::read_to_string(&log).unwrap_or_default();
-        let mut has_ended = false;
+        let has_started = || said().contains(STARTED);
         wait_until("ChromeDriver starts", PATIENCE, || {
-            has_ended = child.try_wait().expect("a child").is_some();
-            has_ended || chosen_port(&said()).is_some()
+            has_started() || child.try_wait().expect("a child").is_some()
         });
-        let port = chosen_port(&said());
-        let port =
-            port.unwrap_or_else(|| panic!("ChromeDriver does not start: {}{INSTALL}", said()));
+        assert!(has_started(), "ChromeDriver does not start: {}{INSTALL}", said());
         assert!(has_chromium(), "\"chromium\" is missing{INSTALL}");
         Self { child, port, folder }
     }
@@ -80,12 +79,6 @@ impl Drop for ChromeDriver {
     }
 }
 
-fn chosen_port(said: &str) -> Option<u16> {
-    let (_, after) = said.split_once(CHOSEN)?;
-    let digits = after.split_once('.')?.0;
-    digits.parse().ok()
-}
-
 fn has_chromium() -> bool {
     let asked = Command::new("chromium")
         .arg("--version")
@@ -93,18 +86,4 @@ fn has_chromium() -> bool {
         .stderr(Stdio::null())
         .status();
     !asked.is_err_and(|error| error.kind() == ErrorKind::NotFound)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn its_port_is_read_once_it_is_written_whole() {
-        let said =
-            "Starting ChromeDriver on port 0\nChromeDriver was started successfully on port 40";
-
-        assert_eq!(chosen_port(said), None);
-        assert_eq!(chosen_port(&format!("{said}17.\n")), Some(4_017));
-    }
 }
