@@ -151,7 +151,7 @@ const FITS = [["", "Refuse it"], ["shorten", "Shorten it"], ["thread", "Split it
 
 const FIT_HINTS = {
   "": "Write less, give that platform a text of its own, or let it be made to fit.",
-  shorten: "Its end is left out, after a sentence or a word. A link at its end stays.",
+  shorten: "Its end is left out, after a sentence or a word. A link at its end stays, with the hashtags after it.",
   thread: "It is split between sentences or words, and shortened where a platform has no threads.",
 };
 

@@ -94,7 +94,7 @@ pub(crate) struct NewPost {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FitRule {
-    /// Its end is left out, after a sentence or a word; a link at its end stays.
+    /// Its end is left out, after a sentence or a word; a link at its end stays, with the hashtags after it.
     Shorten,
     /// It is split between sentences or words; shortened where the platform has no threads.
     Thread,
