@@ -112,37 +112,45 @@ fn is_worth(part: usize, all: usize) -> bool {
     part > 0 && part * 100 >= all * WORTH
 }
 
-/// The text, and the link at its end with what divides the two and as many of the hashtags after it as there is
-/// room for; an empty one if it ends otherwise.
+/// The text, and the link at its end with what divides the two and the hashtags after it, as many as leave half of
+/// the room to the text; an empty one if it ends otherwise.
 fn with_tail<'a>(text: &'a str, measure: &dyn Measure) -> Result<(&'a str, String), Unfit> {
     let text = text.trim_end();
     let Some(at) = tail(text) else { return Ok((text, String::new())) };
-    let body = text[..at].trim_end();
+    let (body, tail) = (text[..at].trim_end(), &text[at..]);
     let lines = text[body.len()..at].matches('\n').count().min(2);
     let between = if lines == 0 { " " } else { &"\n\n"[..lines] };
-    let tail = &text[at..];
+    let kept = |end: usize| format!("{between}{}", tail[..end].trim_end());
     let spaces = tail.match_indices(char::is_whitespace).map(|(end, _)| end);
     let ends: Vec<_> = spaces.chain([tail.len()]).collect();
-    let kept = |end: usize| format!("{between}{}", tail[..end].trim_end());
-    let fitting = ends.partition_point(|end| fits(measure, &format!("{ELLIPSIS}{}", kept(*end))));
-    let most = fitting.checked_sub(1).ok_or_else(|| Unfit::whole(tail))?;
-    Ok((body, kept(ends[most])))
+    let leaves_half = |end: &usize| {
+        let told = measure.measure(&kept(*end));
+        told.length * 2 <= told.limit
+    };
+    let tagged = kept(ends[ends.partition_point(leaves_half).saturating_sub(1)]);
+    if !fits(measure, &format!("{ELLIPSIS}{tagged}")) {
+        return Err(Unfit::whole(tail));
+    }
+    Ok((body, tagged))
 }
 
-/// Where the links and hashtags begin that end a text, at the first such link; none if nothing comes before.
+/// Where the link begins that ends a text, but for hashtags; none if nothing comes before it.
 fn tail(text: &str) -> Option<usize> {
-    let (mut rest, mut begin) = (text, None);
-    while !rest.is_empty() {
+    let mut rest = text;
+    loop {
         let at = rest.trim_end_matches(|c: char| !c.is_whitespace()).len();
-        let word = &rest[at..];
-        if word.starts_with("https://") || word.starts_with("http://") {
-            begin = Some(at);
-        } else if !word.starts_with(['#', '＃']) {
-            return begin;
+        let (before, word) = (rest[..at].trim_end(), &rest[at..]);
+        if before.is_empty() {
+            return None;
         }
-        rest = rest[..at].trim_end();
+        if word.starts_with("https://") || word.starts_with("http://") {
+            return Some(at);
+        }
+        if !word.starts_with(['#', '＃']) {
+            return None;
+        }
+        rest = before;
     }
-    begin.filter(|at| *at > 0)
 }
 
 /// How good a place to cut is.
@@ -366,14 +374,11 @@ mod tests {
             short("one two three four https://a.example/b", 30),
             "one two… https://a.example/b"
         );
-        // With its hashtags, as many as there is room for, and with the links beside it.
-        let tagged = "one two three four https://a.example/b #tea #coffee";
-        assert_eq!(short(tagged, 42), "one two… https://a.example/b #tea #coffee");
-        assert_eq!(short(tagged, 25), "one… https://a.example/b");
-        assert_eq!(
-            short("one two three https://a.b https://c.d", 32),
-            "one two… https://a.b https://c.d"
-        );
+        // With its hashtags, as many as leave half of the room.
+        let tagged = "one two three four five six seven https://a.b #tea #coffee";
+        assert_eq!(short(tagged, 52), "one two three four five… https://a.b #tea #coffee");
+        assert_eq!(short(tagged, 49), "one two three four five six… https://a.b #tea");
+        assert_eq!(short(tagged, 25), "one two… https://a.b");
         assert_eq!(short("one two three #tea #coffee", 20), "one two three #tea …");
         // Not if what it begins with leaves no room.
         let both = "https://first.example/a and https://last.example/b";
