@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use fantoccini::Locator;
 use fantoccini::actions::{InputSource, KeyAction, KeyActions};
 use fantoccini::elements::{Element, ElementRef};
+use fantoccini::error::CmdError;
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, Size};
@@ -170,7 +171,7 @@ impl Page {
     async fn act<T: Debug>(
         &self,
         (role, name, near): (&str, &str, &str),
-        act: impl AsyncFn(Element) -> Result<T, fantoccini::error::CmdError>,
+        act: impl AsyncFn(Element) -> Result<T, CmdError>,
     ) -> T {
         let begun = Instant::now();
         loop {
@@ -201,7 +202,17 @@ impl Page {
 
     /// The same, of several that are called the same, on the one that is closest to this text.
     pub(crate) async fn click_near(&self, role: &str, name: &str, near: &str) {
-        self.act((role, name, near), async |element| element.click().await).await;
+        self.act((role, name, near), async |element| {
+            // Where it was a moment ago there may be something else by the time the mouse is pressed.
+            let place = vec![serde_json::to_value(&element)?];
+            let is_still = self.browser.client.execute_async(IS_STILL, place).await?;
+            if is_still == Value::Bool(true) {
+                element.click().await
+            } else {
+                Err(CmdError::WaitTimeout)
+            }
+        })
+        .await;
     }
 
     /// Waits until there is such a thing, whether it can be used or not; answers it.
@@ -302,6 +313,12 @@ impl Page {
         self.browser.close(&known, &self.expected).await;
     }
 }
+
+/// Whether something stays where it is for a few frames.
+const IS_STILL: &str = "const [node, done] = arguments;
+    const place = () => Object.values(node.getBoundingClientRect().toJSON()).join();
+    const before = place();
+    setTimeout(() => done(node.isConnected && place() === before), 40)";
 
 /// Nothing is on its way any more.
 pub(crate) const IS_LOADED: &str = "const main = document.querySelector('main');
