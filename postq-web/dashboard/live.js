@@ -16,7 +16,7 @@ let timer;
 let again;
 let isAway = false;
 
-/** Calls back with each event, and with `{kind: "state"}` when the stream is gone, and when it is back. */
+/** Calls back with each event, and with `{kind: "state"}` when the stream is gone, and when it is there or back. */
 export function listen(callback) {
   listeners.add(callback);
   if (!source && !document.hidden) open();
@@ -28,10 +28,7 @@ export const isLive = () => !isAway;
 // A browser has six connections to a server for all its tabs: those that nobody sees need none.
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) shut();
-  else if (!source && listeners.size) {
-    open();
-    tell({ kind: "state", isBack: true });
-  }
+  else if (!source && listeners.size) open();
 });
 
 /** Nobody is signed in: the stream belonged to a session. */
@@ -56,7 +53,11 @@ function shut() {
 function open() {
   // The browser reconnects by itself and says what it has seen last, unless it was refused.
   source = new EventSource(`${mount}/api/events`);
-  source.onopen = there;
+  let isNew = true;
+  source.onopen = () => {
+    there(isNew);
+    isNew = false;
+  };
   source.onerror = () => {
     timer ??= setTimeout(gone, PATIENCE);
     if (source?.readyState !== EventSource.CLOSED) return;
@@ -69,10 +70,12 @@ function open() {
   }
 }
 
-function there() {
+function there(isNew) {
   clearTimeout(timer);
   timer = undefined;
-  if (!isAway) return;
+  // What the browser has opened again brings what was missed. A new stream does not: what happened between the first
+  // look at a list and now is in neither, so that all lists are looked at again.
+  if (!isAway && !isNew) return;
   isAway = false;
   tell({ kind: "state", isBack: true });
 }

@@ -150,15 +150,17 @@ impl Hub {
     pub(crate) fn stream(&self, last_id: Option<&str>, stop: CancellationToken) -> Option<Events> {
         let place = Place::take(&self.open, self.most)?;
         self.opened.notify_one();
-        let (backlog, missed, receiver) = {
+        let (from, backlog, missed, receiver) = {
             let state = lock(&self.state);
             let (backlog, missed) = state.since(last_id.map(|id| self.number(id)));
-            (backlog, missed, state.sender.subscribe())
+            let from = backlog.front().map_or(state.last, |event| event.number - 1);
+            (Some(from), backlog, missed, state.sender.subscribe())
         };
         let (sender, queue) = mpsc::channel(WAITING);
         tokio::spawn(forward(receiver, sender, stop.clone()));
         let epoch = self.epoch.clone();
-        Some(Events { epoch, backlog, missed, queue, _place: place, _over: stop.drop_guard() })
+        let over = stop.drop_guard();
+        Some(Events { epoch, from, backlog, missed, queue, _place: place, _over: over })
     }
 
     /// Tells something that happened to no job.
@@ -330,8 +332,10 @@ impl Drop for Place {
 #[derive(Debug)]
 pub(crate) struct Events {
     epoch: String,
+    /// The number after which it begins: told first, so that who hears nothing can come back, too.
+    from: Option<u64>,
     backlog: VecDeque<Arc<Event>>,
-    /// Some that it asks for are gone: it is told first.
+    /// Some that it asks for are gone: it is told at once.
     missed: bool,
     queue: mpsc::Receiver<Arc<Event>>,
     _place: Place,
@@ -342,8 +346,11 @@ impl Stream for Events {
     type Item = Result<Line, std::convert::Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if std::mem::take(&mut self.missed) {
-            return Poll::Ready(Some(Ok(Line::default().event("reset").data(MISSED))));
+        if let Some(from) = self.from.take() {
+            let begin = Line::default().id(format!("{}-{from}", self.epoch));
+            // Without data it is no event: a client remembers the id.
+            let begin = if self.missed { begin.event("reset").data(MISSED) } else { begin };
+            return Poll::Ready(Some(Ok(begin)));
         }
         let next = match self.backlog.pop_front() {
             Some(event) => Poll::Ready(Some(event)),

@@ -34,3 +34,26 @@ async fn what_happens_shows_without_a_reload_and_after_a_crash_it_goes_on() {
     page.screen("back").await;
     page.done().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_looks_at_the_page_again_sees_what_happened_meanwhile() {
+    let home = Home::new();
+    let daemon = home.serve();
+    let api = Api::of(&daemon).await;
+    api.dry_run("Bakery Sommer");
+    let page = Page::open(daemon.port, "/").await;
+    page.sees("Write a post").await;
+    let look = async |is_hidden: bool| {
+        let script = "Object.defineProperty(document, 'hidden', { value: arguments[0], configurable: true });
+            document.dispatchEvent(new Event('visibilitychange'))";
+        page.eval_with(script, vec![is_hidden.into()]).await;
+    };
+
+    look(true).await;
+    let post = api.publish("Bakery Sommer", "Rye bread is back.");
+    api.until_job(&post, "succeeded").await;
+    look(false).await;
+
+    page.sees("Rye bread").await;
+    page.done().await;
+}

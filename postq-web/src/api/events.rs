@@ -34,11 +34,11 @@ pub(super) fn routes(add: &mut dyn FnMut(Route)) {
 ///
 /// `job.succeeded`, `job.retrying`, `job.waiting`, `job.dead`, `job.missed`, each with an id: of this
 /// process at once, of others on the same store within about two seconds (but for `job.waiting`). A client
-/// that comes back with `Last-Event-ID` gets what it missed; where that is gone, `reset` comes first:
-/// load what you show again. What a platform tells by itself of one of the accounts (see
-/// `/api/incoming/{platform}`) comes as `platform.event`, with `at`, `platform`, `kind`, `account`,
-/// `account_name` and `remote_id`. A stream ends after five minutes, within 15 seconds of its token being
-/// revoked, and for a client that does not keep up: come back.
+/// that comes back with `Last-Event-ID` gets what it missed, even if it has heard nothing (a stream begins
+/// with an id); where that is gone, `reset` comes first: load what you show again. What a platform tells by
+/// itself of one of the accounts (see `/api/incoming/{platform}`) comes as `platform.event`, with `at`,
+/// `platform`, `kind`, `account`, `account_name` and `remote_id`. A stream ends after five minutes, within 15
+/// seconds of its token being revoked, and for a client that does not keep up: come back.
 #[utoipa::path(get, path = "/api/events", tag = "events", operation_id = "events",
     params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event")),
     security(("token" = ["read"])),

@@ -11,6 +11,8 @@ use super::PATIENCE;
 pub(crate) struct Listener {
     response: Response,
     text: String,
+    /// The last id that it was told, be it by an event or not.
+    pub(crate) last: String,
 }
 
 #[derive(Debug)]
@@ -31,11 +33,22 @@ impl Listener {
         assert!(
             response.headers()["content-type"].to_str().unwrap().starts_with("text/event-stream")
         );
-        Self { response, text: String::new() }
+        Self { response, text: String::new(), last: String::new() }
     }
 
     /// The next event; none when the stream has ended.
     pub(crate) async fn next(&mut self) -> Option<Event> {
+        loop {
+            let event = self.told().await?;
+            // Else a sign of life.
+            if !event.name.is_empty() {
+                return Some(event);
+            }
+        }
+    }
+
+    /// The next thing that it is told, an event or not; none when the stream has ended.
+    pub(crate) async fn told(&mut self) -> Option<Event> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let field = |name: &str| {
@@ -48,8 +61,8 @@ impl Listener {
                     data: serde_json::from_str(&field("data:")).unwrap_or(Value::Null),
                 };
                 self.text = rest.to_owned();
-                if event.name.is_empty() {
-                    continue; // a sign of life
+                if !event.id.is_empty() {
+                    self.last.clone_from(&event.id);
                 }
                 return Some(event);
             }
