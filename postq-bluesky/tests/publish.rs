@@ -16,9 +16,6 @@ use tokio::net::TcpListener;
 
 use support::{PUT, bench, bench_with, cannot_tell, found, intent, now, options, outgoing, who};
 
-/// More than a busy machine takes; what does not look at the time waits far longer.
-const SLACK: Duration = Duration::from_secs(2);
-
 #[tokio::test]
 async fn a_post_is_sent_as_the_lexicon_has_it() {
     let bench = bench().await;
@@ -384,7 +381,7 @@ async fn a_call_ends_in_time_however_many_it_takes() {
     let failure = bench.publish("hi @a.test @b.test @c.test").await.expect_err("no answer");
 
     assert_eq!(failure.outcome, Outcome::Unknown);
-    assert!(start.elapsed() < Duration::from_millis(400) + SLACK, "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_millis(650), "{:?}", start.elapsed());
 }
 
 #[tokio::test]

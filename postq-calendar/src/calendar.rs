@@ -228,8 +228,7 @@ mod tests {
 
         let resolved = Calendar::new().resolve(&schedule, request(3_650 * DAY)).unwrap();
 
-        // From the start it would be minutes.
-        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_millis(5), "{:?}", started.elapsed());
         assert_eq!(resolved.occurrences.len() as u64, Calendar::MISSED_ROWS + 1 + 300 + 61);
         assert_eq!(missed(&resolved), 3_650 * 86_400 - 300 - 1);
         assert!(matches!(

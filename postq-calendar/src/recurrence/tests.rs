@@ -252,7 +252,7 @@ fn a_rule_of_every_speed_is_fast_whatever_its_age() {
         assert!(set.after(Some(now)).next().is_some(), "{rule}");
 
         // Not optimised and on a busy machine; from the start it would be minutes.
-        assert!(started.elapsed() < Duration::from_secs(2), "{rule}: {:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_millis(50), "{rule}: {:?}", started.elapsed());
     }
 }
 
@@ -267,27 +267,14 @@ fn what_is_chosen_of_a_week_does_not_depend_on_where_it_is_asked() {
 
 #[test]
 fn a_rule_that_never_matches_ends_and_is_looked_for_once() {
-    let text = "DTSTART:20260101T090000Z\nRRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30";
-    let never = set(text);
+    let never = set("DTSTART:20260101T090000Z\nRRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30");
+    let started = Instant::now();
 
+    // It was looked for when it was read.
+    assert_eq!(never.after(None).next(), None);
+    assert_eq!(never.after(Some(at("2027-01-01T00:00:00Z"))).next(), None);
     assert!(never.notes().iter().any(|note| note.contains("never runs")), "{:?}", never.notes());
-    let ask = || {
-        assert_eq!(never.after(None).next(), None);
-        assert_eq!(never.after(Some(at("2027-01-01T00:00:00Z"))).next(), None);
-    };
-    // It was looked for when it was read, and that is what takes time.
-    let (read, asked) = (quickest(|| drop(set(text))), quickest(ask));
-    assert!(asked * 4 < read, "{asked:?}, and {read:?} to read it");
-}
-
-/// The least time that it takes: a machine that is busy makes some of several longer.
-fn quickest(call: impl Fn()) -> Duration {
-    let times = (0..5).map(|_| {
-        let started = Instant::now();
-        call();
-        started.elapsed()
-    });
-    times.min().expect("several")
+    assert!(started.elapsed() < Duration::from_millis(5), "{:?}", started.elapsed());
 }
 
 #[test]

@@ -27,9 +27,6 @@ use postq_core::platform::{
 use postq_pinterest::{Config, Pinterest};
 use serde_json::Value;
 
-/// More than a busy machine takes; what does not look at the time waits far longer.
-pub(crate) const SLACK: Duration = Duration::from_secs(2);
-
 /// A server and an adapter that publishes to it for the user 42.
 pub(crate) struct Bench {
     pub(crate) server: FakePinterest,
