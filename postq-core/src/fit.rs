@@ -523,7 +523,10 @@ mod tests {
         let text = "Twelve bytes ".repeat(2_000);
         let tags = format!("So it is. https://a.example/b {}", "#tea ".repeat(5_000));
 
-        let threads = work(&text, 1_500, &|text, measure| drop(thread(text, measure, 100)));
+        assert_eq!(thread(&text, &Graphemes(200), 100), Err(Unfit::Parts(100)));
+        let threads = work(&text, 1_500, &|text, measure| {
+            assert!(thread(text, measure, 100).is_ok());
+        });
         let cut = work(&text, 200, &|text, measure| drop(shorten(text, measure)));
         let tagged = work(&tags, 200, &|text, measure| drop(shorten(text, measure)));
 

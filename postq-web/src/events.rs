@@ -154,13 +154,16 @@ impl Hub {
             let state = lock(&self.state);
             let (backlog, missed) = state.since(last_id.map(|id| self.number(id)));
             let from = backlog.front().map_or(state.last, |event| event.number - 1);
-            (Some(from), backlog, missed, state.sender.subscribe())
+            (from, backlog, missed, state.sender.subscribe())
         };
+        // Without data it is no event: a client remembers the id.
+        let begin = Line::default().id(id(&self.epoch, from));
+        let begin = if missed { begin.event("reset").data(MISSED) } else { begin };
         let (sender, queue) = mpsc::channel(WAITING);
         tokio::spawn(forward(receiver, sender, stop.clone()));
         let epoch = self.epoch.clone();
-        let over = stop.drop_guard();
-        Some(Events { epoch, from, backlog, missed, queue, _place: place, _over: over })
+        let (begin, over) = (Some(begin), stop.drop_guard());
+        Some(Events { epoch, begin, backlog, queue, _place: place, _over: over })
     }
 
     /// Tells something that happened to no job.
@@ -332,11 +335,10 @@ impl Drop for Place {
 #[derive(Debug)]
 pub(crate) struct Events {
     epoch: String,
-    /// The number after which it begins: told first, so that who hears nothing can come back, too.
-    from: Option<u64>,
+    /// The id after which it begins, so that who hears nothing can come back, too; and that some are gone, if
+    /// it asks for such.
+    begin: Option<Line>,
     backlog: VecDeque<Arc<Event>>,
-    /// Some that it asks for are gone: it is told at once.
-    missed: bool,
     queue: mpsc::Receiver<Arc<Event>>,
     _place: Place,
     _over: DropGuard,
@@ -346,10 +348,7 @@ impl Stream for Events {
     type Item = Result<Line, std::convert::Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(from) = self.from.take() {
-            let begin = Line::default().id(format!("{}-{from}", self.epoch));
-            // Without data it is no event: a client remembers the id.
-            let begin = if self.missed { begin.event("reset").data(MISSED) } else { begin };
+        if let Some(begin) = self.begin.take() {
             return Poll::Ready(Some(Ok(begin)));
         }
         let next = match self.backlog.pop_front() {
@@ -358,11 +357,18 @@ impl Stream for Events {
         };
         next.map(|event| {
             event.map(|event| {
-                let id = format!("{}-{}", self.epoch, event.number);
-                Ok(Line::default().id(id).event(event.name).data(&event.data))
+                Ok(Line::default()
+                    .id(id(&self.epoch, event.number))
+                    .event(event.name)
+                    .data(&event.data))
             })
         })
     }
+}
+
+/// The id of an event, as [`Hub::number`] reads it.
+fn id(epoch: &str, number: u64) -> String {
+    format!("{epoch}-{number}")
 }
 
 fn happened(report: &Report, at: DateTime<Utc>) -> (&'static str, JobHappened) {

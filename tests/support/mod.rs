@@ -35,10 +35,9 @@ pub(crate) fn postqd() -> &'static Path {
         // As `scripts/test` does: with other features it would be built once more, and take its place.
         build.args(["build", "--quiet", "--workspace", "--all-features", "--bins"]);
         build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        // What cargo sets for this test would make it build other crates anew, and so would settings for all
-        // crates (`CARGO_INCREMENTAL`, `CARGO_PROFILE_..`) that were there before and now are not.
-        let own =
-            ["BIN_", "CRATE_", "MANIFEST_", "PKG_", "PRIMARY_"].map(|of| format!("CARGO_{of}"));
+        // What cargo sets for this test would make it build other crates anew. What its user has set, as
+        // CARGO_INCREMENTAL, stays: without it, too, all would be built anew.
+        let own = ["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_PRIMARY_"];
         for (name, _) in std::env::vars_os() {
             if own.iter().any(|own| name.to_string_lossy().starts_with(own)) {
                 build.env_remove(name);

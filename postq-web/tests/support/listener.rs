@@ -11,8 +11,6 @@ use super::PATIENCE;
 pub(crate) struct Listener {
     response: Response,
     text: String,
-    /// The last id that it was told, be it by an event or not.
-    pub(crate) last: String,
 }
 
 #[derive(Debug)]
@@ -33,7 +31,7 @@ impl Listener {
         assert!(
             response.headers()["content-type"].to_str().unwrap().starts_with("text/event-stream")
         );
-        Self { response, text: String::new(), last: String::new() }
+        Self { response, text: String::new() }
     }
 
     /// The next event; none when the stream has ended.
@@ -61,9 +59,6 @@ impl Listener {
                     data: serde_json::from_str(&field("data:")).unwrap_or(Value::Null),
                 };
                 self.text = rest.to_owned();
-                if !event.id.is_empty() {
-                    self.last.clone_from(&event.id);
-                }
                 return Some(event);
             }
             let chunk = tokio::time::timeout(PATIENCE, self.response.chunk()).await.unwrap();

@@ -18,8 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What it says once it listens.
 const STARTED: &str = "was started successfully";
 
-/// A ChromeDriver of its own. It and every browser that it has started are
-/// killed when it is dropped.
+/// A ChromeDriver of its own. It and every browser that it has started are killed when it is dropped.
 #[derive(Debug)]
 pub struct ChromeDriver {
     child: Child,
