@@ -8,13 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use postq_core::backend::Backend;
 use postq_core::conformance::connect::authority::Authority;
 use postq_core::connect::{Connect, Refresh};
 use postq_core::content::Draft;
+use postq_core::error::StoreError;
 use postq_core::failure::{Failure, FailureClass};
+use postq_core::id::TenantId;
 use postq_core::platform::{
     Identity, Outgoing, Pace, Platform, PlatformName, Published, Violation,
 };
+use postq_core::store::{Block, BlockReason, BlockStore, JobFilter, Page};
 use postq_core::token::Scope;
 use postq_core::vault::ChaChaVault;
 use postq_engine::Engine;
@@ -70,10 +74,14 @@ impl std::ops::Deref for Connecting {
 }
 
 async fn site() -> Connecting {
+    site_with(|backend| backend).await
+}
+
+async fn site_with(change: impl FnOnce(Backend) -> Backend) -> Connecting {
     let mut site = Site::still().await;
     let authority = Authority::default();
     authority.set_pace(Some(Duration::from_secs(7_200)), Duration::ZERO);
-    let engine = Engine::builder(site.store.backend())
+    let engine = Engine::builder(change(site.store.backend()))
         .platform(Arc::new(Town("town".parse().unwrap(), authority.clone())))
         .vault(Arc::new(ChaChaVault::new(&[7; 32])))
         .build()
@@ -289,6 +297,62 @@ async fn posts_that_waited_are_told_of_when_an_account_is_connected_again() {
     assert_eq!(status, 200, "{page}");
     assert!(page.contains("“main” on town is connected again."), "{page}");
     assert!(page.contains("2 posts that waited go on."), "{page}");
+}
+
+/// Blocks whose jobs are gone as soon as they may go.
+#[derive(Debug)]
+struct GoesAtOnce {
+    backend: Backend,
+}
+
+#[async_trait]
+impl BlockStore for GoesAtOnce {
+    async fn block(&self, block: &Block) -> Result<(), StoreError> {
+        self.backend.blocks.block(block).await
+    }
+
+    async fn lift(&self, scope: &str, reason: BlockReason) -> Result<(), StoreError> {
+        self.backend.blocks.lift(scope, reason).await?;
+        let all = JobFilter::default();
+        for job in self.backend.jobs.list(TenantId::DEFAULT, &all, Page::first(100)).await? {
+            self.backend.control.cancel(job.id(), "gone").await?;
+        }
+        Ok(())
+    }
+
+    async fn blocks(&self) -> Result<Vec<Block>, StoreError> {
+        self.backend.blocks.blocks().await
+    }
+}
+
+#[tokio::test]
+async fn posts_that_waited_are_counted_before_they_may_go() {
+    let site = site_with(|backend| {
+        let blocks = Arc::new(GoesAtOnce { backend: backend.clone() });
+        Backend { blocks, ..backend }
+    })
+    .await;
+    let begun = site.post("/api/accounts/connect/town", json!({"name": "main"})).await.is(200).body;
+    looks(&site, &agreed(&begun)).await;
+    let post = json!({"text": "one", "accounts": ["main"]});
+    let post = site.post("/api/posts", post).await.is(201).body;
+    let execute = format!("/api/posts/{}/execute", post["id"].as_str().unwrap());
+    site.post(&execute, json!({})).await.is(202);
+    let block = Block {
+        scope: format!("town/{}", begun["account_id"].as_str().unwrap()),
+        reason: BlockReason::NeedsAttention,
+        until: None,
+        note: "its token was refused".to_owned(),
+    };
+    site.store.backend().blocks.block(&block).await.unwrap();
+
+    let again = json!({"account": "main"});
+    let begun = site.post("/api/accounts/connect/town", again).await.is(200).body;
+    let (_, _, page) = looks(&site, &agreed(&begun)).await;
+
+    assert!(page.contains("One post that waited goes on."), "{page}");
+    let jobs = site.get("/api/jobs").await.is(200).body;
+    assert_eq!(jobs["items"][0]["state"], "cancelled", "it was gone at once: {jobs}");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use postq_core::connect::Nonce;
 use postq_core::connecting::ConnectingStore;
+use postq_core::id::AccountId;
 use postq_core::job::Topic;
 use postq_core::machine::JobState;
 use postq_core::store::{JobFilter, Page};
@@ -108,16 +109,16 @@ async fn come_back(
         let back = returned.back(&name)?;
         finished(&app, &name, back, Browser::Shows(cookie::connecting(&headers))).await
     };
-    let connected = match finishing.await {
-        Ok(connected) => connected,
+    let (connected, waited) = match finishing.await {
+        Ok(done) => done,
         Err(problem) if came_back::is_looked_at(&headers) => {
             return Ok(came_back::not_connected(mount, &problem));
         }
         Err(problem) => return Err(problem),
     };
     let mut answer = match (connected.in_page, came_back::is_looked_at(&headers)) {
-        (true, _) => to_dashboard(mount, &connected, waiting(&app, &connected).await?),
-        (false, true) => came_back::connected(mount, &connected, waiting(&app, &connected).await?),
+        (true, _) => to_dashboard(mount, &connected, waited),
+        (false, true) => came_back::connected(mount, &connected, waited),
         (false, false) => shown(&app, &connected.account).await?.into_response(),
     };
     let gone = own_path(&app, &name).and_then(|path| cookie::clear_connecting(&headers, &path));
@@ -147,13 +148,13 @@ impl Returned {
 }
 
 /// Leads a browser back to where it began; a page that is asked for then tells the same.
-fn to_dashboard(mount: &str, connected: &Connected, waiting: usize) -> Response {
+fn to_dashboard(mount: &str, connected: &Connected, waited: usize) -> Response {
     let (id, how) = (connected.account.id, if connected.is_new { "new" } else { "again" });
     let whose = connected.whose.as_ref().and_then(|whose| whose.name.as_deref());
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     let whose = whose.filter(|name| name.chars().all(is_plain)).map(|name| format!("&as={name}"));
     let whose = whose.unwrap_or_default();
-    let place = format!("{mount}/accounts/{id}?connected={how}&waiting={waiting}{whose}");
+    let place = format!("{mount}/accounts/{id}?connected={how}&waiting={waited}{whose}");
     let mut answer = StatusCode::SEE_OTHER.into_response();
     if let Ok(place) = HeaderValue::try_from(place) {
         answer.headers_mut().insert(LOCATION, place);
@@ -161,13 +162,13 @@ fn to_dashboard(mount: &str, connected: &Connected, waiting: usize) -> Response 
     answer
 }
 
-/// Posts that waited for the account and go on now.
-async fn waiting(app: &Shared, connected: &Connected) -> Result<usize, Problem> {
+/// Posts that wait for an account.
+async fn waiting(app: &Shared, account: AccountId) -> Result<usize, Problem> {
     let backend = app.web.engine.backend();
     let filter = JobFilter {
         states: vec![JobState::Planned, JobState::Enqueued, JobState::Failed],
         topic: Some(Topic::publish()),
-        account: Some(connected.account.id),
+        account: Some(account),
         ..JobFilter::default()
     };
     let now = backend.jobs.now().await?;
@@ -196,15 +197,17 @@ async fn finish(
     Path(name): Path<String>,
     Body(back): Body<Back>,
 ) -> Result<Tagged<AccountView>, Problem> {
-    shown(&app, &finished(&app, &name, back, Browser::Any).await?.account).await
+    let (connected, _) = finished(&app, &name, back, Browser::Any).await?;
+    shown(&app, &connected.account).await
 }
 
+/// Connects; answers how many posts go on that waited for it.
 async fn finished(
     app: &Shared,
     name: &str,
     back: Back,
     browser: Browser,
-) -> Result<Connected, Problem> {
+) -> Result<(Connected, usize), Problem> {
     use secrecy::ExposeSecret;
     let (Secret(state), Secret(code)) = (back.state, back.code);
     if state.expose_secret().len().max(code.expose_secret().len()) > MOST_BACK {
@@ -213,10 +216,13 @@ async fn finished(
     let came = CameBack { platform: platform(app, name)?, state, code, browser };
     let now = app.web.engine.backend().jobs.now().await?;
     let connected = app.web.engine.tokens().finish(store(app)?, &came, now).await?;
-    if !connected.is_new {
-        app.desk.reconnected(&connected.account).await?;
+    if connected.is_new {
+        return Ok((connected, 0));
     }
-    Ok(connected)
+    // Counted first: once they may go on, some are out before they can be counted.
+    let waited = waiting(app, connected.account.id).await?;
+    app.desk.reconnected(&connected.account).await?;
+    Ok((connected, waited))
 }
 
 async fn to_connect(app: &Shared, name: &str, new: NewConnection) -> Result<ToConnect, Problem> {
