@@ -36,7 +36,7 @@ async fn killed_at_any_moment_each_post_is_out_once_or_held() {
     let faults = faults.parse().expect("faults");
     let x =
         FakeX::start_with(Options { seed, faults, ..Options::default() }).await.expect("a port");
-    let home = Home::with_x(&x.base_url());
+    let home = Home::with_x(&x.base_url()).in_haste();
     for n in 0..ACCOUNTS {
         home.connect(&format!("account-{n}"), &n.to_string());
     }

@@ -253,3 +253,29 @@ async fn a_post_whose_answer_was_lost_is_handed_in_once() {
     assert_eq!(posts["items"].as_array().map(Vec::len), Some(1), "{posts}");
     page.done().await;
 }
+
+/// Nothing is planned yet when it is looked for, the first two times.
+const PLAN_LATER: &str = "const ask = window.fetch;
+    let looks = 0;
+    window.fetch = async (url, init) => {
+      if (!url.includes('/api/jobs?post=') || looks === 2) return ask(url, init);
+      looks += 1;
+      return new Response('{\"items\": []}', { status: 200 });
+    }";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_is_planned_late_is_led_to_as_well() {
+    let home = Home::new();
+    let daemon = home.serve();
+    let api = Api::of(&daemon).await;
+    api.dry_run("Newsletter");
+    let page = Page::open(daemon.port, "/compose").await;
+    page.fill("Text", SHORT).await;
+    page.eval(PLAN_LATER).await;
+
+    page.click("button", "Publish now").await;
+
+    page.until("the job's own page", async || page.path().await.starts_with("/jobs/")).await;
+    page.sees("Ended").await;
+    page.done().await;
+}

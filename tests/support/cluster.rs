@@ -48,6 +48,7 @@ impl Cluster {
     /// A home from which a node of the cluster runs, as the README sets it up.
     pub(crate) fn home(&self) -> Home {
         Home::with_x(&self.x.base_url())
+            .in_haste()
             .env("DATABASE_URL", Postgres::shared().url())
             .env("POSTQ_PG_SCHEMA", &self.schema)
             .env("REDIS_URL", &self.redis.url())

@@ -11,6 +11,10 @@ import { Options, inFields, optionOf, typed } from "./options.js";
 import { Part, useUploads } from "./part.js";
 import { KINDS, When, isPlaced, rule, usePlaces } from "./when.js";
 
+/** A job is looked for so often, with so long in between. */
+const MOST_LOOKS = 20;
+const BETWEEN_LOOKS = 250;
+
 function fresh(query) {
   const at = query.get("at");
   return {
@@ -134,6 +138,18 @@ async function handInPlaced({ schedule, ...body }, old, key) {
   return { ...made, schedules: results };
 }
 
+/** Where it goes on: the page of a job that is planned in a moment; of the post where nobody plans it so soon. */
+async function goingOut(post) {
+  const jobs = () => get("/jobs", { post, limit: 1 }).then(({ items }) => items, () => undefined);
+  for (let looks = 0; looks < MOST_LOOKS; looks += 1) {
+    const found = await jobs();
+    if (found?.length > 0) return `/jobs/${found[0].id}`;
+    if (!found) break;
+    await new Promise((done) => setTimeout(done, BETWEEN_LOOKS));
+  }
+  return `/posts/${post}`;
+}
+
 /** What a person is told once it is handed in. */
 function said(form, made) {
   const [only, ...more] = made.schedules ?? [];
@@ -236,8 +252,10 @@ function Form({ accounts, abilities, old, start, query }) {
       sessionStorage.removeItem(place(query));
       if (made.problem) toast(`Not every account has a time: ${made.problem.message}`, "bad");
       else toast(said(form, made));
-      const jobs = form.kind === "now" ? await get("/jobs", { post: made.id, limit: 2 }).catch(() => ({ items: [] })) : { items: [] };
-      go(jobs.items.length === 1 ? `/jobs/${jobs.items[0].id}` : `/posts/${made.id}`);
+      const from = location.href;
+      const next = form.kind === "now" && body.accounts.length === 1 ? await goingOut(made.id) : `/posts/${made.id}`;
+      // Whoever has gone elsewhere meanwhile stays there.
+      if (location.href === from) go(next);
     } catch (problem) {
       key.current.answered(problem);
       setError(problem);
