@@ -18,7 +18,7 @@ use postq_core::id::TenantId;
 use postq_core::platform::{
     Identity, Outgoing, Pace, Platform, PlatformName, Published, Violation,
 };
-use postq_core::store::{Block, BlockReason, BlockStore, JobFilter, Page};
+use postq_core::store::{Block, BlockReason, BlockStore, Controlled, JobFilter, Page};
 use postq_core::token::Scope;
 use postq_core::vault::ChaChaVault;
 use postq_engine::Engine;
@@ -315,7 +315,8 @@ impl BlockStore for GoesAtOnce {
         self.backend.blocks.lift(scope, reason).await?;
         let all = JobFilter::default();
         for job in self.backend.jobs.list(TenantId::DEFAULT, &all, Page::first(100)).await? {
-            self.backend.control.cancel(job.id(), "gone").await?;
+            let gone = self.backend.control.cancel(job.id(), "gone").await?;
+            assert_eq!(gone, Controlled::Applied);
         }
         Ok(())
     }
