@@ -15,10 +15,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use support::{Bench, bench, bench_with, content, intent, intent_with, media, now, who};
-
-/// More than a scheduler takes from a busy machine.
-const SLACK: Duration = Duration::from_millis(250);
+use support::{Bench, SLACK, bench, bench_with, content, intent, intent_with, media, now, who};
 
 /// The body of the last request to create.
 fn sent(bench: &Bench) -> Value {

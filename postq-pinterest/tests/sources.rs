@@ -14,10 +14,8 @@ use postq_pinterest::{Config, Pinterest};
 use serde_json::{Value, json};
 
 use support::bucket::Bucket;
-use support::{Bench, bench, bench_with, content, intent, intent_with};
+use support::{Bench, SLACK, bench, bench_with, content, intent, intent_with};
 
-/// More than a scheduler takes from a busy machine.
-const SLACK: Duration = Duration::from_millis(250);
 const JPEG: (MediaKind, Option<&str>) = (MediaKind::Jpeg, None);
 const PNG: (MediaKind, Option<&str>) = (MediaKind::Png, None);
 const VIDEO: (MediaKind, Option<&str>) = (MediaKind::Mp4, None);

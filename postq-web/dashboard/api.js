@@ -73,6 +73,9 @@ async function ask(method, path, body, { tag, key } = {}) {
   return etag && read && typeof read === "object" ? { ...read, tag: etag } : read;
 }
 
+/** So many milliseconds. */
+export const pause = (millis) => new Promise((done) => setTimeout(done, millis));
+
 /** A request that got no answer is sent again: reading is harmless, so is putting, and a POST has its key. So is one that was refused as one too many. */
 async function send(path, init) {
   const again = ["GET", "POST", "PUT"].includes(init.method);
@@ -86,7 +89,7 @@ async function send(path, init) {
     } catch {
       if (!again || tried >= RETRIES) throw new Refused(UNREACHABLE);
     }
-    await new Promise((done) => setTimeout(done, wait));
+    await pause(wait);
   }
 }
 

@@ -278,16 +278,21 @@ async fn a_person_is_told_on_a_page_what_came_of_it() {
     }
 }
 
+/// A post of the account "main" that waits.
+async fn waits(site: &Site, text: &str) {
+    let post = json!({"text": text, "accounts": ["main"]});
+    let post = site.post("/api/posts", post).await.is(201).body;
+    let id = post["id"].as_str().unwrap();
+    site.post(&format!("/api/posts/{id}/execute"), json!({})).await.is(202);
+}
+
 #[tokio::test]
 async fn posts_that_waited_are_told_of_when_an_account_is_connected_again() {
     let site = site().await;
     let begun = site.post("/api/accounts/connect/town", json!({"name": "main"})).await.is(200).body;
     looks(&site, &agreed(&begun)).await;
     for text in ["one", "two"] {
-        let post = json!({"text": text, "accounts": ["main"]});
-        let post = site.post("/api/posts", post).await.is(201).body;
-        let id = post["id"].as_str().unwrap();
-        site.post(&format!("/api/posts/{id}/execute"), json!({})).await.is(202);
+        waits(&site, text).await;
     }
 
     let again = json!({"account": "main"});
@@ -335,10 +340,7 @@ async fn posts_that_waited_are_counted_before_they_may_go() {
     .await;
     let begun = site.post("/api/accounts/connect/town", json!({"name": "main"})).await.is(200).body;
     looks(&site, &agreed(&begun)).await;
-    let post = json!({"text": "one", "accounts": ["main"]});
-    let post = site.post("/api/posts", post).await.is(201).body;
-    let execute = format!("/api/posts/{}/execute", post["id"].as_str().unwrap());
-    site.post(&execute, json!({})).await.is(202);
+    waits(&site, "one").await;
     let block = Block {
         scope: format!("town/{}", begun["account_id"].as_str().unwrap()),
         reason: BlockReason::NeedsAttention,

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::api::Api;
 use crate::browser::Size;
 use crate::page::{Page, keys};
-use crate::support::Home;
+use crate::support::{Daemon, Home};
 
 const LONG: &str = "From Monday on the bakery opens at half past six, because so many of you asked for warm rolls before \
     the first train. We bake the rye loaf twice a day now: at five in the morning and at two in the afternoon. On \
@@ -234,17 +234,23 @@ const LOSE_AN_ANSWER: &str = "const ask = window.fetch;
       return new Response('<h1>Gateway timeout</h1>', { status: 504 });
     }";
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_post_whose_answer_was_lost_is_handed_in_once() {
+/// A page on which a post is written, and `Publish now` was clicked after this script.
+async fn published_after(script: &str) -> (Home, Daemon, Api, Page) {
     let home = Home::new();
     let daemon = home.serve();
     let api = Api::of(&daemon).await;
     api.dry_run("Newsletter");
     let page = Page::open(daemon.port, "/compose").await;
     page.fill("Text", SHORT).await;
-    page.eval(LOSE_AN_ANSWER).await;
-
+    page.eval(script).await;
     page.click("button", "Publish now").await;
+    (home, daemon, api, page)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_post_whose_answer_was_lost_is_handed_in_once() {
+    let (_home, _daemon, api, page) = published_after(LOSE_AN_ANSWER).await;
+
     page.sees("504").await;
     page.click("button", "Publish now").await;
     page.sees("Its story").await;
@@ -265,15 +271,7 @@ const PLAN_LATER: &str = "const ask = window.fetch;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_is_planned_late_is_led_to_as_well() {
-    let home = Home::new();
-    let daemon = home.serve();
-    let api = Api::of(&daemon).await;
-    api.dry_run("Newsletter");
-    let page = Page::open(daemon.port, "/compose").await;
-    page.fill("Text", SHORT).await;
-    page.eval(PLAN_LATER).await;
-
-    page.click("button", "Publish now").await;
+    let (_home, _daemon, _api, page) = published_after(PLAN_LATER).await;
 
     page.until("the job's own page", async || page.path().await.starts_with("/jobs/")).await;
     page.sees("Ended").await;

@@ -27,6 +27,9 @@ use postq_core::platform::{
 use postq_pinterest::{Config, Pinterest};
 use serde_json::Value;
 
+/// More than a scheduler takes from a busy machine.
+pub(crate) const SLACK: Duration = Duration::from_millis(250);
+
 /// A server and an adapter that publishes to it for the user 42.
 pub(crate) struct Bench {
     pub(crate) server: FakePinterest,

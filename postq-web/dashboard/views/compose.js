@@ -1,4 +1,4 @@
-import { all, get, keyring, mount, patch, post, remove, unique } from "../api.js";
+import { all, get, keyring, mount, patch, pause, post, remove, unique } from "../api.js";
 import { html, useEffect, useMemo, useRef, useState } from "../dom.js";
 import { Icon } from "../icons.js";
 import { Attached } from "../media.js";
@@ -140,12 +140,11 @@ async function handInPlaced({ schedule, ...body }, old, key) {
 
 /** Where it goes on: the page of a job that is planned in a moment; of the post where nobody plans it so soon. */
 async function goingOut(post) {
-  const jobs = () => get("/jobs", { post, limit: 1 }).then(({ items }) => items, () => undefined);
   for (let looks = 0; looks < MOST_LOOKS; looks += 1) {
-    const found = await jobs();
-    if (found?.length > 0) return `/jobs/${found[0].id}`;
-    if (!found) break;
-    await new Promise((done) => setTimeout(done, BETWEEN_LOOKS));
+    const jobs = await get("/jobs", { post, limit: 1 }).catch(() => undefined);
+    if (!jobs) break;
+    if (jobs.items.length > 0) return `/jobs/${jobs.items[0].id}`;
+    await pause(BETWEEN_LOOKS);
   }
   return `/posts/${post}`;
 }

@@ -219,10 +219,10 @@ async fn finished(
     if connected.is_new {
         return Ok((connected, 0));
     }
-    // Counted first: once they may go on, some are out before they can be counted.
-    let waited = waiting(app, connected.account.id).await?;
+    // Counted first: once they may go on, some are out before they can be counted. They go on even if they cannot be.
+    let waited = waiting(app, connected.account.id).await;
     app.desk.reconnected(&connected.account).await?;
-    Ok((connected, waited))
+    Ok((connected, waited?))
 }
 
 async fn to_connect(app: &Shared, name: &str, new: NewConnection) -> Result<ToConnect, Problem> {
